@@ -1,0 +1,310 @@
+"""Sealed objects: what lies in S3 and SQS, questions on the way in and answers on the way out.
+
+```
+"SEAL" | version u8 | direction u8 | header length u16 | header | nonce 12 | ciphertext length u32 | ciphertext and tag
+       | receipt length u32 | receipt                                        all numbers big-endian
+```
+AES-256-GCM; the additional data is everything up to the nonce, so every header field is bound. The key is derived
+for this one object (`wire.keys.seal_key`), the nonce is random: a chunk may be answered twice with other text. The
+plaintext is `length u32 | payload | zeros` up to a power of two from 4 KiB, so that sizes say little. A receipt is
+signed over the object before it and therefore stands behind it, outside the seal.
+"""
+
+import hashlib
+import hmac
+import os
+import struct
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from wire import keys
+from wire.codec import Value, pack
+from wire.errors import SealError
+from wire.fields import Fields
+from wire.messages import MAX_RECORD, MAX_SEALED, MAX_WRAPPED
+from wire.names import IMAGE, JOB, JOB_LENGTH, KEY_ARN, MAX_ARN, MAX_TENANT, TENANT
+
+MAGIC: Final = b"SEAL"
+VERSION: Final = 1
+QUESTIONS: Final = 1
+ANSWERS: Final = 2
+NONCE_SIZE: Final = 12
+TAG_SIZE: Final = 16
+MAX_HEADER: Final = 8192
+MAX_RECEIPT: Final = 16 * 1024
+MAX_PAYLOAD: Final = 8 * 1024 * 1024 - 4
+"""Largest payload in bytes: with its length it fits the largest bucket."""
+MIN_BUCKET: Final = 4096
+MAX_CHUNK: Final = 2**32 - 1
+
+_PREFIX: Final = struct.Struct(">4sBBH")
+_LENGTH: Final = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionHeader:
+    """What a sealed chunk of questions says in the clear, and binds.
+
+    `wrapped` is the question key under the KMS key `key_arn`; the records are `first` to `first + count - 1` of the
+    job.
+    """
+
+    tenant: str
+    job: str
+    image: str
+    chunk: int
+    first: int
+    count: int
+    key_arn: str
+    wrapped: bytes
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHeader:
+    """What sealed answers say in the clear, and bind.
+
+    `wrapped_digest` names the answer key (`wire.keys.wrapped_digest`), `question_digest` is the SHA-256 of the whole
+    sealed question object, `model` the digest of the model's manifest and `template` that of the prompt template.
+    """
+
+    tenant: str
+    job: str
+    image: str
+    chunk: int
+    first: int
+    count: int
+    key_arn: str
+    wrapped_digest: bytes
+    commitment: bytes
+    question_digest: bytes
+    model: bytes
+    template: bytes
+
+
+Header: TypeAlias = QuestionHeader | AnswerHeader
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A parsed object: `digest` is the SHA-256 of all its bytes."""
+
+    digest: bytes
+    associated: bytes
+    nonce: bytes
+    ciphertext: bytes
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedQuestions(_Sealed):
+    """A sealed chunk of questions, parsed and not yet trusted."""
+
+    header: QuestionHeader
+
+    def open(self, key: bytes) -> bytes:
+        """The payload.
+
+        Raises:
+            SealError: `key` is not this object's key, or anything in it was changed.
+        """
+        return _open(self, self.header, key)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedAnswers(_Sealed):
+    """Sealed answers, parsed and not yet trusted."""
+
+    header: AnswerHeader
+
+    def open(self, key: bytes) -> bytes:
+        """The payload.
+
+        Raises:
+            SealError: `key` is not this object's key, or anything in it was changed.
+        """
+        return _open(self, self.header, key)
+
+
+def bucket(size: int) -> int:
+    """Bytes that a plaintext of `size` bytes is padded to: the next power of two, at least 4 KiB."""
+    return max(MIN_BUCKET, 1 << (size - 1).bit_length())
+
+
+def seal_questions(
+    key: bytes,
+    payload: bytes,
+    *,
+    tenant: str,
+    job: str,
+    image: str,
+    chunk: int,
+    first: int,
+    count: int,
+    key_arn: str,
+    wrapped: bytes,
+) -> bytes:
+    """Seal a chunk of questions under the question key `key` (32 bytes).
+
+    Raises:
+        ValueError: our own misuse: a field that `parse_questions` would refuse.
+    """
+    proof = keys.commitment(key, _binding(QUESTIONS, tenant, job, chunk, first, count))
+    return _seal(QuestionHeader(tenant, job, image, chunk, first, count, key_arn, wrapped, proof), key, payload)
+
+
+def seal_answers(
+    key: bytes,
+    payload: bytes,
+    *,
+    tenant: str,
+    job: str,
+    image: str,
+    chunk: int,
+    first: int,
+    count: int,
+    key_arn: str,
+    wrapped_digest: bytes,
+    question_digest: bytes,
+    model: bytes,
+    template: bytes,
+) -> bytes:
+    """Seal answers under the answer key `key` (32 bytes) that came inside their questions.
+
+    Raises:
+        ValueError: our own misuse: a field that `parse_answers` would refuse.
+    """
+    proof = keys.commitment(key, _binding(ANSWERS, tenant, job, chunk, first, count))
+    header = AnswerHeader(
+        tenant, job, image, chunk, first, count, key_arn, wrapped_digest, proof, question_digest, model, template
+    )
+    return _seal(header, key, payload)
+
+
+def parse_questions(data: bytes) -> SealedQuestions:
+    """Take a sealed chunk of questions apart.
+
+    Raises:
+        SealError: the bytes are not exactly one such object within the limits.
+    """
+    digest, associated, nonce, ciphertext, receipt, fields = _parse(data, QUESTIONS)
+    if receipt:
+        raise SealError("sealed object: questions carry no receipt")
+    header = QuestionHeader(
+        *_place(fields),
+        key_arn=fields.text("key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
+        wrapped=fields.data("wrapped", longest=MAX_WRAPPED),
+        commitment=fields.data("commitment", size=32),
+    )
+    fields.end()
+    return SealedQuestions(digest, associated, nonce, ciphertext, receipt, header)
+
+
+def parse_answers(data: bytes) -> SealedAnswers:
+    """Take sealed answers apart.
+
+    Raises:
+        SealError: the bytes are not exactly one such object within the limits.
+    """
+    digest, associated, nonce, ciphertext, receipt, fields = _parse(data, ANSWERS)
+    header = AnswerHeader(
+        *_place(fields),
+        key_arn=fields.text("key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
+        wrapped_digest=fields.data("wrapped_digest", size=32),
+        commitment=fields.data("commitment", size=32),
+        question_digest=fields.data("question_digest", size=32),
+        model=fields.data("model", size=32),
+        template=fields.data("template", size=32),
+    )
+    fields.end()
+    return SealedAnswers(digest, associated, nonce, ciphertext, receipt, header)
+
+
+def _binding(direction: int, tenant: str, job: str, chunk: int, first: int, count: int) -> Value:
+    return [direction, tenant, job, chunk, first, count]
+
+
+def _header_binding(direction: int, header: Header) -> Value:
+    return _binding(direction, header.tenant, header.job, header.chunk, header.first, header.count)
+
+
+def _direction(header: Header) -> int:
+    return QUESTIONS if isinstance(header, QuestionHeader) else ANSWERS
+
+
+def _seal(header: Header, key: bytes, payload: bytes) -> bytes:
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError(f"a payload has at most {MAX_PAYLOAD} bytes, not {len(payload)}")
+    direction = _direction(header)
+    values: list[Value] = [getattr(header, name) for name in type(header).__slots__]
+    encoded = pack(values)
+    associated = _PREFIX.pack(MAGIC, VERSION, direction, len(encoded)) + encoded
+    plaintext = (_LENGTH.pack(len(payload)) + payload).ljust(bucket(len(payload) + _LENGTH.size), b"\0")
+    nonce = os.urandom(NONCE_SIZE)
+    ciphertext = AESGCM(keys.seal_key(key, _header_binding(direction, header))).encrypt(nonce, plaintext, associated)
+    sealed = associated + nonce + _LENGTH.pack(len(ciphertext)) + ciphertext + _LENGTH.pack(0)
+    try:
+        _ = parse_questions(sealed) if direction == QUESTIONS else parse_answers(sealed)
+    except SealError as error:
+        raise ValueError(str(error)) from None
+    return sealed
+
+
+def _parse(data: bytes, direction: int) -> tuple[bytes, bytes, bytes, bytes, bytes, Fields]:
+    if len(data) > MAX_SEALED:
+        raise SealError(f"sealed object: {len(data)} bytes, at most {MAX_SEALED} are allowed")
+    if len(data) < _PREFIX.size:
+        raise SealError("sealed object: cut off")
+    magic, version, found, header_size = _PREFIX.unpack_from(data)
+    if magic != MAGIC or version != VERSION or found != direction or header_size > MAX_HEADER:
+        raise SealError("sealed object: not of this format, version or direction")
+    end = _PREFIX.size + header_size
+    nonce = data[end : end + NONCE_SIZE]
+    ciphertext, position = _block(data, end + NONCE_SIZE, MAX_SEALED)
+    receipt, position = _block(data, position, MAX_RECEIPT)
+    if position != len(data) or len(ciphertext) < MIN_BUCKET + TAG_SIZE:
+        raise SealError("sealed object: lengths do not add up")
+    fields = Fields.parse(data[_PREFIX.size : end], max_size=MAX_HEADER, error=SealError, what="sealed header")
+    return hashlib.sha256(data).digest(), data[:end], nonce, ciphertext, receipt, fields
+
+
+def _block(data: bytes, position: int, longest: int) -> tuple[bytes, int]:
+    """The bytes behind a u32 length at `position`, and where they end."""
+    start = position + _LENGTH.size
+    if len(data) < start:
+        raise SealError("sealed object: cut off")
+    (size,) = _LENGTH.unpack_from(data, position)
+    if size > longest or start + size > len(data):
+        raise SealError("sealed object: lengths do not add up")
+    return data[start : start + size], start + size
+
+
+def _place(fields: Fields) -> tuple[str, str, str, int, int, int]:
+    return (
+        fields.text("tenant", longest=MAX_TENANT, check=TENANT.fullmatch),
+        fields.text("job", longest=JOB_LENGTH, check=JOB.fullmatch),
+        fields.text("image", longest=96, check=IMAGE.fullmatch),
+        fields.number("chunk", high=MAX_CHUNK),
+        fields.number("first", high=MAX_RECORD),
+        fields.number("count", low=1, high=MAX_RECORD),
+    )
+
+
+def _open(sealed: _Sealed, header: Header, key: bytes) -> bytes:
+    binding = _header_binding(_direction(header), header)
+    # One error and one text for every way to fail, so that nobody learns which check it was.
+    if not hmac.compare_digest(keys.commitment(key, binding), header.commitment):
+        raise SealError("sealed object: does not open under this key")
+    try:
+        cipher = AESGCM(keys.seal_key(key, binding))
+        plaintext = cipher.decrypt(sealed.nonce, sealed.ciphertext, sealed.associated)
+    except InvalidTag:
+        raise SealError("sealed object: does not open under this key") from None
+    (size,) = _LENGTH.unpack_from(plaintext)
+    payload = plaintext[_LENGTH.size : _LENGTH.size + size]
+    if len(payload) != size or len(plaintext) != bucket(size + _LENGTH.size) or any(plaintext[_LENGTH.size + size :]):
+        raise SealError("sealed object: does not open under this key")
+    return payload

@@ -1,0 +1,255 @@
+"""Names in the bucket, the queue's message, and the notes that the bridge leaves: the part of a job that is in the
+clear.
+
+The bridge imports this and nothing that opens a seal.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import Final, TypeVar
+
+from wire.errors import LedgerError
+from wire.messages import MAX_RECORD, MAX_SEALED
+from wire.names import IMAGE, JOB, KEY_ARN, TENANT
+
+MESSAGE_VERSION: Final = 1
+MAX_BODY: Final = 256 * 1024
+"""Characters of a queue message. SQS takes 1 MiB a batch and bills by 64 KiB; larger chunks are fetched from S3."""
+MAX_NOTE: Final = 4096
+MAX_CHUNK: Final = 2**32 - 1
+
+_ANSWER_NAME: Final = re.compile(r"(\d{8,10})\.(\d{1,13})\.(\d{1,13})(?:~([0-9a-f]{16}))?")
+
+
+def job_prefix(tenant: str, job: str) -> str:
+    """What the names of all objects of a job begin with."""
+    return f"{tenant}/{job}/"
+
+
+def manifest_key(tenant: str, job: str) -> str:
+    """Where a job's manifest lies."""
+    return f"{tenant}/{job}/manifest"
+
+
+def page_key(tenant: str, job: str, page: int) -> str:
+    """Where a page of chunk entries lies."""
+    return f"{tenant}/{job}/pages/{page:06d}"
+
+
+def question_key(tenant: str, job: str, chunk: int) -> str:
+    """Where a sealed chunk of questions lies."""
+    return f"{tenant}/{job}/questions/{chunk:08d}"
+
+
+def answer_prefix(tenant: str, job: str) -> str:
+    """What the names of a job's answers begin with."""
+    return f"{tenant}/{job}/answers/"
+
+
+def failure_prefix(tenant: str, job: str) -> str:
+    """What the names of a job's failures, in the bridge's word, begin with."""
+    return f"{tenant}/{job}/failures/"
+
+
+def answer_key(tenant: str, job: str, chunk: int, first: int, count: int) -> str:
+    """Where the sealed answers to records `first` to `first + count - 1` lie."""
+    return f"{answer_prefix(tenant, job)}{chunk:08d}.{first}.{count}"
+
+
+def failure_key(tenant: str, job: str, chunk: int, first: int, count: int) -> str:
+    """Where the bridge says that these records will have no answer."""
+    return f"{failure_prefix(tenant, job)}{chunk:08d}.{first}.{count}"
+
+
+def notice_key(tenant: str, job: str) -> str:
+    """Where the bridge says why a job does not move."""
+    return f"{tenant}/{job}/notice"
+
+
+def alternative(key: str, body: bytes) -> str:
+    """Where an answer goes when another object is at its key: `<key>~<first 16 hex digits of its SHA-256>`."""
+    return f"{key}~{hashlib.sha256(body).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerName:
+    """What an answer's or failure's name says; `alternative` is the digest behind a `~`, or None."""
+
+    chunk: int
+    first: int
+    count: int
+    alternative: str | None
+
+
+def parse_answer_name(name: str) -> AnswerName:
+    """Take apart the last part of an answer's or failure's key.
+
+    Raises:
+        LedgerError: nothing of ours is named so.
+    """
+    match = _ANSWER_NAME.fullmatch(name)
+    if match is None:
+        raise LedgerError("object name: not an answer's")
+    found = AnswerName(int(match[1]), int(match[2]), int(match[3]), match[4])
+    plain = f"{found.chunk:08d}.{found.first}.{found.count}"
+    if match[0].partition("~")[0] != plain or found.count < 1 or found.chunk > MAX_CHUNK:
+        raise LedgerError("object name: numbers out of range or not in their one spelling")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkMessage:
+    """One chunk to be answered: where it lies, the SHA-256 and size of the sealed object, and the object if it fits."""
+
+    tenant: str
+    job: str
+    chunk: int
+    first: int
+    count: int
+    digest: bytes
+    size: int
+    inline: bytes | None
+
+    def encode(self) -> str:
+        """JSON text, with the sealed object inline when the text stays within `MAX_BODY`."""
+        fields: dict[str, object] = {
+            "v": MESSAGE_VERSION,
+            "tenant": self.tenant,
+            "job": self.job,
+            "chunk": self.chunk,
+            "first": self.first,
+            "count": self.count,
+            "digest": self.digest.hex(),
+            "size": self.size,
+        }
+        if self.inline is not None:
+            text = _dump(fields | {"inline": base64.b64encode(self.inline).decode()})
+            if len(text) <= MAX_BODY:
+                return text
+        return _dump(fields)
+
+
+def parse_chunk_message(body: str) -> ChunkMessage:
+    """The chunk that a queue message names; whether `inline` has that digest is for the receiver to check.
+
+    Raises:
+        LedgerError: the text is not exactly one such message.
+    """
+    fields = _load(body, MAX_BODY)
+    inline = fields.pop("inline", None)
+    checks: dict[str, bool] = {
+        "v": fields.pop("v", None) == MESSAGE_VERSION,
+        "tenant": _is_name(fields.get("tenant"), TENANT),
+        "job": _is_name(fields.get("job"), JOB),
+        "chunk": _is_number(fields.get("chunk"), 0, MAX_CHUNK),
+        "first": _is_number(fields.get("first"), 0, MAX_RECORD),
+        "count": _is_number(fields.get("count"), 1, MAX_RECORD),
+        "digest": _is_name(fields.get("digest"), re.compile("[0-9a-f]{64}")),
+        "size": _is_number(fields.get("size"), 1, MAX_SEALED),
+        "inline": inline is None or isinstance(inline, str),
+    }
+    wrong = [name for name, right in checks.items() if not right]
+    if wrong or len(fields) != len(checks) - 2:
+        raise LedgerError(f"queue message: wrong or missing {', '.join(wrong) or 'nothing, but fields too many'}")
+    fields["digest"] = bytes.fromhex(str(fields["digest"]))
+    try:
+        data = None if inline is None else base64.b64decode(str(inline), validate=True)
+    except binascii.Error:
+        raise LedgerError("queue message: inline is not base64") from None
+    return ChunkMessage(**fields, inline=data)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The bridge's word, unattested, that records will have no answer; `at_ms` since 1970, UTC."""
+
+    code: str
+    at_ms: int
+
+    CODES = ("decrypt_failed", "enclave_lost", "canceled")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The bridge's word, unattested, why a job does not move at present."""
+
+    code: str
+    image: str
+    key_arn: str
+    at_ms: int
+
+    CODES = ("key_denied", "wrong_image", "key_invalid", "kms_unavailable")
+
+
+Note = TypeVar("Note", Failure, Notice)
+
+
+def encode_note(note: Failure | Notice) -> bytes:
+    """JSON."""
+    return _dump(asdict(note)).encode()
+
+
+def parse_failure(body: bytes) -> Failure:
+    """The failure in `body`.
+
+    Raises:
+        LedgerError: it is not exactly one.
+    """
+    fields = _load(body, MAX_NOTE)
+    if set(fields) != {"code", "at_ms"} or fields["code"] not in Failure.CODES or not _is_number(fields["at_ms"]):
+        raise LedgerError("failure: wrong or missing fields")
+    return Failure(str(fields["code"]), int(str(fields["at_ms"])))
+
+
+def parse_notice(body: bytes) -> Notice:
+    """The notice in `body`.
+
+    Raises:
+        LedgerError: it is not exactly one.
+    """
+    fields = _load(body, MAX_NOTE)
+    if set(fields) != {"code", "image", "key_arn", "at_ms"} or fields["code"] not in Notice.CODES:
+        raise LedgerError("notice: wrong or missing fields")
+    if not (_is_name(fields["image"], IMAGE) and _is_name(fields["key_arn"], KEY_ARN) and _is_number(fields["at_ms"])):
+        raise LedgerError("notice: a field has a wrong type or value")
+    return Notice(str(fields["code"]), str(fields["image"]), str(fields["key_arn"]), int(str(fields["at_ms"])))
+
+
+def _dump(fields: dict[str, object]) -> str:
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True)
+
+
+def _load(body: str | bytes, longest: int) -> dict[str, object]:
+    if len(body) > longest:
+        raise LedgerError(f"{len(body)} bytes, at most {longest} are allowed")
+    try:
+        fields = json.loads(body, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        # No cause is chained: JSON errors quote the text.
+        raise LedgerError("not the JSON object that was expected") from None
+    if not isinstance(fields, dict):
+        raise LedgerError("not a JSON object")
+    return fields
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key stands twice")
+    return fields
+
+
+def _refuse(_: str) -> None:
+    raise ValueError("not a whole number")
+
+
+def _is_name(value: object, shape: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and shape.fullmatch(value) is not None
+
+
+def _is_number(value: object, low: int = 0, high: int = 2**53) -> bool:
+    return type(value) is int and low <= value <= high

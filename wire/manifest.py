@@ -1,0 +1,226 @@
+"""A job's manifest and its pages of chunk entries.
+
+The manifest is `"SBMF" | version u8 | body length u32 | body | HMAC-SHA256 32`, numbers big-endian, body in strict
+msgpack. It is written once. A ticket pins its digest; the HMAC, under a key derived from the first answer key, shows
+a reader without a ticket's history that the maker of that key made it. Pages hold `PAGE_ENTRIES` entries each, the
+last fewer; the manifest has the Merkle root over all entries' encodings (`wire.merkle`).
+"""
+
+import hashlib
+import hmac
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from wire import keys
+from wire.codec import Value, pack
+from wire.envelope import MAX_CHUNK
+from wire.errors import ManifestError
+from wire.fields import Fields
+from wire.messages import MAX_RECORD, MAX_WRAPPED
+from wire.names import IMAGE, JOB, JOB_LENGTH, KEY_ARN, MAX_ARN, MAX_TENANT, TENANT
+from wire.ticket import DIGEST_BYTES
+
+MAGIC: Final = b"SBMF"
+VERSION: Final = 1
+MAC_SIZE: Final = 32
+MAX_MANIFEST: Final = 4 * 1024 * 1024
+MAX_KEYSETS: Final = 256
+MAX_NAME: Final = 128
+PAGE_ENTRIES: Final = 4096
+MAX_PAGE: Final = 512 * 1024
+"""Largest page in bytes: 4096 entries of at most 64 bytes take half of it."""
+
+_PREFIX: Final = struct.Struct(">4sBI")
+
+
+@dataclass(frozen=True, slots=True)
+class Keyset:
+    """A question key and an answer key of one sealing process, each wrapped by its KMS key for `image`."""
+
+    image: str
+    question_key_arn: str
+    question_wrapped: bytes
+    answer_key_arn: str
+    answer_wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What the submitter asked of the whole job; times in milliseconds since 1970, UTC."""
+
+    name: str = ""
+    deadline_ms: int | None = None
+    not_before_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A job's header: `records` in `chunks`, listed on `pages`, under `keysets`."""
+
+    tenant: str
+    job: str
+    created_ms: int
+    records: int
+    chunks: int
+    pages: int
+    keysets: tuple[Keyset, ...]
+    root: bytes
+    parameters: Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkEntry:
+    """One chunk: its records, the index of its keyset, and the SHA-256 of its sealed question object."""
+
+    chunk: int
+    first: int
+    count: int
+    keyset: int
+    digest: bytes
+
+    def encode(self) -> bytes:
+        """The leaf of the Merkle tree."""
+        return pack(self.values())
+
+    def values(self) -> list[Value]:
+        """The fields in the order of the encoding."""
+        return [self.chunk, self.first, self.count, self.keyset, self.digest]
+
+
+def manifest_digest(data: bytes) -> bytes:
+    """What a ticket holds of a manifest: the first 16 bytes of the SHA-256 of all its bytes."""
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
+
+
+def encode_manifest(manifest: Manifest, answer_key: bytes) -> bytes:
+    """The manifest with its HMAC; `answer_key` is the plain answer key of the first keyset.
+
+    Raises:
+        ValueError: our own misuse: a field that `decode_manifest` would refuse.
+    """
+    keysets: list[Value] = [
+        [k.image, k.question_key_arn, k.question_wrapped, k.answer_key_arn, k.answer_wrapped] for k in manifest.keysets
+    ]
+    parameters = manifest.parameters
+    body = pack(
+        [
+            manifest.tenant,
+            manifest.job,
+            manifest.created_ms,
+            manifest.records,
+            manifest.chunks,
+            manifest.pages,
+            keysets,
+            manifest.root,
+            [parameters.name, parameters.deadline_ms, parameters.not_before_ms],
+        ]
+    )
+    signed = _PREFIX.pack(MAGIC, VERSION, len(body)) + body
+    data = signed + keys.manifest_mac(answer_key, manifest.job, signed)
+    try:
+        decode_manifest(data)
+    except ManifestError as error:
+        raise ValueError(str(error)) from None
+    return data
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """The manifest in `data`, its HMAC unchecked: enough for whoever has compared `manifest_digest` with a ticket.
+
+    Raises:
+        ManifestError: the bytes are not exactly one manifest within the limits.
+    """
+    if not _PREFIX.size + MAC_SIZE <= len(data) <= MAX_MANIFEST:
+        raise ManifestError("manifest: cut off or too large")
+    magic, version, size = _PREFIX.unpack_from(data)
+    if magic != MAGIC or version != VERSION or _PREFIX.size + size + MAC_SIZE != len(data):
+        raise ManifestError("manifest: not of this format or version, or cut off")
+    body = data[_PREFIX.size : -MAC_SIZE]
+    fields = Fields.parse(body, max_size=MAX_MANIFEST, error=ManifestError, what="manifest")
+    manifest = Manifest(
+        tenant=fields.text("tenant", longest=MAX_TENANT, check=TENANT.fullmatch),
+        job=fields.text("job", longest=JOB_LENGTH, check=JOB.fullmatch),
+        created_ms=fields.number("created_ms"),
+        records=fields.number("records", low=1, high=MAX_RECORD),
+        chunks=fields.number("chunks", low=1, high=MAX_CHUNK),
+        pages=fields.number("pages", low=1, high=MAX_CHUNK),
+        keysets=tuple(_read_keyset(value) for value in fields.array("keysets", longest=MAX_KEYSETS)),
+        root=fields.data("root", size=32),
+        parameters=_read_parameters(fields.take("parameters")),
+    )
+    fields.end()
+    if not manifest.keysets or manifest.pages != -(-manifest.chunks // PAGE_ENTRIES):
+        raise ManifestError("manifest: counts do not agree")
+    return manifest
+
+
+def verify_manifest(data: bytes, answer_key: bytes) -> Manifest:
+    """The manifest in `data`, its HMAC checked with the plain answer key of the first keyset.
+
+    Raises:
+        ManifestError: the bytes are not exactly one manifest, or the HMAC is not that key's.
+    """
+    manifest = decode_manifest(data)
+    expected = keys.manifest_mac(answer_key, manifest.job, data[:-MAC_SIZE])
+    if not hmac.compare_digest(expected, data[-MAC_SIZE:]):
+        raise ManifestError("manifest: not authentic")
+    return manifest
+
+
+def encode_page(entries: tuple[ChunkEntry, ...]) -> bytes:
+    """A page of 1 to `PAGE_ENTRIES` entries, in the order of their chunks."""
+    if not 0 < len(entries) <= PAGE_ENTRIES:
+        raise ValueError(f"a page has 1 to {PAGE_ENTRIES} entries")
+    values: list[Value] = [entry.values() for entry in entries]
+    return pack(values)
+
+
+def decode_page(data: bytes) -> tuple[ChunkEntry, ...]:
+    """The entries of a page.
+
+    Raises:
+        ManifestError: the bytes are not exactly one page within the limits.
+    """
+    fields = Fields.parse(b"\x91" + data, max_size=MAX_PAGE, error=ManifestError, what="page")
+    entries = tuple(_read_entry(value) for value in fields.array("entries", longest=PAGE_ENTRIES))
+    if not entries:
+        raise ManifestError("page: has no entry")
+    return entries
+
+
+def _read_entry(value: Value) -> ChunkEntry:
+    fields = Fields(value, ManifestError, "page entry")
+    entry = ChunkEntry(
+        chunk=fields.number("chunk", high=MAX_CHUNK),
+        first=fields.number("first", high=MAX_RECORD),
+        count=fields.number("count", low=1, high=MAX_RECORD),
+        keyset=fields.number("keyset", high=MAX_KEYSETS - 1),
+        digest=fields.data("digest", size=32),
+    )
+    fields.end()
+    return entry
+
+
+def _read_keyset(value: Value) -> Keyset:
+    fields = Fields(value, ManifestError, "keyset")
+    keyset = Keyset(
+        image=fields.text("image", longest=96, check=IMAGE.fullmatch),
+        question_key_arn=fields.text("question_key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
+        question_wrapped=fields.data("question_wrapped", longest=MAX_WRAPPED),
+        answer_key_arn=fields.text("answer_key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
+        answer_wrapped=fields.data("answer_wrapped", longest=MAX_WRAPPED),
+    )
+    fields.end()
+    return keyset
+
+
+def _read_parameters(value: Value) -> Parameters:
+    fields = Fields(value, ManifestError, "parameters")
+    parameters = Parameters(
+        name=fields.text("name", longest=MAX_NAME),
+        deadline_ms=fields.optional_number("deadline_ms"),
+        not_before_ms=fields.optional_number("not_before_ms"),
+    )
+    fields.end()
+    return parameters

@@ -1,0 +1,233 @@
+"""What bridge and enclave say to each other: one message a frame, `[type, fields...]` in strict msgpack.
+
+Flow control is a window: `Ready` states how many chunks and bytes of `Work` may be outstanding on its connection,
+and every `Answer` or `Refusal` gives its share back.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypeVar
+
+from wire.codec import Value, pack
+from wire.errors import MessageError
+from wire.fields import Fields
+from wire.framing import MAX_FRAME
+from wire.names import IMAGE, KEY_ARN, MAX_ARN
+
+VERSION: Final = 1
+MAX_SEALED: Final = 12 * 1024 * 1024
+"""Largest sealed object in bytes; it leaves room in a frame for the fields around it."""
+MAX_RECORD: Final = 2**40
+"""Largest record number."""
+MAX_WRAPPED: Final = 6144
+"""Largest wrapped key in bytes: KMS's own limit of a CiphertextBlob."""
+MAX_DOCUMENT: Final = 16 * 1024
+"""Largest attestation document in bytes; the NSM's response buffer has 12 KiB."""
+MAX_RECIPIENT: Final = 2048
+"""Largest CiphertextForRecipient in bytes; a 32-byte key takes 493."""
+MAX_CONTEXT: Final = 8
+"""Pairs of an encryption context; ours has 5."""
+
+
+class RefusalCode(enum.StrEnum):
+    """Why an enclave gives a chunk back. Never more than the code leaves the enclave."""
+
+    MALFORMED = "malformed"
+    UNSEAL_FAILED = "unseal_failed"
+    WRONG_IMAGE = "wrong_image"
+    KEY_DENIED = "key_denied"
+    KEY_UNAVAILABLE = "key_unavailable"
+    KEY_INVALID = "key_invalid"
+    BUSY = "busy"
+    INTERNAL = "internal"
+    SHUTTING_DOWN = "shutting_down"
+
+
+class UnwrapCode(enum.StrEnum):
+    """Why KMS's reply to an unwrap is missing, in the bridge's word."""
+
+    DENIED = "denied"
+    UNAVAILABLE = "unavailable"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The enclave's first message: who it is and how much it takes at a time."""
+
+    version: int
+    image: str
+    model: bytes
+    window_chunks: int
+    window_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrap:
+    """The enclave asks the courier to have KMS unwrap a key for the document's public key."""
+
+    request: int
+    key_arn: str
+    context: tuple[tuple[str, str], ...]
+    wrapped: bytes
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The engine stepped since the last one, and the chunk `ref` is still with it."""
+
+    ref: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The sealed answer object of the work `ref`, as it is to be stored."""
+
+    ref: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The work `ref` is given back without an answer."""
+
+    ref: int
+    code: RefusalCode
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Answer the records `first` to `first + count - 1` of this sealed question object."""
+
+    ref: int
+    first: int
+    count: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """KMS's CiphertextForRecipient for the unwrap `request`."""
+
+    request: int
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UnwrapRefused:
+    """KMS gave no key for the unwrap `request`."""
+
+    request: int
+    code: UnwrapCode
+
+
+Message: TypeAlias = Ready | Unwrap | Progress | Answer | Refusal | Work | Unwrapped | UnwrapRefused
+
+
+def encode(message: Message) -> bytes:
+    """The body of the frame that carries `message`.
+
+    Raises:
+        ValueError: our own misuse: a field that `decode` would refuse.
+    """
+    body = pack(_values(message))
+    try:
+        decode(body)
+    except MessageError as error:
+        raise ValueError(str(error)) from None
+    return body
+
+
+def _values(message: Message) -> list[Value]:
+    match message:
+        case Ready():
+            return [
+                1,
+                message.version,
+                message.image,
+                message.model,
+                message.window_chunks,
+                message.window_bytes,
+            ]
+        case Unwrap():
+            pairs: list[Value] = [[name, value] for name, value in message.context]
+            return [2, message.request, message.key_arn, pairs, message.wrapped, message.document]
+        case Progress():
+            return [3, message.ref]
+        case Answer():
+            return [4, message.ref, message.sealed]
+        case Refusal():
+            return [5, message.ref, str(message.code)]
+        case Work():
+            return [6, message.ref, message.first, message.count, message.sealed]
+        case Unwrapped():
+            return [7, message.request, message.ciphertext]
+        case UnwrapRefused():
+            return [8, message.request, str(message.code)]
+
+
+def decode(body: bytes) -> Message:
+    """The message in a frame's body.
+
+    Raises:
+        MessageError: it is not exactly one known message with fields within their limits.
+    """
+    fields = Fields.parse(body, max_size=MAX_FRAME, error=MessageError, what="message")
+    kind = fields.number("type", low=1, high=len(_READERS))
+    message = _READERS[kind - 1](fields)
+    fields.end()
+    return message
+
+
+def _ready(fields: Fields) -> Ready:
+    return Ready(
+        version=fields.number("version", low=VERSION, high=VERSION),
+        image=fields.text("image", longest=96, check=IMAGE.fullmatch),
+        model=fields.data("model", size=32),
+        window_chunks=fields.number("window_chunks", low=1, high=4096),
+        window_bytes=fields.number("window_bytes", low=MAX_SEALED, high=2**40),
+    )
+
+
+def _unwrap(fields: Fields) -> Unwrap:
+    request = fields.number("request")
+    key_arn = fields.text("key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch)
+    pairs: list[tuple[str, str]] = []
+    for value in fields.array("context", longest=MAX_CONTEXT):
+        pair = Fields(value, MessageError, "context")
+        pairs.append((pair.text("name", longest=64), pair.text("value", longest=128)))
+        pair.end()
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise MessageError("message: context names a key twice")
+    wrapped = fields.data("wrapped", longest=MAX_WRAPPED)
+    return Unwrap(request, key_arn, tuple(pairs), wrapped, fields.data("document", longest=MAX_DOCUMENT))
+
+
+def _work(fields: Fields) -> Work:
+    return Work(
+        ref=fields.number("ref"),
+        first=fields.number("first", high=MAX_RECORD),
+        count=fields.number("count", low=1, high=MAX_RECORD),
+        sealed=fields.data("sealed", longest=MAX_SEALED),
+    )
+
+
+Code = TypeVar("Code", RefusalCode, UnwrapCode)
+
+
+def _code(fields: Fields, codes: type[Code]) -> Code:
+    return codes(fields.text("code", longest=32, check=lambda text: text in set(codes)))
+
+
+_READERS: Final[tuple[Callable[[Fields], Message], ...]] = (
+    _ready,
+    _unwrap,
+    lambda fields: Progress(fields.number("ref")),
+    lambda fields: Answer(fields.number("ref"), fields.data("sealed", longest=MAX_SEALED)),
+    lambda fields: Refusal(fields.number("ref"), _code(fields, RefusalCode)),
+    _work,
+    lambda fields: Unwrapped(fields.number("request"), fields.data("ciphertext", longest=MAX_RECIPIENT)),
+    lambda fields: UnwrapRefused(fields.number("request"), _code(fields, UnwrapCode)),
+)

@@ -1,0 +1,291 @@
+"""What is inside a seal: records and the answer key on the way in, results on the way out, in strict msgpack."""
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from wire.codec import Value, pack
+from wire.envelope import MAX_PAYLOAD
+from wire.errors import MessageError
+from wire.fields import Fields
+from wire.messages import MAX_RECORD
+from wire.names import KEY_ARN, MAX_ARN
+
+MAX_CHUNK_RECORDS: Final = 4096
+MAX_QUESTION_BYTES: Final = 131_072
+"""UTF-8 bytes of all messages of one record; far beyond every Bloom's context of 2,048 tokens."""
+MAX_MESSAGES: Final = 64
+MAX_CUSTOM_ID: Final = 64
+MAX_STOPS: Final = 4
+MAX_STOP: Final = 64
+MAX_TOKENS: Final = 65_536
+MAX_ANSWER_CHARACTERS: Final = 1_048_576
+MAX_DETAIL: Final = 200
+
+CUSTOM_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+ROLES: Final = ("system", "user", "assistant")
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", ""]
+
+
+class Outcome(enum.StrEnum):
+    """What became of a record; every record gets exactly one."""
+
+    SUCCEEDED = "succeeded"
+    TRUNCATED = "truncated"
+    ERRORED = "errored"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+
+
+class ErrorCode(enum.StrEnum):
+    """Why a line or record has no answer; OpenAI's names where it has them."""
+
+    EMPTY_FILE = "empty_file"
+    INVALID_ENCODING = "invalid_encoding"
+    INVALID_JSON_LINE = "invalid_json_line"
+    INVALID_RECORD = "invalid_record"
+    LINE_TOO_LONG = "line_too_long"
+    QUESTION_TOO_LARGE = "question_too_large"
+    DUPLICATE_CUSTOM_ID = "duplicate_custom_id"
+    URL_MISMATCH = "url_mismatch"
+    MISSING_COLUMN = "missing_column"
+    CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
+    DECRYPT_FAILED = "decrypt_failed"
+    ENCLAVE_LOST = "enclave_lost"
+    POISON_RECORD = "poison_record"
+    OUTPUT_TOO_LARGE = "output_too_large"
+    INTERNAL_ERROR = "internal_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """How to generate: None leaves it to the enclave; temperature 0 is greedy."""
+
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One question.
+
+    `number` counts the job's records from 0, `line` the input's lines from 1. `problem` marks a line that was
+    invalid and kept, so that it gets its line of output: it has no messages.
+    """
+
+    number: int
+    line: int
+    custom_id: str
+    messages: tuple[Message, ...]
+    params: Params
+    problem: ErrorCode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionPayload:
+    """A chunk's records, and the answer key with the name of its wrapped form."""
+
+    answer_key: bytes
+    answer_key_arn: str
+    answer_wrapped_digest: bytes
+    salt: bytes
+    records: tuple[Record, ...]
+
+    def encode(self) -> bytes:
+        """Strict msgpack.
+
+        Raises:
+            ValueError: our own misuse: a field that `decode` would refuse.
+        """
+        records: list[Value] = [_record_values(record) for record in self.records]
+        values: list[Value] = [
+            self.answer_key,
+            self.answer_key_arn,
+            self.answer_wrapped_digest,
+            self.salt,
+            records,
+        ]
+        return pack(values)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "QuestionPayload":
+        """The payload in `data`.
+
+        Raises:
+            MessageError: it is not exactly one question payload with fields within their limits.
+        """
+        fields = Fields.parse(data, max_size=MAX_PAYLOAD, error=MessageError, what="questions")
+        payload = cls(
+            answer_key=fields.data("answer_key", size=32),
+            answer_key_arn=fields.text("answer_key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
+            answer_wrapped_digest=fields.data("answer_wrapped_digest", size=32),
+            salt=fields.data("salt", size=32),
+            records=tuple(_read_record(value) for value in fields.array("records", longest=MAX_CHUNK_RECORDS)),
+        )
+        fields.end()
+        return payload
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one record: its outcome, and an answer or an error code with a detail free of content."""
+
+    number: int
+    line: int
+    custom_id: str
+    outcome: Outcome
+    text: str = ""
+    finish_reason: FinishReason = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error: ErrorCode | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPayload:
+    """A chunk's results, the name of the model that made them, and the salt that came with the questions."""
+
+    model_name: str
+    salt: bytes
+    results: tuple[Result, ...]
+
+    def encode(self) -> bytes:
+        """Strict msgpack.
+
+        Raises:
+            ValueError: our own misuse: a value that the format does not have.
+        """
+        results: list[Value] = [_result_values(result) for result in self.results]
+        return pack([self.model_name, self.salt, results])
+
+    @classmethod
+    def decode(cls, data: bytes) -> "AnswerPayload":
+        """The payload in `data`.
+
+        Raises:
+            MessageError: it is not exactly one answer payload with fields within their limits.
+        """
+        fields = Fields.parse(data, max_size=MAX_PAYLOAD, error=MessageError, what="answers")
+        payload = cls(
+            model_name=fields.text("model_name", longest=128),
+            salt=fields.data("salt", size=32),
+            results=tuple(_read_result(value) for value in fields.array("results", longest=MAX_CHUNK_RECORDS)),
+        )
+        fields.end()
+        return payload
+
+
+def _record_values(record: Record) -> list[Value]:
+    messages: list[Value] = [[message.role, message.content] for message in record.messages]
+    params = record.params
+    return [
+        record.number,
+        record.line,
+        record.custom_id,
+        messages,
+        [params.max_tokens, float(params.temperature), float(params.top_p), params.seed, list(params.stop)],
+        None if record.problem is None else str(record.problem),
+    ]
+
+
+def _read_record(value: Value) -> Record:
+    fields = Fields(value, MessageError, "record")
+    record = Record(
+        number=fields.number("number", high=MAX_RECORD),
+        line=fields.number("line", low=1, high=MAX_RECORD),
+        custom_id=fields.text("custom_id", longest=MAX_CUSTOM_ID, check=CUSTOM_ID.fullmatch),
+        messages=tuple(_read_message(item) for item in fields.array("messages", longest=MAX_MESSAGES)),
+        params=_read_params(fields.take("params")),
+        problem=_read_code(fields, "problem"),
+    )
+    fields.end()
+    size = sum(len(message.content.encode()) for message in record.messages)
+    if size > MAX_QUESTION_BYTES or (record.problem is None) != bool(record.messages):
+        raise MessageError("record: messages have a wrong size or should not be there")
+    return record
+
+
+def _read_message(value: Value) -> Message:
+    fields = Fields(value, MessageError, "message of a record")
+    role = fields.text("role", longest=9, check=ROLES.__contains__)
+    message = Message(role, fields.text("content", longest=MAX_QUESTION_BYTES))  # type: ignore[arg-type]
+    fields.end()
+    return message
+
+
+def _read_params(value: Value) -> Params:
+    fields = Fields(value, MessageError, "params")
+    params = Params(
+        max_tokens=fields.optional_number("max_tokens", low=1, high=MAX_TOKENS),
+        temperature=fields.real("temperature", low=0.0, high=2.0),
+        top_p=fields.real("top_p", low=0.0, high=1.0),
+        seed=fields.optional_number("seed", low=-(2**63), high=2**63 - 1),
+        stop=tuple(_read_stop(item) for item in fields.array("stop", longest=MAX_STOPS)),
+    )
+    fields.end()
+    return params
+
+
+def _read_stop(value: Value) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_STOP:
+        raise MessageError("params: stop has a wrong type or size")
+    return value
+
+
+def _read_code(fields: Fields, name: str) -> ErrorCode | None:
+    value = fields.take(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in set(ErrorCode):
+        raise MessageError(f"{name} is no known error code")
+    return ErrorCode(value)
+
+
+def _result_values(result: Result) -> list[Value]:
+    return [
+        result.number,
+        result.line,
+        result.custom_id,
+        str(result.outcome),
+        result.text,
+        result.finish_reason,
+        result.prompt_tokens,
+        result.completion_tokens,
+        None if result.error is None else str(result.error),
+        result.detail,
+    ]
+
+
+def _read_result(value: Value) -> Result:
+    fields = Fields(value, MessageError, "result")
+    result = Result(
+        number=fields.number("number", high=MAX_RECORD),
+        line=fields.number("line", low=1, high=MAX_RECORD),
+        custom_id=fields.text("custom_id", longest=MAX_CUSTOM_ID, check=CUSTOM_ID.fullmatch),
+        outcome=Outcome(fields.text("outcome", longest=16, check=lambda text: text in set(Outcome))),
+        text=fields.text("text", longest=MAX_ANSWER_CHARACTERS),
+        finish_reason=fields.text("finish_reason", longest=6, check=("stop", "length", "").__contains__),  # type:
+        ignore[arg-type] prompt_tokens=fields.number("prompt_tokens"),
+        completion_tokens=fields.number("completion_tokens"),
+        error=_read_code(fields, "error"),
+        detail=fields.text("detail", longest=MAX_DETAIL),
+    )
+    fields.end()
+    if (result.error is not None) != (result.outcome == Outcome.ERRORED):
+        raise MessageError("result: an error code belongs to the outcome errored and to no other")
+    return result
