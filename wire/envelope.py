@@ -223,7 +223,9 @@ def parse_answers(data: bytes) -> SealedAnswers:
     return SealedAnswers(digest, associated, nonce, ciphertext, receipt, header)
 
 
-def _binding(direction: int, tenant: str, job: str, chunk: int, first: int, count: int) -> Value:
+def _binding(  # noqa: PLR0917 - the order is the encoding
+    direction: int, tenant: str, job: str, chunk: int, first: int, count: int
+) -> Value:
     return [direction, tenant, job, chunk, first, count]
 
 

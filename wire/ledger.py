@@ -1,5 +1,4 @@
-"""Names in the bucket, the queue's message, and the notes that the bridge leaves: the part of a job that is in the
-clear.
+"""Names in the bucket, the queue's message, and the bridge's notes: the part of a job that is in the clear.
 
 The bridge imports this and nothing that opens a seal.
 """
@@ -10,7 +9,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import Final, TypeVar
+from typing import ClassVar, Final
 
 from wire.errors import LedgerError
 from wire.messages import MAX_RECORD, MAX_SEALED
@@ -22,7 +21,7 @@ MAX_BODY: Final = 256 * 1024
 MAX_NOTE: Final = 4096
 MAX_CHUNK: Final = 2**32 - 1
 
-_ANSWER_NAME: Final = re.compile(r"(\d{8,10})\.(\d{1,13})\.(\d{1,13})(?:~([0-9a-f]{16}))?")
+_ANSWER_NAME: Final = re.compile(r"([0-9]{8,10})\.([0-9]{1,13})\.([0-9]{1,13})(?:~([0-9a-f]{16}))?")
 
 
 def job_prefix(tenant: str, job: str) -> str:
@@ -170,7 +169,7 @@ class Failure:
     code: str
     at_ms: int
 
-    CODES = ("decrypt_failed", "enclave_lost", "canceled")
+    CODES: ClassVar = ("decrypt_failed", "enclave_lost", "canceled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +181,7 @@ class Notice:
     key_arn: str
     at_ms: int
 
-    CODES = ("key_denied", "wrong_image", "key_invalid", "kms_unavailable")
-
-
-Note = TypeVar("Note", Failure, Notice)
+    CODES: ClassVar = ("key_denied", "wrong_image", "key_invalid", "kms_unavailable")
 
 
 def encode_note(note: Failure | Notice) -> bytes:

@@ -173,7 +173,7 @@ def encode_page(entries: tuple[ChunkEntry, ...]) -> bytes:
     if not 0 < len(entries) <= PAGE_ENTRIES:
         raise ValueError(f"a page has 1 to {PAGE_ENTRIES} entries")
     values: list[Value] = [entry.values() for entry in entries]
-    return pack(values)
+    return pack([VERSION, values])
 
 
 def decode_page(data: bytes) -> tuple[ChunkEntry, ...]:
@@ -182,8 +182,10 @@ def decode_page(data: bytes) -> tuple[ChunkEntry, ...]:
     Raises:
         ManifestError: the bytes are not exactly one page within the limits.
     """
-    fields = Fields.parse(b"\x91" + data, max_size=MAX_PAGE, error=ManifestError, what="page")
+    fields = Fields.parse(data, max_size=MAX_PAGE, error=ManifestError, what="page")
+    fields.number("version", low=VERSION, high=VERSION)
     entries = tuple(_read_entry(value) for value in fields.array("entries", longest=PAGE_ENTRIES))
+    fields.end()
     if not entries:
         raise ManifestError("page: has no entry")
     return entries

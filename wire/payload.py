@@ -222,8 +222,11 @@ def _read_record(value: Value) -> Record:
 
 def _read_message(value: Value) -> Message:
     fields = Fields(value, MessageError, "message of a record")
-    role = fields.text("role", longest=9, check=ROLES.__contains__)
-    message = Message(role, fields.text("content", longest=MAX_QUESTION_BYTES))  # type: ignore[arg-type]
+    match fields.text("role", longest=9):
+        case "system" | "user" | "assistant" as role:
+            message = Message(role, fields.text("content", longest=MAX_QUESTION_BYTES))
+        case _:
+            raise MessageError("message of a record: role is none of system, user and assistant")
     fields.end()
     return message
 
@@ -279,8 +282,8 @@ def _read_result(value: Value) -> Result:
         custom_id=fields.text("custom_id", longest=MAX_CUSTOM_ID, check=CUSTOM_ID.fullmatch),
         outcome=Outcome(fields.text("outcome", longest=16, check=lambda text: text in set(Outcome))),
         text=fields.text("text", longest=MAX_ANSWER_CHARACTERS),
-        finish_reason=fields.text("finish_reason", longest=6, check=("stop", "length", "").__contains__),  # type:
-        ignore[arg-type] prompt_tokens=fields.number("prompt_tokens"),
+        finish_reason=_read_reason(fields),
+        prompt_tokens=fields.number("prompt_tokens"),
         completion_tokens=fields.number("completion_tokens"),
         error=_read_code(fields, "error"),
         detail=fields.text("detail", longest=MAX_DETAIL),
@@ -289,3 +292,11 @@ def _read_result(value: Value) -> Result:
     if (result.error is not None) != (result.outcome == Outcome.ERRORED):
         raise MessageError("result: an error code belongs to the outcome errored and to no other")
     return result
+
+
+def _read_reason(fields: Fields) -> FinishReason:
+    match fields.text("finish_reason", longest=6):
+        case "stop" | "length" | "" as reason:
+            return reason
+        case _:
+            raise MessageError("result: finish_reason is none of stop, length and nothing")

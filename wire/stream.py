@@ -182,8 +182,7 @@ class Listener:
 
 
 def listen(address: Address) -> Listener:
-    """Bind and listen. A unix socket is readable and writable for its owner alone; a stale file at its path is
-    replaced.
+    """Bind and listen; a unix socket is for its owner alone, and a stale file at its path is replaced.
 
     Raises:
         StreamError: the address cannot be bound.
