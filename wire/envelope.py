@@ -153,7 +153,8 @@ def seal_questions(
         ValueError: our own misuse: a field that `parse_questions` would refuse.
     """
     proof = keys.commitment(key, _binding(QUESTIONS, tenant, job, chunk, first, count))
-    return _seal(QuestionHeader(tenant, job, image, chunk, first, count, key_arn, wrapped, proof), key, payload)
+    header = QuestionHeader(tenant, job, image, chunk, first, count, key_arn, wrapped, proof)
+    return _seal(header, key, payload, os.urandom(NONCE_SIZE))
 
 
 def seal_answers(
@@ -181,7 +182,7 @@ def seal_answers(
     header = AnswerHeader(
         tenant, job, image, chunk, first, count, key_arn, wrapped_digest, proof, question_digest, model, template
     )
-    return _seal(header, key, payload)
+    return _seal(header, key, payload, os.urandom(NONCE_SIZE))
 
 
 def parse_questions(data: bytes) -> SealedQuestions:
@@ -237,7 +238,8 @@ def _direction(header: Header) -> int:
     return QUESTIONS if isinstance(header, QuestionHeader) else ANSWERS
 
 
-def _seal(header: Header, key: bytes, payload: bytes) -> bytes:
+def _seal(header: Header, key: bytes, payload: bytes, nonce: bytes) -> bytes:
+    """The nonce is a parameter for the test vectors' sake alone."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"a payload has at most {MAX_PAYLOAD} bytes, not {len(payload)}")
     direction = _direction(header)
@@ -245,7 +247,6 @@ def _seal(header: Header, key: bytes, payload: bytes) -> bytes:
     encoded = pack(values)
     associated = _PREFIX.pack(MAGIC, VERSION, direction, len(encoded)) + encoded
     plaintext = (_LENGTH.pack(len(payload)) + payload).ljust(bucket(len(payload) + _LENGTH.size), b"\0")
-    nonce = os.urandom(NONCE_SIZE)
     ciphertext = AESGCM(keys.seal_key(key, _header_binding(direction, header))).encrypt(nonce, plaintext, associated)
     sealed = associated + nonce + _LENGTH.pack(len(ciphertext)) + ciphertext + _LENGTH.pack(0)
     try:

@@ -6,12 +6,12 @@ reader and a writer share each socket from two threads and a socket has one time
 """
 
 import contextlib
-import os
 import re
 import select
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -21,6 +21,7 @@ from wire.framing import CLOSED, FrameDecoder, encode_frame
 
 MAX_WRITE: Final = 16 * 1024
 READ_SIZE: Final = 64 * 1024
+BACKLOG: Final = 16
 MAX_UNIX_PATH: Final = 107
 """Bytes of a unix socket's path: sun_path of 108 with its final zero."""
 SEND_TIMEOUT: Final = 60.0
@@ -63,11 +64,13 @@ class Address:
     def __str__(self) -> str:
         return f"vsock://{self.cid}:{self.port}" if self.path is None else f"unix://{self.path}"
 
-    def _socket(self) -> socket.socket:
+    def socket(self) -> socket.socket:
+        """A new socket of this address's family."""
         family = socket.AF_VSOCK if self.path is None else socket.AF_UNIX
         return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
 
-    def _target(self) -> str | tuple[int, int]:
+    def target(self) -> str | tuple[int, int]:
+        """The address as `bind` and `connect` take it."""
         return (self.cid, self.port) if self.path is None else self.path
 
 
@@ -79,6 +82,8 @@ class Stream:
         self._socket = sock
         self._decoder = FrameDecoder()
         self._sending = threading.Lock()
+        self._state = threading.Lock()
+        self._users = 0
         self._closed = False
 
     def send(self, body: bytes, timeout: float = SEND_TIMEOUT) -> None:
@@ -90,13 +95,13 @@ class Stream:
         """
         view = memoryview(encode_frame(body))
         deadline = time.monotonic() + timeout
-        with self._sending:
+        with self._sending, self._in_use():
             try:
                 while view:
                     self._wait(write=True, deadline=deadline)
                     with contextlib.suppress(BlockingIOError):
                         view = view[self._socket.send(view[:MAX_WRITE]) :]
-            except (OSError, ValueError) as error:
+            except OSError as error:
                 self.close()
                 raise StreamClosed("the peer is gone") from error
             except StreamTimeout:
@@ -112,26 +117,27 @@ class Stream:
             FramingError: the peer's bytes are no frames.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not isinstance(frame := self._decoder.next_frame(), bytes):
-            if frame is CLOSED:
-                return None
-            try:
+        with self._in_use():
+            while not isinstance(frame := self._decoder.next_frame(), bytes):
+                if frame is CLOSED:
+                    return None
                 self._wait(write=False, deadline=deadline)
-                data = self._socket.recv(READ_SIZE)
-            except BlockingIOError:
-                continue
-            except (OSError, ValueError) as error:
-                raise StreamClosed("the peer is gone") from error
-            self._decoder.receive_data(data)
-        return frame
+                try:
+                    data = self._socket.recv(READ_SIZE)
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    raise StreamClosed("the peer is gone") from error
+                self._decoder.receive_data(data)
+            return frame
 
     def close(self) -> None:
         """End the stream in both directions; a receiver in another thread gets its end."""
-        self._closed = True
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        # The descriptor stays open until the object dies: closing it here could hand its number to another socket while
-        # a thread still waits on it.
+        with self._state:
+            self._closed = True
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -139,9 +145,25 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """While a thread is inside, the descriptor stays open: closed, its number could become another socket's."""
+        with self._state:
+            if self._closed:
+                raise StreamClosed("the stream was closed")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._users -= 1
+                self._release()
+
+    def _release(self) -> None:
+        if self._closed and self._users == 0:
+            self._socket.close()
+
     def _wait(self, *, write: bool, deadline: float | None) -> None:
-        if self._closed:
-            raise StreamClosed("the stream was closed")
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         poll = select.poll()
         poll.register(self._socket, select.POLLOUT if write else select.POLLIN)
@@ -188,15 +210,16 @@ def listen(address: Address) -> Listener:
         StreamError: the address cannot be bound.
     """
     path = None if address.path is None else Path(address.path)
+    sock = address.socket()
     try:
-        sock = address._socket()  # noqa: SLF001 - address and socket are one matter
         if path is not None:
             path.unlink(missing_ok=True)
-        sock.bind(address._target())  # noqa: SLF001
+        sock.bind(address.target())
         if path is not None:
-            os.chmod(path, 0o600)  # noqa: PTH101 - between bind and listen nobody can connect
-        sock.listen(16)
+            path.chmod(0o600)  # nobody can connect between bind and listen
+        sock.listen(BACKLOG)
     except OSError as error:
+        sock.close()
         raise StreamError(f"cannot listen on {address}: {error.strerror}") from error
     return Listener(sock, path)
 
@@ -207,10 +230,11 @@ def connect(address: Address, timeout: float) -> Stream:
     Raises:
         StreamError: nobody listens there. A vsock port without a listener may end in a timeout instead of a refusal.
     """
+    sock = address.socket()
     try:
-        sock = address._socket()  # noqa: SLF001
         sock.settimeout(timeout)
-        sock.connect(address._target())  # noqa: SLF001
+        sock.connect(address.target())
     except OSError as error:
+        sock.close()
         raise StreamError(f"no enclave answers at {address}") from error
     return Stream(sock)
