@@ -1,0 +1,60 @@
+# The two commands of the README are `make demo` and `make test`; both set up everything they need.
+#
+#   PYTHON=...       the interpreter to build the virtual environment with (3.11 or newer)
+#   TORCH_INDEX=...  a package index that offers the CPU build of torch, where the default one offers a larger build
+#   VENV=...         where the virtual environment goes
+
+PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),$(shell command -v python3.13),python3)
+VENV ?= .venv
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Seal, answer and open the example questions on this machine
+	@$(BIN)/sealbatch dev demo
+
+test: $(VENV)/.test ## Run every test
+	@$(BIN)/python -m pytest tests
+
+lint: $(VENV)/.test $(VENV)/.lint ## Check style, types and the boundaries between the packages
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.lint ## Lay out the code
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+clean: ## Remove the virtual environment and all caches
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch comes first and alone, so that an index named for it serves nothing else.
+$(VENV)/.torch: constraints.txt
+	@test -x $(BIN)/python || { echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sealbatch needs Python 3.11 or newer; name one with make PYTHON=...")'
+	@echo "Installing torch (the longest step of the first run)"
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+	@echo "Installing sealbatch"
+	@$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@echo "Installing the tests' tools"
+	@$(PIP) --constraint constraints.txt --editable '.[dev,test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.torch pyproject.toml
+	@$(PIP) --constraint constraints.txt --editable '.[lint]'
+	@touch $@
