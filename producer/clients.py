@@ -1,0 +1,46 @@
+"""The three AWS clients that a producer uses, as far as it uses them; boto3's clients are of these types."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class KmsClient(Protocol):
+    """Makes data keys."""
+
+    def generate_data_key(self, **request: Any) -> Mapping[str, Any]:
+        """KMS GenerateDataKey."""
+        ...
+
+
+class S3Client(Protocol):
+    """Writes objects once, reads back what it wrote, and removes what it wrote in vain."""
+
+    def put_object(self, **request: Any) -> Mapping[str, Any]:
+        """S3 PutObject."""
+        ...
+
+    def get_object(self, **request: Any) -> Mapping[str, Any]:
+        """S3 GetObject."""
+        ...
+
+    def delete_objects(self, **request: Any) -> Mapping[str, Any]:
+        """S3 DeleteObjects."""
+        ...
+
+
+class SqsClient(Protocol):
+    """Sends messages."""
+
+    def send_message_batch(self, **request: Any) -> Mapping[str, Any]:
+        """SQS SendMessageBatch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Each is used from several threads at once, which boto3's clients allow."""
+
+    kms: KmsClient
+    s3: S3Client
+    sqs: SqsClient

@@ -1,0 +1,86 @@
+"""What a producer raises: the input is bad, a service failed, the disk is full, or not all messages were sent."""
+
+import enum
+
+from producer.validate import ValidationReport
+from wire.ticket import Ticket
+
+
+class ProducerError(Exception):
+    """Base of the family. No text of it holds a question, a custom_id or a key."""
+
+
+class InputInvalid(ProducerError):  # noqa: N818 - a finding, named as the report calls it
+    """The input has problems; nothing was sent."""
+
+    def __init__(self, report: ValidationReport) -> None:
+        super().__init__(f"the input has {report.problem_count} invalid lines and {report.records} valid ones")
+        self.report = report
+
+
+class SpoolError(ProducerError):
+    """The temporary file for sealed chunks could not be written; nothing was sent."""
+
+    def __init__(self, folder: str, *, full: bool) -> None:
+        why = "there is no space left" if full else "it cannot be written"
+        super().__init__(f"temporary file for sealed chunks in {folder}: {why}; TMPDIR names another folder")
+        self.folder = folder
+        self.full = full
+
+
+class ServiceKind(enum.StrEnum):
+    """Why a call to AWS failed, as far as the caller can do something about it."""
+
+    CREDENTIALS = "credentials"
+    DENIED = "denied"
+    MISSING = "missing"
+    UNAVAILABLE = "unavailable"
+    INVALID = "invalid"
+
+
+_REASONS = {
+    ServiceKind.CREDENTIALS: "the AWS credentials are missing, expired or not valid; renew them",
+    ServiceKind.DENIED: "access was denied; the caller's role or the resource's policy does not allow it",
+    ServiceKind.MISSING: "it does not exist or is disabled; check the configuration",
+    ServiceKind.UNAVAILABLE: "the service cannot be reached or is busy; try again later",
+    ServiceKind.INVALID: "the service answered in a way that must not be trusted or understood",
+}
+
+
+class ServiceError(ProducerError):
+    """A call to AWS failed for good.
+
+    `operation` is the API's name, `resource` the bucket, queue or key as configured, `code` the service's own error
+    code or empty. `outcome` says what that means for the job.
+    """
+
+    def __init__(
+        self, kind: ServiceKind, service: str, operation: str, resource: str, *, code: str = "", outcome: str = ""
+    ) -> None:
+        detail = f" ({code})" if code else ""
+        tail = f"; {outcome}" if outcome else ""
+        super().__init__(f"{service} {operation} on {resource}: {_REASONS[kind]}{detail}{tail}")
+        self.kind = kind
+        self.service = service
+        self.operation = operation
+        self.resource = resource
+        self.code = code
+        self.outcome = outcome
+
+    def meaning(self, outcome: str) -> "ServiceError":
+        """The same failure with its meaning for the job."""
+        return ServiceError(self.kind, self.service, self.operation, self.resource, code=self.code, outcome=outcome)
+
+
+class SendIncomplete(ProducerError):  # noqa: N818 - a state of the job rather than an error of the program
+    """The job is in S3 and its ticket is good, but only `sent` of `chunks` messages are known to be in the queue.
+
+    What was sent will be answered. `cause` is the failure that ended the sending.
+    """
+
+    def __init__(self, ticket: Ticket, sent: int, chunks: int, cause: ServiceError) -> None:
+        super().__init__(f"{cause}; {sent} of {chunks} chunks were sent, and those will be answered")
+        self.ticket = ticket
+        self.sent = sent
+        self.chunks = chunks
+        self.cause = cause

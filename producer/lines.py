@@ -1,0 +1,70 @@
+"""Cuts a byte stream into lines without ever holding more than one, however long it claims to be."""
+
+from collections.abc import Iterator
+from typing import BinaryIO, Final, NamedTuple
+
+from producer.problem import BadLineError
+from wire.payload import ErrorCode
+
+MAX_LINE: Final = 1024 * 1024
+"""Bytes of one line of input with its end. The largest question has an eighth of it."""
+
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Line(NamedTuple):
+    """One line with its end; a line beyond `MAX_LINE` has `whole` False and no data.
+
+    `quotes` is the number of its double quotes, for a line that is not whole; CSV goes by it.
+    """
+
+    number: int
+    data: bytes
+    whole: bool = True
+    quotes: int = 0
+
+
+def read_lines(stream: BinaryIO) -> Iterator[Line]:
+    """The lines of `stream`, numbered from 1, a UTF-8 byte order mark removed.
+
+    Raises:
+        OSError: reading failed.
+    """
+    number = 0
+    readline = stream.readline
+    while data := readline(MAX_LINE):
+        number += 1
+        if number == 1:
+            data = data.removeprefix(_UTF8_MARK)
+        if len(data) >= MAX_LINE and not data.endswith(b"\n"):
+            yield Line(number, b"", whole=False, quotes=data.count(b'"') + _skip_rest(stream))
+        else:
+            yield Line(number, data)
+
+
+def decode(line: Line) -> str:
+    """The line's text.
+
+    Raises:
+        BadLineError: it is too long or not UTF-8.
+    """
+    if not line.whole:
+        raise BadLineError(ErrorCode.LINE_TOO_LONG, f"the line is longer than {MAX_LINE} bytes")
+    try:
+        return line.data.decode()
+    except UnicodeDecodeError as error:
+        hint = ", which begins like UTF-16" if line.number == 1 and line.data.startswith(_UTF16_MARKS) else ""
+        raise BadLineError(
+            ErrorCode.INVALID_ENCODING, f"not UTF-8 at byte {error.start + 1} of the line{hint}"
+        ) from None
+
+
+def _skip_rest(stream: BinaryIO) -> int:
+    """Pass over the rest of a line; the number of double quotes in it."""
+    quotes = 0
+    while data := stream.readline(MAX_LINE):
+        quotes += data.count(b'"')
+        if data.endswith(b"\n"):
+            break
+    return quotes

@@ -1,0 +1,93 @@
+"""Sends a job's chunks to the queue in batches, and again what SQS did not take."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from producer.aws import clean_code, mapped
+from producer.clients import SqsClient
+from producer.errors import ServiceError, ServiceKind
+from producer.parallel import run_parallel
+from producer.spool import Spool, SpooledChunk
+from wire.ledger import ChunkMessage
+
+BATCH_MESSAGES: Final = 10
+BATCH_BYTES: Final = 1024 * 1024
+"""SQS's limits for one SendMessageBatch."""
+ATTEMPTS: Final = 6
+"""How often a message is offered that SQS failed to take, beside botocore's retries of whole calls."""
+SENDERS: Final = 8
+FIRST_PAUSE: Final = 0.2
+MAX_PAUSE: Final = 5.0
+"""Seconds between two attempts, doubling from the first to the longest."""
+
+Entry = dict[str, Any]
+
+
+class Sender:
+    """Sends to one queue. `pause` waits between attempts for a number of seconds."""
+
+    def __init__(self, sqs: SqsClient, queue_url: str, pause: Callable[[float], None] = time.sleep) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._pause = pause
+
+    def send_all(self, messages: Iterable[ChunkMessage], sent: Callable[[int], None]) -> None:
+        """Send all messages; `sent` is told the number of messages in each batch once SQS has it.
+
+        Raises:
+            ServiceError: a batch could not be sent. More may be in the queue than `sent` was told.
+        """
+        run_parallel(self._send_batch, batches(messages), sent, SENDERS)
+
+    def _send_batch(self, bodies: list[str]) -> int:
+        entries: list[Entry] = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies)]
+        code = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._pause(min(FIRST_PAUSE * 2**attempt, MAX_PAUSE))
+            with mapped("SQS", "SendMessageBatch", self._queue_url):
+                reply = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+            failed = {failure["Id"]: failure for failure in reply.get("Failed", [])}
+            if not failed:
+                return len(bodies)
+            code = clean_code(next(iter(failed.values())).get("Code"))
+            if any(failure.get("SenderFault") for failure in failed.values()):
+                raise ServiceError(ServiceKind.INVALID, "SQS", "SendMessageBatch", self._queue_url, code=code)
+            entries = [entry for entry in entries if entry["Id"] in failed]
+        raise ServiceError(ServiceKind.UNAVAILABLE, "SQS", "SendMessageBatch", self._queue_url, code=code)
+
+
+def chunk_messages(spool: Spool, tenant: str, job: str) -> Iterator[ChunkMessage]:
+    """The queue message of each chunk in order."""
+    for chunk in spool.chunks():
+        yield chunk_message(spool, chunk, tenant, job)
+
+
+def chunk_message(spool: Spool, chunk: SpooledChunk, tenant: str, job: str) -> ChunkMessage:
+    """The message that names `chunk` and carries it, unless it is too large for that."""
+    return ChunkMessage(
+        tenant=tenant,
+        job=job,
+        chunk=chunk.number,
+        first=chunk.first,
+        count=chunk.count,
+        digest=chunk.digest,
+        size=chunk.size,
+        inline=spool.read(chunk),
+    )
+
+
+def batches(messages: Iterable[ChunkMessage]) -> Iterator[list[str]]:
+    """The messages' bodies in order, cut to SQS's limits of one call."""
+    batch: list[str] = []
+    size = 0
+    for message in messages:
+        body = message.encode()
+        if batch and (len(batch) == BATCH_MESSAGES or size + len(body) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(body)
+        size += len(body)
+    if batch:
+        yield batch

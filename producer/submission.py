@@ -1,0 +1,65 @@
+"""How to submit, how far a submit is, and what came of it."""
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from producer.chunks import ChunkLimits
+from producer.validate import DEFAULT_MAX_PROBLEMS, ValidationReport
+from wire.manifest import MAX_NAME, Parameters
+from wire.ticket import Ticket
+
+
+class Phase(enum.StrEnum):
+    """What a submit is doing: reading and sealing lines, putting chunks into S3, sending chunks to the queue."""
+
+    SEAL = "seal"
+    UPLOAD = "upload"
+    SEND = "send"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitProgress:
+    """`done` of `total` (None if unknown) lines or chunks; `ticket` is there as soon as the job exists."""
+
+    phase: Phase
+    done: int
+    total: int | None = None
+    ticket: Ticket | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    """How to submit.
+
+    With `skip_invalid` an invalid line becomes a record that gets an error for an answer; without, it refuses the
+    file. `parameters` stand in the manifest in the clear. A `dry_run` does all but call KMS, S3 and SQS, under keys
+    that are thrown away. `spool_folder` None is the system's folder for temporary files.
+
+    Raises:
+        ValueError: the job's name is too long.
+    """
+
+    limits: ChunkLimits = field(default_factory=ChunkLimits)
+    parameters: Parameters = field(default_factory=Parameters)
+    skip_invalid: bool = False
+    max_problems: int = DEFAULT_MAX_PROBLEMS
+    dry_run: bool = False
+    spool_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.parameters.name) > MAX_NAME:
+            raise ValueError(f"name: at most {MAX_NAME} characters")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What was submitted: `records` with those that stand for `skipped` invalid lines; `ticket` is None if dry."""
+
+    ticket: Ticket | None
+    job: str
+    records: int
+    chunks: int
+    skipped: int
+    sealed_bytes: int
+    report: ValidationReport

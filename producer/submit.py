@@ -1,0 +1,142 @@
+"""Submits a file of questions as a job.
+
+1. Read, check and seal the whole input into a spool; two KMS calls, when the first chunk is full.
+2. Put the sealed chunks into S3, then the pages, then the manifest. From here on the job exists and has a ticket.
+3. Send the messages. What is not sent from here on is not lost: its chunk lies in S3.
+
+Before the manifest is written, any failure takes back what was put: nothing was submitted.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import BinaryIO, Final
+
+from producer.clients import Clients
+from producer.errors import InputInvalid, SendIncomplete, ServiceError
+from producer.forms import InputForm
+from producer.keyset import Keyset, generate_keyset, throwaway_keyset
+from producer.questions import read_records
+from producer.sealing import Sealer, seal_all
+from producer.send import Sender, chunk_messages
+from producer.settings import ProducerSettings
+from producer.spool import Spool
+from producer.store import JobStore
+from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
+from producer.upload import Upload
+from producer.validate import Tally
+from wire.payload import Params
+from wire.ticket import Ticket, new_job_id
+
+__all__ = ["Phase", "Submission", "SubmitOptions", "SubmitProgress", "submit"]
+
+_LOG: Final = logging.getLogger("sealbatch.producer")
+_NOTHING: Final = "nothing was submitted"
+
+
+def _ignore(_: SubmitProgress) -> None:
+    pass
+
+
+def submit(  # noqa: PLR0917 - what, how, where to: each is one value
+    source: BinaryIO,
+    form: InputForm,
+    defaults: Params,
+    options: SubmitOptions,
+    settings: ProducerSettings,
+    clients: Clients | None,
+    progress: Callable[[SubmitProgress], None] = _ignore,
+) -> Submission:
+    """Submit the questions in `source`; `clients` may be None for a dry run.
+
+    Raises:
+        InputInvalid: the input has problems, or no valid question; nothing was sent.
+        ServiceError: AWS failed before the job existed; nothing was submitted.
+        SendIncomplete: the job exists, and not all its messages are known to be in the queue.
+        SpoolError: there is no room for the sealed chunks; nothing was submitted.
+        OSError: reading `source` failed; nothing was sent.
+    """
+    if clients is None and not options.dry_run:
+        raise ValueError("clients are needed for anything but a dry run")
+    job = new_job_id()
+    with Spool(options.spool_folder) as spool:
+        tally = Tally(options.max_problems)
+        items = read_records(source, form, defaults, keep_invalid=options.skip_invalid, notes=tally.notes)
+        sealer = Sealer(settings, job, _keyset_maker(clients, settings, job, dry_run=options.dry_run), spool)
+        accepted = seal_all(
+            items,
+            tally,
+            options.limits,
+            sealer,
+            skip_invalid=options.skip_invalid,
+            progress=lambda done: progress(SubmitProgress(Phase.SEAL, done)),
+        )
+        if not accepted or sealer.keyset is None:
+            raise InputInvalid(tally.report())
+        ticket = None
+        if clients is not None and not options.dry_run:
+            upload = Upload(JobStore(clients.s3, settings.bucket), settings, job, spool)
+            ticket = _upload(upload, sealer.keyset, options, len(spool), progress)
+            _send(Sender(clients.sqs, settings.queue_url), spool, settings.tenant, ticket, progress)
+        return _submission(ticket, job, spool, tally)
+
+
+def _keyset_maker(
+    clients: Clients | None, settings: ProducerSettings, job: str, *, dry_run: bool
+) -> Callable[[], Keyset]:
+    def make() -> Keyset:
+        if clients is None or dry_run:
+            return throwaway_keyset(settings, job)
+        try:
+            return generate_keyset(clients.kms, settings, job)
+        except ServiceError as error:
+            raise error.meaning(_NOTHING) from None
+
+    return make
+
+
+def _upload(
+    upload: Upload, keyset: Keyset, options: SubmitOptions, chunks: int, progress: Callable[[SubmitProgress], None]
+) -> Ticket:
+    try:
+        return upload.put_all(
+            keyset, options.parameters, lambda done: progress(SubmitProgress(Phase.UPLOAD, done, chunks))
+        )
+    except ServiceError as error:
+        left = upload.discard()
+        raise error.meaning(f"{_NOTHING}, {left} sealed objects may be left" if left else _NOTHING) from None
+    except BaseException:
+        # Also Ctrl-C: whoever is interrupted here holds no ticket, so the objects are of use to nobody.
+        upload.discard()
+        raise
+
+
+def _send(
+    sender: Sender, spool: Spool, tenant: str, ticket: Ticket, progress: Callable[[SubmitProgress], None]
+) -> None:
+    chunks = len(spool)
+    progress(SubmitProgress(Phase.SEND, 0, chunks, ticket))
+    sent = 0
+
+    def count(number: int) -> None:
+        nonlocal sent
+        sent += number
+        progress(SubmitProgress(Phase.SEND, sent, chunks, ticket))
+
+    try:
+        sender.send_all(chunk_messages(spool, tenant, ticket.job), count)
+    except ServiceError as error:
+        raise SendIncomplete(ticket, sent, chunks, error) from None
+    _LOG.info("job submitted job=%s chunks=%d", ticket.job, chunks)
+
+
+def _submission(ticket: Ticket | None, job: str, spool: Spool, tally: Tally) -> Submission:
+    last = spool.chunk(len(spool) - 1)
+    return Submission(
+        ticket=ticket,
+        job=job,
+        records=last.first + last.count,
+        chunks=len(spool),
+        skipped=tally.problem_count,
+        sealed_bytes=spool.size,
+        report=tally.report(),
+    )

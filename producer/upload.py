@@ -1,0 +1,84 @@
+"""Puts a sealed job into the bucket in the order that makes it one: chunks, pages, and last the manifest."""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain, count, islice
+
+from producer.keyset import Keyset
+from producer.parallel import run_parallel
+from producer.settings import ProducerSettings
+from producer.spool import Spool, SpooledChunk
+from producer.store import JobStore
+from wire import ledger
+from wire.manifest import (
+    PAGE_ENTRIES,
+    ChunkEntry,
+    Manifest,
+    Parameters,
+    encode_manifest,
+    encode_page,
+    manifest_digest,
+)
+from wire.merkle import MerkleTree
+from wire.ticket import Ticket
+
+
+class Upload:
+    """One job's way into the bucket."""
+
+    def __init__(self, store: JobStore, settings: ProducerSettings, job: str, spool: Spool) -> None:
+        self._store = store
+        self._tenant = settings.tenant
+        self._job = job
+        self._spool = spool
+        self._pages = -(-len(spool) // PAGE_ENTRIES)
+
+    def put_all(self, keyset: Keyset, parameters: Parameters, progress: Callable[[int], None]) -> Ticket:
+        """Write everything; `progress` is told the number of chunks written.
+
+        Raises:
+            ServiceError: an object could not be written. What was written is to be discarded.
+            SpoolError: the disk failed.
+        """
+        finished = count(1)
+        run_parallel(self._put_chunk, self._spool.chunks(), lambda _: progress(next(finished)))
+        root = self._put_pages()
+        last = self._spool.chunk(len(self._spool) - 1)
+        manifest = Manifest(
+            tenant=self._tenant,
+            job=self._job,
+            created_ms=time.time_ns() // 1_000_000,
+            records=last.first + last.count,
+            chunks=len(self._spool),
+            pages=self._pages,
+            keysets=(keyset.public,),
+            root=root,
+            parameters=parameters,
+        )
+        data = encode_manifest(manifest, keyset.answer_key)
+        self._store.put(ledger.manifest_key(self._tenant, self._job), data)
+        return Ticket(self._job, manifest_digest(data))
+
+    def discard(self) -> int:
+        """Remove whatever of the job may be in the bucket; the number of objects that may be left."""
+        questions = (ledger.question_key(self._tenant, self._job, number) for number in range(len(self._spool)))
+        pages = (ledger.page_key(self._tenant, self._job, page) for page in range(self._pages))
+        # The manifest first: without it the job does not exist, whatever else is left.
+        return self._store.remove(chain([ledger.manifest_key(self._tenant, self._job)], pages, questions))
+
+    def _put_chunk(self, chunk: SpooledChunk) -> None:
+        self._store.put(ledger.question_key(self._tenant, self._job, chunk.number), self._spool.read(chunk))
+
+    def _put_pages(self) -> bytes:
+        """Write the pages; the Merkle root over all their entries."""
+        tree = MerkleTree()
+        entries = self._entries()
+        for page in range(self._pages):
+            batch = tuple(islice(entries, PAGE_ENTRIES))
+            for entry in batch:
+                tree.append(entry.encode())
+            self._store.put(ledger.page_key(self._tenant, self._job, page), encode_page(batch))
+        return tree.root()
+
+    def _entries(self) -> Iterator[ChunkEntry]:
+        return (ChunkEntry(chunk.number, chunk.first, chunk.count, 0, chunk.digest) for chunk in self._spool.chunks())
