@@ -1,0 +1,80 @@
+"""Reading from the bucket: bounded objects and streamed names. Everything that comes out is untrusted."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any, Final
+
+from botocore import exceptions as botocore
+
+from results_consumer.aws import error_code, mapped
+from results_consumer.clients import S3Client
+from results_consumer.errors import Call
+
+BODY_ATTEMPTS: Final = 3
+"""Times that a body which breaks off is asked for; botocore retries a request, and not the reading of its body."""
+
+_log = logging.getLogger("sealbatch.results_consumer")
+
+
+class Bucket:
+    """One bucket, read only. Safe to use from many threads, as boto3's clients are."""
+
+    def __init__(self, s3: S3Client, name: str) -> None:
+        self._s3 = s3
+        self._name = name
+
+    def get(self, key: str, *, limit: int) -> bytes | None:
+        """The object at `key`, or None if there is none.
+
+        Of a larger object, `limit + 1` bytes come back and no more are read: every parser then finds it too large.
+
+        Raises:
+            ServiceError: S3 or the network does not give it.
+        """
+        with mapped(Call("s3", "GetObject", f"bucket {self._name}")):
+            for attempt in range(1, BODY_ATTEMPTS + 1):
+                reply = self._request(key)
+                if reply is None:
+                    return None
+                try:
+                    return _read(reply["Body"], limit + 1)
+                except (botocore.BotoCoreError, OSError):
+                    if attempt == BODY_ATTEMPTS:
+                        raise
+                    _log.warning("body broke off attempt=%d", attempt)
+        raise AssertionError("unreachable")
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """The rest of each key that begins with `prefix`, in the order of their UTF-8 bytes; a LIST for every 1000.
+
+        Raises:
+            ServiceError: S3 or the network does not give them.
+        """
+        position: dict[str, str] = {}
+        while True:
+            with mapped(Call("s3", "ListObjectsV2", f"bucket {self._name}")):
+                page = self._s3.list_objects_v2(Bucket=self._name, Prefix=prefix, **position)
+            for item in page.get("Contents", ()):
+                yield str(item["Key"]).removeprefix(prefix)
+            if not page.get("IsTruncated"):
+                return
+            position = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _request(self, key: str) -> dict[str, Any] | None:
+        try:
+            reply: dict[str, Any] = self._s3.get_object(Bucket=self._name, Key=key)
+        except botocore.ClientError as error:
+            if error_code(error) == "NoSuchKey":
+                return None
+            raise
+        return reply
+
+
+def _read(body: Any, limit: int) -> bytes:
+    """At most `limit` bytes of a streaming body, which is closed whatever happens."""
+    parts: list[bytes] = []
+    with body:
+        while limit > 0 and (part := body.read(min(limit, 1 << 20))):
+            parts.append(part)
+            limit -= len(part)
+    return b"".join(parts)

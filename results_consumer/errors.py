@@ -1,0 +1,160 @@
+"""Everything that the reader raises, and the numbered plan of what it verifies."""
+
+import enum
+from dataclasses import dataclass
+from typing import Literal
+
+from results_consumer.cover import Range
+
+
+class Check(enum.IntEnum):
+    """The plan, in the order in which checks are made: first of the job, then of each object, then of the output."""
+
+    MANIFEST_PRESENT = 1
+    """A ticket proves that there was a manifest: its absence is a loss and not an unknown job."""
+    MANIFEST_DIGEST = 2
+    """It is the manifest that the ticket was made from."""
+    MANIFEST_FORM = 3
+    CONFIGURATION = 4
+    """Tenant, job and both key ARNs are the configured ones."""
+    PAGE_PRESENT = 5
+    PAGE_FORM = 6
+    CHUNK_COVER = 7
+    """Chunks follow each other without gap or overlap, up to the manifest's counts."""
+    MERKLE_ROOT = 8
+    ANSWER_KEY = 9
+    """KMS gave 32 bytes under the configured key, for this job's context."""
+    MANIFEST_HMAC = 10
+    """The manifest was made by whoever made the first answer key."""
+    OBJECT_PRESENT = 11
+    OBJECT_FORM = 12
+    TENANT = 13
+    JOB = 14
+    IMAGE = 15
+    """The image that the producer demanded, and KMS attested, for this keyset."""
+    CHUNK = 16
+    RANGE = 17
+    KEY_ARN = 18
+    WRAPPED_DIGEST = 19
+    QUESTION_DIGEST = 20
+    """The answers belong to the very questions that the manifest lists."""
+    SEAL = 21
+    """Commitment, AES-256-GCM over the header and payload, and padding. Which of them failed is told to nobody."""
+    PAYLOAD_FORM = 22
+    RECORD_NUMBERS = 23
+    EXACT_COVER = 24
+    """Ranges that were answered separately meet without overlap."""
+    MODEL = 25
+    TEMPLATE = 26
+    INPUT = 27
+    """Line and custom_id are those of the input file that was given."""
+    UNCHANGED = 28
+    """What is written is what was verified before."""
+
+
+class ReaderError(Exception):
+    """The one family: any other exception out of this package is a bug. No text of it holds content."""
+
+
+class IntegrityError(ReaderError):
+    """Something is not what the ticket says it must be; nothing was written.
+
+    `step` and `code` say which check of the plan, `where` names the object or record.
+    """
+
+    def __init__(self, check: Check, where: str) -> None:
+        super().__init__(f"integrity check {check.value} ({check.name.lower()}) failed at {where}")
+        self.check = check
+        self.where = where
+
+    @property
+    def step(self) -> int:
+        """The check's number in the plan."""
+        return self.check.value
+
+    @property
+    def code(self) -> str:
+        """The check's name in lower case."""
+        return self.check.name.lower()
+
+
+class JobNotFinished(ReaderError):  # noqa: N818 - a state of the job and no fault
+    """Records have neither an answer nor a failure yet; nothing was written.
+
+    `missing` holds at most the first `coverage.MAX_RANGES_TOLD` ranges, `missing_records` counts all.
+    """
+
+    def __init__(self, missing: tuple[Range, ...], missing_records: int, records: int) -> None:
+        super().__init__(f"{missing_records} of {records} records have no answer yet")
+        self.missing = missing
+        self.missing_records = missing_records
+        self.records = records
+
+
+class ServiceErrorKind(enum.StrEnum):
+    """What stands between us and AWS, by what one does about it."""
+
+    CREDENTIALS = "credentials"
+    DENIED = "denied"
+    MISSING = "missing"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call to AWS: what is asked, of which service, about which bucket or key."""
+
+    service: Literal["s3", "kms"]
+    operation: str
+    resource: str
+
+
+_ADVICE = {
+    ServiceErrorKind.CREDENTIALS: "the AWS credentials are missing, wrong or expired; renew them and try again",
+    ServiceErrorKind.DENIED: "these credentials are not allowed to; ask who administers the resource's policy",
+    ServiceErrorKind.MISSING: "it does not exist, or is disabled, in this account and region; check the configuration",
+    ServiceErrorKind.UNAVAILABLE: "the service did not answer, or not usably; try again later",
+}
+
+
+class ServiceError(ReaderError):
+    """AWS did not do what was asked; `aws_code` is its error code, or the name of the client's own error."""
+
+    def __init__(self, kind: ServiceErrorKind, call: Call, aws_code: str) -> None:
+        super().__init__(f"{call.service} {call.operation} on {call.resource}: {_ADVICE[kind]} ({aws_code})")
+        self.kind = kind
+        self.service = call.service
+        self.operation = call.operation
+        self.resource = call.resource
+        self.aws_code = aws_code
+
+
+class SinkCode(enum.StrEnum):
+    """Why an output file cannot be written."""
+
+    EXISTS = "exists"
+    NOT_A_FILE = "not_a_file"
+    NO_FOLDER = "no_folder"
+    DENIED = "denied"
+    FULL = "full"
+    FAILED = "failed"
+
+
+_SINK_TEXTS = {
+    SinkCode.EXISTS: "exists already and is not overwritten",
+    SinkCode.NOT_A_FILE: "is not a regular file",
+    SinkCode.NO_FOLDER: "is in a folder that does not exist",
+    SinkCode.DENIED: "cannot be written: permission denied",
+    SinkCode.FULL: "cannot be written: no space left, or a quota or size limit is reached",
+    SinkCode.FAILED: "cannot be written",
+}
+
+
+class SinkError(ReaderError):
+    """The output cannot be written; what was begun is removed again. `errno` is the system's, or 0."""
+
+    def __init__(self, code: SinkCode, path: str, errno: int = 0) -> None:
+        super().__init__(f"{path} {_SINK_TEXTS[code]}" + (f" (errno {errno})" if code is SinkCode.FAILED else ""))
+        self.code = code
+        self.path = path
+        self.errno = errno

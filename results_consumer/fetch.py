@@ -1,0 +1,169 @@
+"""Fetch a job: verify everything, write one line for each line of input, or write nothing."""
+
+import enum
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Final
+
+from results_consumer.bucket import Bucket
+from results_consumer.clients import KmsClient, S3Client
+from results_consumer.cover import total
+from results_consumer.coverage import measure, scan
+from results_consumer.errors import JobNotFinished
+from results_consumer.job import Job, open_job
+from results_consumer.keyring import unwrap_keys
+from results_consumer.lines import Lines
+from results_consumer.match import InputMatch
+from results_consumer.output import OutputForm, OutputLine, encode_head, encode_line
+from results_consumer.prefetch import ordered
+from results_consumer.reveal import PinnedChunk, Revealed, Revealer, pin
+from results_consumer.settings import ReaderSettings
+from results_consumer.sink import Sink
+from results_consumer.status import clock_ms, is_late
+from results_consumer.tally import FetchSummary, Tally
+from wire.payload import Outcome
+from wire.ticket import Ticket
+
+THREADS: Final = 8
+"""Chunks that are fetched at the same time, and the most that are in memory: a sealed chunk has at most 12 MiB."""
+
+_log = logging.getLogger("sealbatch.results_consumer")
+
+
+class Only(enum.StrEnum):
+    """Which lines are written; all are verified and counted."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TRUNCATED = "truncated"
+
+
+_WANTED: Final = {
+    Only.OK: frozenset({Outcome.SUCCEEDED}),
+    Only.TRUNCATED: frozenset({Outcome.TRUNCATED}),
+    Only.FAILED: frozenset({Outcome.ERRORED, Outcome.EXPIRED, Outcome.CANCELED}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FetchProgress:
+    """`done` of `total` records are verified, or in the second pass over a stream written."""
+
+    done: int
+    total: int
+    writing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOptions:
+    """How a job is fetched.
+
+    `models` are the digests of model manifests that are accepted, any one if empty. `inputs` gives, each time that it
+    is called, the (line, custom_id) of each record of the input in order: every output line must match then.
+    `progress` is called in the caller's thread after each chunk.
+    """
+
+    form: OutputForm = OutputForm.JSONL
+    only: Only | None = None
+    models: frozenset[bytes] = frozenset()
+    inputs: Callable[[], Iterator[tuple[int, str]]] | None = None
+    progress: Callable[[FetchProgress], None] | None = None
+
+
+def fetch(
+    s3: S3Client,
+    kms: KmsClient,
+    settings: ReaderSettings,
+    ticket: Ticket,
+    sink: Sink,
+    *,
+    options: FetchOptions | None = None,
+    now_ms: int | None = None,
+) -> FetchSummary:
+    """Verify the whole job and write its lines to `sink`, in the order of the input.
+
+    A sink that can be taken back is written while verifying. Any other gets its first byte after the last check; the
+    objects are then read a second time and must be the same. `now_ms` is the clock's if None.
+
+    Raises:
+        IntegrityError: anything is not as the ticket says.
+        JobNotFinished: records have no outcome yet.
+        ServiceError: S3 or KMS refuse or do not answer.
+        SinkError: the output cannot be written.
+    """
+    now = clock_ms() if now_ms is None else now_ms
+    with sink:
+        job = open_job(s3, settings, ticket)
+        bucket = Bucket(s3, settings.bucket)
+        late = is_late(job, now)
+        found = measure(bucket, job)
+        if found.missing_records and not late:
+            raise JobNotFinished(found.missing, found.missing_records, found.records)
+        revealer = Revealer(bucket, job, unwrap_keys(kms, job), late=late)
+        fetching = _Fetching(job, bucket, revealer, options or FetchOptions())
+        summary = fetching.in_one_pass(sink) if sink.revocable else fetching.in_two_passes(sink)
+        sink.commit()
+    _log.info("fetched job=%s records=%d ignored=%d", summary.job, summary.records, summary.ignored)
+    return summary
+
+
+class _Fetching:
+    """One fetch of one job: walks over its chunks, once or twice."""
+
+    def __init__(self, job: Job, bucket: Bucket, revealer: Revealer, options: FetchOptions) -> None:
+        self._job = job
+        self._bucket = bucket
+        self._revealer = revealer
+        self._options = options
+
+    def in_one_pass(self, sink: Sink) -> FetchSummary:
+        """Write while verifying: the sink takes it back if a later chunk fails."""
+        sink.write(encode_head(self._options.form))
+        return self._walk(self._verifying(), sink)
+
+    def in_two_passes(self, sink: Sink) -> FetchSummary:
+        """Verify all and keep digests only, since the answers may not fit into memory; then write."""
+        pinned: list[PinnedChunk] = []
+        verified = self._walk(self._verifying(), None, pinned)
+        sink.write(encode_head(self._options.form))
+        written = self._walk(ordered(self._revealer.replay, pinned, threads=THREADS), sink)
+        return replace(written, ignored=verified.ignored)
+
+    def _verifying(self) -> Generator[Revealed]:
+        return ordered(self._revealer.reveal, scan(self._bucket, self._job), threads=THREADS)
+
+    def _walk(
+        self, chunks: Generator[Revealed], sink: Sink | None, pinned: list[PinnedChunk] | None = None
+    ) -> FetchSummary:
+        lines, tally = Lines(self._job, self._options.models), Tally()
+        match = None if self._options.inputs is None else InputMatch(self._options.inputs())
+        with closing(chunks):
+            for revealed in chunks:
+                self._refuse_missing(revealed)
+                for line in lines.of(revealed):
+                    self._take(line if match is None else match.matched(line), tally, sink)
+                tally.ignored += revealed.ignored
+                if pinned is not None:
+                    pinned.append(pin(revealed))
+                self._tell(tally.records, writing=sink is not None and not sink.revocable)
+        if match is not None:
+            match.end()
+        return tally.summary(self._job.manifest.job)
+
+    def _take(self, line: OutputLine, tally: Tally, sink: Sink | None) -> None:
+        tally.add(line)
+        only = self._options.only
+        if sink is not None and (only is None or line.outcome in _WANTED[only]):
+            sink.write(encode_line(line, self._options.form))
+            tally.written += 1
+
+    def _refuse_missing(self, revealed: Revealed) -> None:
+        """All was there when it was listed, so somebody took something away since."""
+        if revealed.missing:
+            raise JobNotFinished(revealed.missing, total(revealed.missing), self._job.manifest.records)
+
+    def _tell(self, done: int, *, writing: bool) -> None:
+        if self._options.progress is not None:
+            self._options.progress(FetchProgress(done, self._job.manifest.records, writing))

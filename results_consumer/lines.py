@@ -1,0 +1,59 @@
+"""From a revealed chunk to its output lines, in the order of record numbers."""
+
+from collections.abc import Iterator
+
+from results_consumer.errors import Check, IntegrityError
+from results_consumer.job import Job
+from results_consumer.output import LineOrigin, OutputLine, attested_line, unattested_line
+from results_consumer.reveal import Revealed
+from results_consumer.silent import Silent
+from results_consumer.verify import Verified
+
+
+class Lines:
+    """Makes the lines of one job, and sees to it that one model and one template answered all of it.
+
+    With `models`, digests of model manifests, no other model is accepted; without, any one is.
+    """
+
+    def __init__(self, job: Job, models: frozenset[bytes]) -> None:
+        self._job = job
+        self._models = models
+        self._first: Verified | None = None
+
+    def of(self, revealed: Revealed) -> Iterator[OutputLine]:
+        """The lines of a chunk.
+
+        Raises:
+            IntegrityError: another model or template than before, or a model that is not accepted.
+        """
+        parts: list[Verified | Silent] = [*revealed.verified, *revealed.silent]
+        for part in sorted(parts, key=lambda part: part.span):
+            if isinstance(part, Verified):
+                self._check(part)
+                yield from self._attested(revealed.chunk, part)
+            else:
+                yield from self._unattested(revealed.chunk, part)
+
+    def _check(self, part: Verified) -> None:
+        first = self._first = self._first or part
+        # 25. One model, and an accepted one.
+        if part.model != first.model or (self._models and part.model not in self._models):
+            raise IntegrityError(Check.MODEL, part.where)
+        # 26. One template: the same question would get another answer under another.
+        if part.template != first.template:
+            raise IntegrityError(Check.TEMPLATE, part.where)
+
+    def _attested(self, chunk: int, part: Verified) -> Iterator[OutputLine]:
+        origin = self._origin(chunk, f"{part.payload.model_name}@sha256:{part.model.hex()}")
+        for result in part.payload.results:
+            yield attested_line(origin, result)
+
+    def _unattested(self, chunk: int, part: Silent) -> Iterator[OutputLine]:
+        origin = self._origin(chunk, "")
+        for number in range(part.span.first, part.span.end):
+            yield unattested_line(origin, number, part.outcome, part.code)
+
+    def _origin(self, chunk: int, model: str) -> LineOrigin:
+        manifest = self._job.manifest
+        return LineOrigin(manifest.job, chunk, manifest.created_ms // 1000, model)

@@ -1,0 +1,16 @@
+"""What a reader is configured with."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderSettings:
+    """Whose jobs are read and under which keys; a manifest that names others is refused.
+
+    `question_key` and `answer_key` are full KMS key ARNs and never aliases, which somebody could point elsewhere.
+    """
+
+    tenant: str
+    bucket: str
+    question_key: str
+    answer_key: str

@@ -1,0 +1,224 @@
+"""Where verified lines go: a file that appears whole or not at all, or a stream that cannot be taken back."""
+
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Protocol, Self
+
+from results_consumer.errors import SinkCode, SinkError
+
+BUFFER: Final = 1 << 20
+"""Bytes that are gathered before they are written."""
+MODE: Final = 0o600
+"""Answers may hold health data: nobody but the owner reads the file, whatever the umask."""
+
+_CODES: Final = {
+    errno.EEXIST: SinkCode.EXISTS,
+    errno.ENOENT: SinkCode.NO_FOLDER,
+    errno.ENOTDIR: SinkCode.NO_FOLDER,
+    errno.EACCES: SinkCode.DENIED,
+    errno.EPERM: SinkCode.DENIED,
+    errno.EROFS: SinkCode.DENIED,
+    errno.ENOSPC: SinkCode.FULL,
+    errno.EDQUOT: SinkCode.FULL,
+    errno.EFBIG: SinkCode.FULL,
+    errno.EISDIR: SinkCode.NOT_A_FILE,
+}
+
+
+class Sink(Protocol):
+    """Takes the output's bytes in order. Leaving it without `commit` takes back what can be taken back."""
+
+    @property
+    def revocable(self) -> bool:
+        """Whether bytes may be written before the whole job is verified."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            SinkError: they cannot be written.
+        """
+
+    def commit(self) -> None:
+        """Make the output final.
+
+        Raises:
+            SinkError: it cannot be; then there is none.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class FileSink:
+    """A file that appears under its name only when it is complete and on disk.
+
+    Until then the bytes are in a file beside it, `.<name>.<random>.part`, which is removed on any failure. A symbolic
+    link is followed. An existing file is replaced only with `overwrite`.
+
+    Raises:
+        SinkError: on entering: the folder, the permission or the space is missing, or the file exists.
+    """
+
+    revocable = True
+
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self._path = os.fspath(path)
+        self._target = Path(os.path.realpath(self._path))
+        # A name may have 255 bytes; the tail of ours is dropped rather than exceed them.
+        self._part = self._target.parent / f".{self._target.name[:48]}.{secrets.token_hex(8)}.part"
+        self._overwrite = overwrite
+        self._file = -1
+        self._buffer = bytearray()
+
+    def __enter__(self) -> Self:
+        try:
+            self._refuse_unfit()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._file = os.open(self._part, flags, MODE)
+        except OSError as error:
+            raise self._error(error) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file >= 0:
+            self._discard()
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            SinkError: the disk is full, or fails.
+        """
+        self._buffer += data
+        if len(self._buffer) >= BUFFER:
+            try:
+                self._flush()
+            except OSError as error:
+                raise self._error(error) from None
+
+    def commit(self) -> None:
+        """Put the file on disk and give it its name.
+
+        Raises:
+            SinkError: the disk is full or fails, or somebody else made a file of that name meanwhile.
+        """
+        try:
+            self._flush()
+            os.fsync(self._file)
+            self._name_it()
+            self._sync_folder()
+        except OSError as error:
+            raise self._error(error) from None
+        os.close(self._file)
+        self._file = -1
+
+    def _refuse_unfit(self) -> None:
+        try:
+            found = self._target.stat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "not a regular file")
+        if not self._overwrite:
+            raise FileExistsError(errno.EEXIST, "exists")
+
+    def _flush(self) -> None:
+        view = memoryview(self._buffer)
+        while view:
+            view = view[os.write(self._file, view) :]
+        view.release()
+        self._buffer = bytearray()
+
+    def _name_it(self) -> None:
+        if self._overwrite:
+            self._part.replace(self._target)
+            return
+        try:
+            self._target.hardlink_to(self._part)  # unlike rename, this fails if the name was taken meanwhile
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            # A file system without hard links: look again, then rename; the moment between is all that is left.
+            self._refuse_unfit()
+            self._part.replace(self._target)
+        else:
+            self._part.unlink()
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            # Some network file systems cannot sync a folder; the file itself is on disk by now.
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(folder)
+
+    def _discard(self) -> None:
+        os.close(self._file)
+        self._file = -1
+        self._buffer = bytearray()
+        self._part.unlink(missing_ok=True)
+
+    def _error(self, error: OSError) -> SinkError:
+        number = error.errno or 0
+        return SinkError(_CODES.get(number, SinkCode.FAILED), self._path, number)
+
+
+class StreamSink:
+    """A stream, such as standard output. What is written is out: `fetch` verifies everything before the first byte."""
+
+    revocable = False
+
+    def __init__(self, stream: BinaryIO, name: str = "standard output") -> None:
+        self._stream = stream
+        self._name = name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            SinkError: the stream fails. A reader that went away, as `head` does, is `BrokenPipeError` as everywhere.
+        """
+        try:
+            self._stream.write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise self._error(error) from None
+
+    def commit(self) -> None:
+        """Flush the stream.
+
+        Raises:
+            SinkError: the stream fails.
+        """
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise self._error(error) from None
+
+    def _error(self, error: OSError) -> SinkError:
+        number = error.errno or 0
+        return SinkError(_CODES.get(number, SinkCode.FAILED), self._name, number)

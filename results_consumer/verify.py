@@ -1,0 +1,85 @@
+"""Whether an object is the true answers to a range of records. No I/O: bytes in, a verdict out."""
+
+from dataclasses import dataclass
+
+from results_consumer.cover import Range
+from results_consumer.errors import Check, IntegrityError
+from results_consumer.job import Job
+from results_consumer.keyring import AnswerKey
+from wire.envelope import AnswerHeader, SealedAnswers, parse_answers
+from wire.errors import MessageError, SealError
+from wire.manifest import ChunkEntry
+from wire.payload import AnswerPayload
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the ticket, the manifest and KMS say that the answers to `span` must be bound to."""
+
+    job: Job
+    entry: ChunkEntry
+    key: AnswerKey
+    span: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Opened answers to exactly `span`, with the SHA-256 of the object that they came in."""
+
+    span: Range
+    where: str
+    digest: bytes
+    model: bytes
+    template: bytes
+    payload: AnswerPayload
+
+
+def verify_answers(data: bytes, where: str, expected: Expected) -> Verified:
+    """Open `data`, found at the key `where`, if it is the answers to `expected.span`: checks 12 to 23.
+
+    Raises:
+        IntegrityError: the first check that failed.
+    """
+    # 12. It is sealed answers within the limits.
+    try:
+        sealed = parse_answers(data)
+    except SealError:
+        raise IntegrityError(Check.OBJECT_FORM, where) from None
+    # 13. to 20. Its header names what is expected. The header is authentic only if the seal opens, which takes long.
+    _check_header(sealed.header, where, expected)
+    payload = _open(sealed, where, expected)
+    # 23. It holds one result for each record of the range, in order.
+    span = expected.span
+    if [result.number for result in payload.results] != list(range(span.first, span.end)):
+        raise IntegrityError(Check.RECORD_NUMBERS, where)
+    return Verified(span, where, sealed.digest, sealed.header.model, sealed.header.template, payload)
+
+
+def _check_header(header: AnswerHeader, where: str, expected: Expected) -> None:
+    manifest, span = expected.job.manifest, expected.span
+    plan = (
+        (Check.TENANT, header.tenant == manifest.tenant),
+        (Check.JOB, header.job == manifest.job),
+        (Check.IMAGE, header.image == expected.key.keyset.image),
+        (Check.CHUNK, header.chunk == expected.entry.chunk),
+        (Check.RANGE, (header.first, header.count) == (span.first, span.count)),
+        (Check.KEY_ARN, header.key_arn == expected.key.keyset.answer_key_arn),
+        (Check.WRAPPED_DIGEST, header.wrapped_digest == expected.key.wrapped_digest),
+        (Check.QUESTION_DIGEST, header.question_digest == expected.entry.digest),
+    )
+    for check, holds in plan:
+        if not holds:
+            raise IntegrityError(check, where)
+
+
+def _open(sealed: SealedAnswers, where: str, expected: Expected) -> AnswerPayload:
+    # 21. Commitment, AEAD and padding, in this order.
+    try:
+        plaintext = sealed.open(expected.key.key)
+    except SealError:
+        raise IntegrityError(Check.SEAL, where) from None
+    # 22. What was sealed is a payload.
+    try:
+        return AnswerPayload.decode(plaintext)
+    except MessageError:
+        raise IntegrityError(Check.PAYLOAD_FORM, where) from None
