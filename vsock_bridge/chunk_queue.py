@@ -1,0 +1,106 @@
+"""The queue: receive, extend, give back, delete. The one place that talks to SQS."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from vsock_bridge.held import Held, HeldRegistry
+from wire.errors import LedgerError
+from wire.ledger import parse_chunk_message
+
+BATCH: Final = 10
+"""Most messages of one SQS call."""
+
+_log = logging.getLogger("sealbatch.vsock_bridge")
+
+
+class SqsClient(Protocol):
+    """The part of boto3's SQS client that is used."""
+
+    @property
+    def receive_message(self) -> Callable[..., Any]:
+        """ReceiveMessage."""
+
+    @property
+    def change_message_visibility_batch(self) -> Callable[..., Any]:
+        """ChangeMessageVisibilityBatch."""
+
+    @property
+    def delete_message(self) -> Callable[..., Any]:
+        """DeleteMessage."""
+
+
+class ChunkQueue:
+    """One SQS queue of chunk messages."""
+
+    def __init__(self, sqs: SqsClient, url: str, registry: HeldRegistry, *, visibility: int, wait: int) -> None:
+        self._sqs = sqs
+        self._url = url
+        self._registry = registry
+        self._visibility = visibility
+        self._wait = wait
+
+    def receive(self, most: int) -> list[Held]:
+        """Up to `most` chunks, after a long poll if none is there; they are held from now on.
+
+        A message that is none of ours stays where it is: SQS moves it to the dead-letter queue after enough receipts.
+
+        Raises:
+            ClientError, BotoCoreError: SQS or the network does not answer.
+        """
+        reply = self._sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=min(most, BATCH),
+            WaitTimeSeconds=self._wait,
+            VisibilityTimeout=self._visibility,
+            AttributeNames=["ApproximateReceiveCount"],
+        )
+        received: list[Held] = []
+        for message in reply.get("Messages", ()):
+            try:
+                chunk = parse_chunk_message(message["Body"])
+            except LedgerError as error:
+                _log.error("message undecodable message_id=%s reason=%s", message["MessageId"], error)
+                continue
+            now = self._registry.clock()
+            receives = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
+            held = Held(message["MessageId"], message["ReceiptHandle"], receives, chunk, now, now)
+            self._registry.add(held)
+            received.append(held)
+        return received
+
+    def delete(self, held: Held) -> None:
+        """Delete a message whose answer is durable. The only call of DeleteMessage there is."""
+        if self._registry.remove(held):
+            try:
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=held.receipt)
+            except (ClientError, BotoCoreError) as error:
+                # It comes again, finds its answer in S3 and is deleted then.
+                _log.warning("delete failed message_id=%s error=%s", held.message_id, type(error).__name__)
+
+    def give_back(self, held: Held, delay: int = 0) -> None:
+        """Let the message be received again after `delay` seconds."""
+        if self._registry.remove(held):
+            self._change([held], delay)
+
+    def extend(self, messages: Sequence[Held]) -> None:
+        """Keep messages invisible for another while."""
+        for start in range(0, len(messages), BATCH):
+            self._change(messages[start : start + BATCH], self._visibility)
+
+    def _change(self, messages: Sequence[Held], seconds: int) -> None:
+        entries = [
+            {"Id": str(n), "ReceiptHandle": held.receipt, "VisibilityTimeout": seconds}
+            for n, held in enumerate(messages)
+        ]
+        try:
+            reply = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+        except (ClientError, BotoCoreError) as error:
+            # Nothing is lost: the message becomes visible by itself when its time is up.
+            _log.warning("visibility not changed n=%d error=%s", len(entries), type(error).__name__)
+            return
+        for failed in reply.get("Failed", ()):
+            held = messages[int(failed["Id"])]
+            _log.warning("visibility not changed message_id=%s code=%s", held.message_id, failed.get("Code"))

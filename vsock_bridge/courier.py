@@ -1,0 +1,80 @@
+"""Carries a wrapped key to KMS and KMS's reply back to the enclave; it can open neither."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from wire.messages import MAX_RECIPIENT, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused
+
+DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
+INVALID: Final = frozenset(
+    {
+        "DisabledException",
+        "IncorrectKeyException",
+        "InvalidCiphertextException",
+        "InvalidKeyUsageException",
+        "KMSInvalidStateException",
+        "NotFoundException",
+        "ValidationException",
+    }
+)
+
+_log = logging.getLogger("sealbatch.vsock_bridge")
+
+
+class KmsClient(Protocol):
+    """The part of boto3's KMS client that is used."""
+
+    @property
+    def decrypt(self) -> Callable[..., Any]:
+        """Decrypt."""
+
+
+class Courier:
+    """Makes one kind of KMS call, `Decrypt` with `Recipient`, for one questions key."""
+
+    def __init__(self, kms: KmsClient, question_key: str) -> None:
+        self._kms = kms
+        self._question_key = question_key
+
+    def unwrap(self, request: Unwrap) -> Unwrapped | UnwrapRefused:
+        """KMS's reply, encrypted by KMS for the enclave that made the document; or why there is none."""
+        if request.key_arn != self._question_key:
+            # Answers keys and other people's keys are none of the enclave's business.
+            return self._refuse(request, UnwrapCode.INVALID, "foreign_key")
+        try:
+            reply = self._kms.decrypt(
+                KeyId=request.key_arn,
+                CiphertextBlob=request.wrapped,
+                EncryptionContext=dict(request.context),
+                Recipient={
+                    "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+                    "AttestationDocument": request.document,
+                },
+            )
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code in DENIED:
+                return self._refuse(request, UnwrapCode.DENIED, "denied")
+            if code in INVALID:
+                return self._refuse(request, UnwrapCode.INVALID, code)
+            return self._refuse(request, UnwrapCode.UNAVAILABLE, "kms_error")
+        except BotoCoreError as error:
+            return self._refuse(request, UnwrapCode.UNAVAILABLE, type(error).__name__)
+        return self._check(request, reply)
+
+    def _check(self, request: Unwrap, reply: dict[str, Any]) -> Unwrapped | UnwrapRefused:
+        if reply.get("Plaintext"):
+            # This KMS does not honour Recipient: a key lay open on the parent. Drop it and shout.
+            _log.critical("kms returned a plaintext key: this endpoint does not honour attestation; reply dropped")
+            return UnwrapRefused(request.request, UnwrapCode.INVALID)
+        ciphertext = reply.get("CiphertextForRecipient")
+        if reply.get("KeyId") != request.key_arn or not ciphertext or len(ciphertext) > MAX_RECIPIENT:
+            return self._refuse(request, UnwrapCode.INVALID, "bad_reply")
+        return Unwrapped(request.request, bytes(ciphertext))
+
+    def _refuse(self, request: Unwrap, code: UnwrapCode, reason: str) -> UnwrapRefused:
+        _log.warning("unwrap refused key_arn=%s code=%s reason=%s", request.key_arn, code, reason)
+        return UnwrapRefused(request.request, code)

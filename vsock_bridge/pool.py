@@ -1,0 +1,88 @@
+"""Several enclaves behind one bridge: each chunk goes to the least busy; the lost are looked for again."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+
+from vsock_bridge.held import Held
+from vsock_bridge.link import Link
+from wire.errors import WireError
+from wire.stream import Address
+
+FIRST_RETRY = 0.2
+LONGEST_RETRY = 15.0
+
+_log = logging.getLogger("sealbatch.vsock_bridge")
+
+
+class Pool:
+    """A thread for each address, which connects, serves, and connects again."""
+
+    def __init__(self, addresses: Sequence[Address], link: Callable[[Address], Link]) -> None:
+        self._make = link
+        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        self._links: dict[Address, Link] = {}
+        self._threads = [
+            threading.Thread(target=self._run, args=(address,), name=f"enclave {address}", daemon=True)
+            for address in addresses
+        ]
+
+    def start(self) -> None:
+        """Begin to connect."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Close every connection and wait for the threads; what is outstanding is reported lost."""
+        self._stop.set()
+        for link in self._current():
+            link.close()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_ready(self, timeout: float) -> bool:
+        """Wait until an enclave is connected; False after `timeout` seconds without one."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._links), timeout)
+
+    def window(self) -> int:
+        """Chunks that all connected enclaves take at a time, together."""
+        return sum(link.ready.window_chunks for link in self._current())
+
+    def send(self, held: Held, sealed: bytes) -> bool:
+        """Hand a chunk to the enclave with the most room; False if none has any."""
+        by_room = sorted(self._current(), key=Link.room, reverse=True)
+        return any(link.send(held, sealed) for link in by_room)
+
+    def _current(self) -> list[Link]:
+        with self._changed:
+            return list(self._links.values())
+
+    def _run(self, address: Address) -> None:
+        delay = FIRST_RETRY
+        while not self._stop.is_set():
+            try:
+                link = self._make(address)
+            except WireError as error:
+                _log.warning("enclave not reached address=%s reason=%s", address, error)
+                self._stop.wait(delay * random.uniform(0.5, 1.0))
+                delay = min(LONGEST_RETRY, delay * 2)
+                continue
+            delay = FIRST_RETRY
+            _log.info("enclave connected address=%s image=%s", address, link.ready.image)
+            self._serve(address, link)
+
+    def _serve(self, address: Address, link: Link) -> None:
+        with self._changed:
+            self._links[address] = link
+            self._changed.notify_all()
+        if self._stop.is_set():
+            link.close()
+        try:
+            link.serve()
+        finally:
+            with self._changed:
+                del self._links[address]
+            _log.info("enclave disconnected address=%s", address)

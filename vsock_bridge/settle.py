@@ -1,0 +1,118 @@
+"""What is done with a chunk when its enclave has answered, refused or vanished. Deleting comes last."""
+
+import logging
+import random
+from concurrent.futures import Executor
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from vsock_bridge.breaker import CircuitBreaker
+from vsock_bridge.chunk_queue import ChunkQueue
+from vsock_bridge.held import Held, HeldRegistry
+from vsock_bridge.store import Store
+from wire.messages import RefusalCode
+
+LONGEST_DELAY = 300
+"""Seconds at most before a chunk that was given back is received again."""
+PERMANENT = frozenset({RefusalCode.MALFORMED, RefusalCode.UNSEAL_FAILED, RefusalCode.KEY_INVALID})
+NOT_THIS_IMAGE = frozenset({RefusalCode.KEY_DENIED, RefusalCode.WRONG_IMAGE})
+
+_log = logging.getLogger("sealbatch.vsock_bridge")
+
+
+class Settler:
+    """Takes what links tell and settles each chunk once, on threads of its own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: ChunkQueue,
+        registry: HeldRegistry,
+        breaker: CircuitBreaker,
+        executor: Executor,
+        question_key: str,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._registry = registry
+        self._breaker = breaker
+        self._executor = executor
+        self._question_key = question_key
+
+    def answered(self, held: Held, sealed: bytes) -> None:
+        """Store the answer, then delete the message."""
+        self._breaker.succeed()
+        self._executor.submit(self._finish, held, sealed)
+
+    def refused(self, held: Held, code: RefusalCode, image: str) -> None:
+        """Do what the refusal's code asks for."""
+        self._executor.submit(self._refuse, held, code, image)
+
+    def progressed(self, held: Held) -> None:
+        """The heartbeat goes on for this chunk."""
+        self._registry.touch(held)
+
+    def lost(self, held: Held) -> None:
+        """The enclave is gone: the chunk is for the next one, at once."""
+        _log.warning("chunk lost with its enclave job=%s chunk=%d", held.chunk.job, held.chunk.chunk)
+        self._breaker.release()
+        self._executor.submit(self._queue.give_back, held)
+
+    def retry_later(self, held: Held) -> None:
+        """Give the message back for a while that grows with the times it was received, and is never the same."""
+        delay = min(LONGEST_DELAY, 2 ** min(held.receives, 10))
+        self._queue.give_back(held, round(delay * random.uniform(0.5, 1.0)))
+
+    def _finish(self, held: Held, sealed: bytes) -> None:
+        chunk = held.chunk
+        try:
+            self._store.put_answer(chunk, sealed)
+        except (ClientError, BotoCoreError) as error:
+            _log.error("answer not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, type(error).__name__)
+            self.retry_later(held)
+            return
+        self._queue.delete(held)
+        _log.info("chunk answered job=%s chunk=%d n=%d", chunk.job, chunk.chunk, chunk.count)
+
+    def _refuse(self, held: Held, code: RefusalCode, image: str) -> None:
+        chunk = held.chunk
+        _log.warning("chunk refused job=%s chunk=%d code=%s", chunk.job, chunk.chunk, code)
+        if code not in NOT_THIS_IMAGE:
+            self._breaker.release()
+        try:
+            if code in PERMANENT:
+                self._store.put_failure(chunk, "decrypt_failed")
+                self._queue.delete(held)
+                return
+            if code in NOT_THIS_IMAGE:
+                self._alarm(held, code, image)
+                return
+            if code == RefusalCode.KEY_UNAVAILABLE:
+                self._store.put_notice(chunk, "kms_unavailable", image, self._question_key)
+        except (ClientError, BotoCoreError) as error:
+            _log.error("note not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, type(error).__name__)
+        self.retry_later(held)
+
+    def _alarm(self, held: Held, code: RefusalCode, image: str) -> None:
+        """Stop receiving, and say so where the operator and the submitter look."""
+        pause = self._breaker.trip()
+        if code == RefusalCode.KEY_DENIED:
+            _log.critical(
+                "KMS refused the enclave image=%s: the key policy of %s does not admit it; "
+                "receiving stopped, next try in %.0f s",
+                image,
+                self._question_key,
+                pause,
+            )
+        else:
+            _log.critical(
+                "job=%s demands another image than image=%s; receiving stopped, next try in %.0f s",
+                held.chunk.job,
+                image,
+                pause,
+            )
+        try:
+            self._store.put_notice(held.chunk, str(code), image, self._question_key)
+        finally:
+            self._queue.give_back(held, int(pause))

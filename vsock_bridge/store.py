@@ -1,0 +1,113 @@
+"""S3 as the bridge uses it: sealed questions in; answers, each once, and notes in the bridge's own word out."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from botocore.exceptions import ClientError
+
+from wire import ledger
+from wire.ledger import ChunkMessage, Failure, Notice
+from wire.messages import MAX_SEALED
+
+CONFLICT_ATTEMPTS: Final = 5
+"""Times that a put is made when S3 reports another write to the same key at the same moment (409)."""
+
+_log = logging.getLogger("sealbatch.vsock_bridge")
+
+
+class S3Client(Protocol):
+    """The part of boto3's S3 client that is used."""
+
+    @property
+    def get_object(self) -> Callable[..., Any]:
+        """GetObject."""
+
+    @property
+    def put_object(self) -> Callable[..., Any]:
+        """PutObject."""
+
+
+class ChunkMissingError(Exception):
+    """A chunk's sealed questions are not in S3, or not those that its message names."""
+
+
+class Store:
+    """One bucket."""
+
+    def __init__(
+        self, s3: S3Client, bucket: str, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._now_ms = now_ms
+
+    def questions(self, chunk: ChunkMessage) -> bytes:
+        """The chunk's sealed questions, out of its message or out of S3.
+
+        Raises:
+            ChunkMissingError: neither place has them.
+            ClientError, BotoCoreError: S3 or the network does not answer.
+        """
+        if chunk.inline is not None and hashlib.sha256(chunk.inline).digest() == chunk.digest:
+            return chunk.inline
+        sealed = self._get(ledger.question_key(chunk.tenant, chunk.job, chunk.chunk), chunk.size)
+        if sealed is None or hashlib.sha256(sealed).digest() != chunk.digest:
+            raise ChunkMissingError
+        return sealed
+
+    def put_answer(self, chunk: ChunkMessage, sealed: bytes) -> None:
+        """Make an answer durable at its key, or beside it when another object is there.
+
+        Raises:
+            ClientError, BotoCoreError: S3 or the network does not take it.
+        """
+        key = ledger.answer_key(chunk.tenant, chunk.job, chunk.chunk, chunk.first, chunk.count)
+        if self._put_once(key, sealed):
+            return
+        there = self._get(key, MAX_SEALED)
+        if there == sealed:
+            # Our own put, whose response was lost and which was then repeated.
+            return
+        # Whether the other object is a true answer is for the reader to find out: the bridge cannot.
+        _log.warning("answer key taken job=%s chunk=%d", chunk.job, chunk.chunk)
+        self._put_once(ledger.alternative(key, sealed), sealed)
+
+    def put_failure(self, chunk: ChunkMessage, code: str) -> None:
+        """Say, in the bridge's word, that the chunk's records will have no answer."""
+        key = ledger.failure_key(chunk.tenant, chunk.job, chunk.chunk, chunk.first, chunk.count)
+        self._put_once(key, ledger.encode_note(Failure(code, self._now_ms())))
+
+    def put_notice(self, chunk: ChunkMessage, code: str, image: str, key_arn: str) -> None:
+        """Say, in the bridge's word, why the chunk's job does not move."""
+        body = ledger.encode_note(Notice(code, image, key_arn, self._now_ms()))
+        self._s3.put_object(Bucket=self._bucket, Key=ledger.notice_key(chunk.tenant, chunk.job), Body=body)
+
+    def _put_once(self, key: str, body: bytes) -> bool:
+        """Put unless something is there; False if something is."""
+        for attempt in range(1, CONFLICT_ATTEMPTS + 1):
+            try:
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
+            except ClientError as error:
+                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+                if status == 412:
+                    return False
+                if status != 409 or attempt == CONFLICT_ATTEMPTS:
+                    raise
+            else:
+                return True
+        raise AssertionError("unreachable")
+
+    def _get(self, key: str, limit: int) -> bytes | None:
+        """The object, or None if there is none or it has more than `limit` bytes."""
+        try:
+            reply = self._s3.get_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                return None
+            raise
+        with reply["Body"] as stream:
+            data: bytes = stream.read(limit + 1)
+        return data if len(data) <= limit else None
