@@ -1,0 +1,114 @@
+"""`sealbatch dev demo`: the main job from end to end, on a stack that lives as long as the demonstration."""
+
+import json
+import tempfile
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from devstack.part import PartDiedError
+from devstack.stack import ROOT, NotReadyError, Stack, StackOptions
+from producer.forms import InputForm
+from producer.questions import read_records
+from results_consumer.sink import FileSink
+from sealbatch.clients import Connector, reader_s3
+from sealbatch.config import Config, load_config
+from sealbatch.exits import Exit
+from sealbatch.face import Face
+from sealbatch.faults import Stop
+from sealbatch.screen import Screen, make_table, printable
+from sealbatch.verbs import jobs
+from wire.payload import Params, Record
+
+EXAMPLES: Final = ROOT / "examples" / "benefits.jsonl"
+OUTPUT: Final = Path("demo-answers.jsonl")
+SHOWN: Final = 8
+CHUNK: Final = 4
+"""Records a chunk: small, so that the bar moves."""
+QUESTION_WIDTH: Final = 160
+
+
+def run(face: Face, screen: Screen, options: StackOptions) -> Exit:
+    """Start a stack, do the job, show it, stop the stack; the exit code is the job's."""
+    if not EXAMPLES.is_file():
+        raise Stop(Exit.CONFIGURATION, "the demonstration runs from a checkout, where its examples are")
+    with tempfile.TemporaryDirectory(prefix="sealbatch-demo-") as folder:
+        # The bridge comes later: until then the message can be looked at where the host would look.
+        stack = Stack(Path(folder) / "stack", replace(options, bridge=False))
+        try:
+            stack.start(screen.say)
+            return _demonstrate(replace(face, config_path=stack.config), screen, stack)
+        except (PartDiedError, NotReadyError) as error:
+            raise Stop(Exit.TEMPORARY, str(error)) from None
+        finally:
+            stack.stop()
+
+
+def _demonstrate(face: Face, screen: Screen, stack: Stack) -> Exit:
+    config = load_config(stack.config, ())
+    intake = jobs.Intake(str(EXAMPLES), InputForm(name=EXAMPLES.name), Params(), "demo", chunk_size=CHUNK)
+    with EXAMPLES.open("rb") as source:
+        submission = jobs.submit_job(face, screen, config, source, intake)
+    ticket = submission.ticket
+    if ticket is None:
+        raise AssertionError("only a dry run has no ticket")
+    screen.say(f"ticket {ticket}")
+    seen = _peek(config)
+    stack.start_bridge()
+    s3 = reader_s3(config)
+    jobs.wait_for(screen, config, s3, ticket, timeout=600)
+    summary = jobs.fetch_job(screen, config, s3, ticket, FileSink(OUTPUT, overwrite=True))
+    _show(screen)
+    jobs.show_summary(screen, summary, str(OUTPUT))
+    _explain(screen, submission.chunks, seen)
+    return jobs.exit_for(summary)
+
+
+def _peek(config: Config) -> str:
+    """The body of one waiting message, as whoever owns the queue reads it."""
+    sqs: Any = Connector(config, config.resources.profiles.bridge).client("sqs")
+    reply = sqs.receive_message(QueueUrl=config.resources.queue_url, VisibilityTimeout=0, WaitTimeSeconds=5)
+    return str(reply["Messages"][0]["Body"])
+
+
+def _show(screen: Screen) -> None:
+    """The first answers beside their questions."""
+    with EXAMPLES.open("rb") as source:
+        items = read_records(source, InputForm(name=EXAMPLES.name), Params())
+        questions = {item.custom_id: item.messages[-1].content for item in items if isinstance(item, Record)}
+    lines = [json.loads(line) for line in OUTPUT.read_text(encoding="utf-8").splitlines()[:SHOWN]]
+    rows = [
+        {
+            "custom_id": line["custom_id"],
+            "question": textwrap.shorten(questions[line["custom_id"]], QUESTION_WIDTH, placeholder=" ..."),
+            "answer": printable(_answer(line)),
+        }
+        for line in lines
+    ]
+    if not screen.quiet:
+        table = make_table(("custom_id", "question", "answer"), rows, title=f"The first {len(rows)} answers")
+        table.show_lines = True
+        Console(stderr=True, highlight=False).print(table)
+
+
+def _answer(line: dict[str, Any]) -> str:
+    if line["response"] is None:
+        return f"({line['outcome']}: {line['error']['code']})"
+    return str(line["response"]["body"]["choices"][0]["message"]["content"])
+
+
+def _explain(screen: Screen, chunks: int, body: str) -> None:
+    """Five lines: what just happened, and what the host of it all could see."""
+    inline = json.loads(body)["inline"]
+    middle = inline[len(inline) // 2 :][:72]
+    screen.say("")
+    screen.say(
+        f"1. Your questions were sealed here, {chunks} chunks under two KMS keys, and went to S3 and SQS as ciphertext."
+    )
+    screen.say("2. KMS gave the question key to the enclave alone, after checking its attestation document.")
+    screen.say("3. The enclave opened, answered and sealed; the answer key had come to it inside the sealed questions.")
+    screen.say("4. The reader checked every chunk against the ticket, and only then wrote the file.")
+    screen.say(f"5. The host saw sizes, times, and lines like this one from the queue: {middle}...")

@@ -1,0 +1,163 @@
+"""The whole system on one machine: AWS stand-in, enclave and bridge, each a process of its own.
+
+Nothing of a stack survives its end: the stand-in keeps queue, bucket and keys in memory, and the folder is removed.
+"""
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from devstack.measure import measure
+from devstack.part import Part
+from devstack.provision import provision
+from devstack.root import DevelopmentRoot
+from wire.stream import MAX_UNIX_PATH
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+MODEL: Final = ROOT / "models" / "benefits-bloom"
+TENANT: Final = "benefits"
+START_TIMEOUT: Final = 120.0
+"""Seconds that a part may take to become ready; importing torch from a cold disk is the longest step."""
+STOP_GRACE: Final = 10.0
+POLL: Final = 0.05
+
+
+class NotReadyError(Exception):
+    """A part did not become ready in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What runs in a stack. `image` admits another image in the key policy than the one that runs."""
+
+    model: Path = MODEL
+    bridge: bool = True
+    image: str | None = None
+
+
+class Stack:
+    """A stack in `folder`, which must not exist, from `start` to `stop`."""
+
+    def __init__(self, folder: Path, options: StackOptions = StackOptions()) -> None:
+        self.folder = folder
+        self.parts: list[Part] = []
+        self._options = options
+        self._sockets = folder
+
+    @property
+    def config(self) -> Path:
+        """The clients' configuration file."""
+        return self.folder / "sealbatch.toml"
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the AWS stand-in."""
+        return str(json.loads((self.folder / "aws.json").read_text())["endpoint"])
+
+    def part(self, name: str) -> Part:
+        """The part of that name."""
+        return next(part for part in self.parts if part.name == name)
+
+    def start(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Start all parts and wait until they are ready; `say` is told each step.
+
+        Raises:
+            PartDiedError: a part ended.
+            NotReadyError: a part takes too long.
+            FileExistsError: the folder exists.
+        """
+        self.folder.mkdir(mode=0o700, parents=True)
+        (self.folder / "log").mkdir()
+        try:
+            self._start(say)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop all parts, last started first, and remove the folder."""
+        for part in reversed(self.parts):
+            part.stop(STOP_GRACE)
+        self.parts.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def start_bridge(self) -> Part:
+        """Start a bridge and wait until it is connected to the enclave."""
+        ready = self.folder / "bridge.ready"
+        ready.unlink(missing_ok=True)
+        part = self._run(
+            "bridge",
+            "-m",
+            "sealbatch",
+            "--config",
+            str(self.config),
+            "bridge",
+            "--enclave",
+            f"unix://{self._socket()}",
+            "--ready-file",
+            str(ready),
+        )
+        self._wait(part, ready)
+        return part
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self, say: Callable[[str], None]) -> None:
+        DevelopmentRoot.ensure(self.folder)  # before two processes want it at once
+        image = measure(self._options.model)[0].hex()
+        say("starting the AWS stand-in and the enclave")
+        aws = self._run("aws", "-m", "devstack.aws", "--dev", str(self.folder))
+        enclave = self._run(
+            "enclave",
+            "-m",
+            "devstack.enclave",
+            "--dev",
+            str(self.folder),
+            "--model",
+            str(self._options.model),
+            "--socket",
+            str(self._socket()),
+        )
+        self._wait(aws, self.folder / "aws.json")
+        say("applying deploy/template.yaml: keys, policies, queue, bucket, roles")
+        provision(self.endpoint, tenant=TENANT, image=self._options.image or image, folder=self.folder)
+        say("loading the model")
+        self._wait(enclave, self.folder / "enclave.json")
+        if self._options.bridge:
+            say("starting the bridge")
+            self.start_bridge()
+
+    def _socket(self) -> Path:
+        path = self._sockets / "enclave.sock"
+        if len(str(path).encode()) > MAX_UNIX_PATH:
+            # The kernel keeps 108 bytes of a socket's path.
+            self._sockets = Path(tempfile.mkdtemp(prefix="sealbatch-", dir="/tmp"))
+            path = self._sockets / "enclave.sock"
+        return path
+
+    def _run(self, name: str, *arguments: str) -> Part:
+        part = Part(name, arguments, self.folder / "log" / f"{name}.log")
+        self.parts.append(part)
+        return part
+
+    def _wait(self, part: Part, file: Path) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not file.exists():
+            part.check()
+            if time.monotonic() > deadline:
+                raise NotReadyError(f"the {part.name} is not ready after {START_TIMEOUT:.0f} s; see {self.folder}/log")
+            time.sleep(POLL)

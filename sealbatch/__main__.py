@@ -1,0 +1,5 @@
+"""`python -m sealbatch` is `sealbatch`."""
+
+from sealbatch.cli import main
+
+main()

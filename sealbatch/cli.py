@@ -1,0 +1,73 @@
+"""The `sealbatch` command: its verbs, the options that all share, and the one place where errors end."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealbatch import __version__
+from sealbatch.face import Face
+from sealbatch.verbs import ask, bridge, dev, enclave, fetch, listing, model, run, status, submit, validate, wait
+
+app = typer.Typer(
+    name="sealbatch",
+    help="Bulk answers from a language model to questions that nobody else may see.",
+    epilog="Try it without an AWS account:  sealbatch dev demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sealbatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="Configuration file.", show_default="./sealbatch.toml")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Put a setting over the file's.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk and no progress.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done, in ids and counts.")] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options that stand before the verb."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    # Libraries log requests, and requests hold what we carry.
+    logging.getLogger("sealbatch").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    for library in ("boto3", "botocore", "urllib3", "s3transfer"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    context.obj = Face(config, tuple(assignments or ()), quiet=quiet)
+
+
+for name, verb in (
+    ("run", run),
+    ("ask", ask),
+    ("submit", submit),
+    ("validate", validate),
+    ("status", status),
+    ("wait", wait),
+    ("fetch", fetch),
+    ("list", listing),
+    ("bridge", bridge),
+    ("enclave", enclave),
+):
+    app.command(name, epilog=verb.EXAMPLES)(verb.command)
+app.add_typer(dev.app, name="dev")
+app.add_typer(model.app, name="model")
+
+
+def main() -> None:
+    """Entry point."""
+    app()

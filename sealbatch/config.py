@@ -1,0 +1,165 @@
+"""Configuration: the command line, then `SEALBATCH_*`, then one file, then nothing is left to guess.
+
+The file is the first of: `--config`, `SEALBATCH_CONFIG`, `./sealbatch.toml`, the user's own, and that of a running
+development stack.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from producer.settings import ProducerSettings
+from results_consumer.settings import ReaderSettings
+from sealbatch.paths import dev_folder, user_config
+from vsock_bridge.settings import BridgeSettings
+from wire.names import IMAGE, KEY_ARN, TENANT
+from wire.stream import Address
+
+CONFIG_NAME: Final = "sealbatch.toml"
+PREFIX: Final = "SEALBATCH_"
+
+
+class ConfigError(Exception):
+    """The configuration is missing, unreadable, or lacks what the verb needs; the text says where."""
+
+
+class _Strict(BaseModel):
+    # Errors name the field; they must not quote what stands in it.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Profiles(_Strict):
+    """AWS profiles by role; None leaves the choice to AWS's own variables."""
+
+    producer: str | None = None
+    reader: str | None = None
+    bridge: str | None = None
+
+
+_KeyArn = Annotated[str, Field(pattern=f"^{KEY_ARN.pattern}$")]
+
+
+class Resources(_Strict):
+    """The contents of a configuration file. A verb demands what it needs of it."""
+
+    tenant: Annotated[str, Field(pattern=f"^{TENANT.pattern}$")] | None = None
+    region: str | None = None
+    bucket: str | None = None
+    queue_url: str | None = None
+    question_key: _KeyArn | None = None
+    answer_key: _KeyArn | None = None
+    image: Annotated[str, Field(pattern=f"^{IMAGE.pattern}$")] | None = None
+    endpoint_url: str | None = None
+    """A stand-in for AWS; absent in production."""
+    credentials_file: str | None = None
+    profiles: Profiles = Profiles()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is configured, and where it was read; `development` if it is a development stack's."""
+
+    resources: Resources
+    source: str
+    development: bool = False
+
+    def producer(self) -> ProducerSettings:
+        """Settings of one who seals."""
+        names = ("tenant", "bucket", "queue_url", "question_key", "answer_key", "image")
+        try:
+            return ProducerSettings(**self._require(names))
+        except ValueError as error:
+            raise ConfigError(f"{self.source}: {error}") from None
+
+    def reader(self) -> ReaderSettings:
+        """Settings of one who opens."""
+        return ReaderSettings(**self._require(("tenant", "bucket", "question_key", "answer_key")))
+
+    def bridge(self, enclaves: Sequence[Address]) -> BridgeSettings:
+        """Settings of a bridge to `enclaves`."""
+        return BridgeSettings(**self._require(("queue_url", "bucket", "question_key")), enclaves=tuple(enclaves))
+
+    def _require(self, names: Sequence[str]) -> dict[str, Any]:
+        values = {name: getattr(self.resources, name) for name in names}
+        missing = [name for name, value in values.items() if value is None]
+        if missing:
+            raise ConfigError(
+                f"{self.source}: {', '.join(missing)} missing; set it there, as {PREFIX}{missing[0].upper()}, "
+                f"or with --set {missing[0]}=..."
+            )
+        return values
+
+
+def load_config(path: Path | None, assignments: Sequence[str], environ: Mapping[str, str] = os.environ) -> Config:
+    """Find the file, read it, and put environment and command line over it.
+
+    Raises:
+        ConfigError: a named file is missing, or something in it or over it is wrong.
+    """
+    found, development = _find(path, environ)
+    values: dict[str, Any] = {} if found is None else _read(found)
+    source = "no configuration file" if found is None else str(found)
+    fields = set(Resources.model_fields) - {"profiles"}
+    for name in fields:
+        if (value := environ.get(PREFIX + name.upper())) is not None:
+            values[name] = value
+            development = False
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator or name not in fields:
+            raise ConfigError(f"--set takes NAME=VALUE, NAME being one of {', '.join(sorted(fields))}")
+        values[name] = value
+        development = False
+    try:
+        return Config(Resources.model_validate(values), source, development)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{source}{_line_of(found, first['loc'])}: {where}: {_plain(first['type'])}") from None
+
+
+def _find(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, bool]:
+    named = path or (Path(environ[PREFIX + "CONFIG"]) if environ.get(PREFIX + "CONFIG") else None)
+    if named is not None:
+        return named, False
+    for candidate in (Path(CONFIG_NAME), user_config()):
+        if candidate.is_file():
+            return candidate, False
+    stack = dev_folder() / CONFIG_NAME
+    return (stack, True) if stack.is_file() else (None, False)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None
+
+
+def _line_of(path: Path | None, where: tuple[int | str, ...]) -> str:
+    """`:LINE` of a key in the file, as well as a search for its name can tell."""
+    if path is None or not where:
+        return ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.partition("=")[0].strip() == str(where[-1]):
+            return f":{number}"
+    return ""
+
+
+def _plain(kind: str) -> str:
+    match kind:
+        case "extra_forbidden":
+            return "no such setting"
+        case "string_pattern_mismatch":
+            return "does not look as it must (tenant: a-z 0-9 -; keys: full KMS key ARNs; image: 96 hex digits)"
+        case _:
+            return "has a wrong type"

@@ -1,0 +1,71 @@
+"""What every verb is given: configuration when it asks for it, the screen, the tickets, and one way to end."""
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec
+
+import typer
+
+from sealbatch.config import Config, load_config
+from sealbatch.exits import Exit
+from sealbatch.faults import explain
+from sealbatch.paths import state_folder
+from sealbatch.screen import Screen
+from sealbatch.tickets import TicketBook
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """The options that stand before the verb."""
+
+    config_path: Path | None = None
+    assignments: tuple[str, ...] = ()
+    quiet: bool = False
+
+    def screen(self, *, as_json: bool = False) -> Screen:
+        """Standard output and error, as the options want them."""
+        return Screen(quiet=self.quiet, as_json=as_json)
+
+    def config(self, screen: Screen) -> Config:
+        """Read the configuration.
+
+        Raises:
+            ConfigError: it is missing or wrong.
+        """
+        config = load_config(self.config_path, self.assignments)
+        if config.development:
+            screen.say("using the development stack: for trying out, not for secrets")
+        return config
+
+    def tickets(self) -> TicketBook:
+        """This user's tickets."""
+        return TicketBook(state_folder() / "tickets.jsonl")
+
+
+def ends_well(body: Callable[P, None]) -> Callable[P, None]:
+    """Give a verb's body its end: every error becomes one message and an exit code, and never a trace."""
+
+    @functools.wraps(body)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            body(*args, **kwargs)
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read our output has enough. Keep the interpreter from complaining when it flushes at exit.
+            sys.stdout = None
+            raise typer.Exit(Exit.OK) from None
+        except Exception as error:  # noqa: BLE001 - the one place where errors end
+            code, text = explain(error)
+            if text:
+                Screen().complain(text)
+            raise typer.Exit(code) from None
+
+    return run

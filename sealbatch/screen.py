@@ -1,0 +1,165 @@
+"""What people see: talk and progress on standard error, tables or JSON lines on standard output."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+PLAIN_EVERY: Final = 5.0
+"""Seconds between progress lines where there is no terminal to draw a bar on."""
+
+
+class Meter(Protocol):
+    """Where a verb says how far it is."""
+
+    def update(self, what: str, done: int, total: int | None) -> None:
+        """`done` of `total` (None if unknown) of `what`."""
+
+
+class Screen:
+    """Standard output and standard error of one command."""
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self.quiet = quiet
+        self.as_json = as_json
+        self._talk = Console(stderr=True, highlight=False)
+
+    @property
+    def tables(self) -> bool:
+        """Whether data goes out as tables for people instead of JSON lines."""
+        return not self.as_json and sys.stdout.isatty()
+
+    def say(self, text: str) -> None:
+        """Talk; silent under `--quiet`."""
+        if not self.quiet:
+            self._talk.print(text, markup=False, soft_wrap=True)
+
+    def next_step(self, text: str) -> None:
+        """Name the verb that comes after this one."""
+        if not self.quiet:
+            self._talk.print(Text("next: ", style="dim") + Text(text, style="bold"), soft_wrap=True)
+
+    def complain(self, text: str) -> None:
+        """An error: always said."""
+        self._talk.print(Text("sealbatch: ", style="bold red") + Text(text), soft_wrap=True)
+
+    def data(self, text: str) -> None:
+        """One line of data."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def rows(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
+        """A table on a terminal, else a JSON line for each row with all its fields."""
+        if not self.tables:
+            for row in rows:
+                self.data(json.dumps(row, ensure_ascii=False))
+            return
+        Console(highlight=False).print(make_table(columns, rows, title=title))
+
+    @contextmanager
+    def meter(self) -> Iterator[Meter]:
+        """Progress while inside: a bar on a terminal, a line now and then elsewhere, nothing under `--quiet`."""
+        if self.quiet:
+            yield _Silent()
+        elif self._talk.is_terminal and not self._talk.is_dumb_terminal:
+            with _bar(self._talk) as progress:
+                yield _Bar(progress)
+        else:
+            yield _Plain(self._talk)
+
+
+def make_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Table:
+    """A table of the `columns` of `rows`; content is shown as text and never as markup or control codes."""
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False, header_style="bold")
+    for column in columns:
+        numeric = any(isinstance(row.get(column), int | float) for row in rows)
+        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if row.get(column) is None else str(row[column])) for column in columns))
+    return table
+
+
+class _Rate(ProgressColumn):
+    """Steps a second, over the whole task."""
+
+    def render(self, task: Task) -> Text:
+        elapsed = task.finished_time if task.finished else task.elapsed
+        if not elapsed or not task.completed:
+            return Text("", style="progress.data.speed")
+        return Text(f"{task.completed / elapsed:,.1f}/s", style="progress.data.speed")
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        console=console,
+    )
+
+
+class _Silent:
+    def update(self, what: str, done: int, total: int | None) -> None:
+        """Say nothing."""
+
+
+class _Bar:
+    """One bar for each thing that is counted."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, Any] = {}
+
+    def update(self, what: str, done: int, total: int | None) -> None:
+        """Move the bar."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+
+
+class _Plain:
+    """Lines, at most one in `PLAIN_EVERY` seconds for each thing, and one at its end."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: dict[str, tuple[float, int]] = {}
+        self._began: dict[str, float] = {}
+
+    def update(self, what: str, done: int, total: int | None) -> None:
+        """Write a line if it is time."""
+        now = time.monotonic()
+        began = self._began.setdefault(what, now)
+        when, before = self._said.get(what, (began, -1))
+        finished = total is not None and done >= total
+        if done == before or (now - when < PLAIN_EVERY and not finished):
+            return
+        self._said[what] = (now, done)
+        elapsed = now - began
+        rate = f", {done / elapsed:,.1f}/s" if elapsed > 0 and done else ""
+        left = f", {elapsed / done * (total - done):,.0f} s left" if total and done and not finished else ""
+        of = "" if total is None else f" of {total:,}"
+        self._console.print(f"{what}: {done:,}{of}{rate}{left}", markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """`text` without what would act on a terminal: control characters other than newline and tab become U+FFFD."""
+    return "".join(c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,98 @@
+"""`sealbatch dev`: the whole system on this machine, for trying out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealbatch.exits import Exit
+from sealbatch.face import Face, ends_well
+from sealbatch.faults import Stop
+from sealbatch.paths import dev_folder
+from sealbatch.verbs import questions as q
+
+app = typer.Typer(help="The whole system on this machine, without an AWS account.", no_args_is_help=True)
+
+MODEL = Annotated[
+    Path | None, typer.Option(help="Folder of a model with its manifest.", show_default="the demonstration's")
+]
+
+
+def _stack_options(model: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN202 - its import is late
+    import importlib.util
+
+    if importlib.util.find_spec("moto") is None or importlib.util.find_spec("torch") is None:
+        raise Stop(Exit.CONFIGURATION, "the development stack is not installed: pip install 'sealbatch[dev]'")
+    from devstack.stack import StackOptions
+
+    if model is None:
+        return StackOptions()
+    if not (model / "manifest.json").is_file():
+        raise Stop(Exit.USAGE, f"{model} is no folder of a model with a manifest.json")
+    return StackOptions(model=model.resolve())
+
+
+@app.command()
+@ends_well
+def up(context: typer.Context, model: MODEL = None) -> None:
+    """Start AWS stand-in, enclave and bridge in the background, so that the other verbs can be typed.
+
+    Nothing of it is kept: `dev down`, or the end of this machine's session, ends it with its keys, queue and bucket.
+    """
+    options = _stack_options(model)
+    from devstack.supervisor import DevError
+    from devstack.supervisor import up as start
+
+    face: Face = context.obj
+    screen = face.screen()
+    try:
+        started = start(dev_folder(), options, screen.say)
+    except DevError as error:
+        raise Stop(Exit.TEMPORARY, str(error)) from None
+    state = "runs" if started else "is running already"
+    screen.say(f"the development stack {state}; its configuration is {dev_folder()}/sealbatch.toml")
+    screen.next_step('sealbatch ask "How many weeks of parental leave can I take?"')
+
+
+@app.command()
+@ends_well
+def down(context: typer.Context) -> None:
+    """Stop the stack. Its keys, queue and bucket are gone then, and what was sealed under them stays sealed."""
+    from devstack.supervisor import DevError
+    from devstack.supervisor import down as stop
+
+    face: Face = context.obj
+    try:
+        stopped = stop(dev_folder())
+    except DevError as error:
+        raise Stop(Exit.TEMPORARY, str(error)) from None
+    face.screen().say(
+        "the development stack is stopped; nothing of it is kept" if stopped else "no development stack runs"
+    )
+
+
+@app.command("status")
+@ends_well
+def show(context: typer.Context, as_json: q.JSON = False) -> None:
+    """List the stack's processes."""
+    from devstack.supervisor import parts
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    rows = parts(dev_folder())
+    if not rows:
+        screen.say("no development stack runs")
+        screen.next_step("sealbatch dev up")
+        return
+    screen.rows(("part", "pid", "state", "memory_mb"), rows)
+
+
+@app.command()
+@ends_well
+def demo(context: typer.Context) -> None:
+    """Seal, answer and open the example questions, and show what the host could see. Disturbs no running stack."""
+    options = _stack_options(None)
+    from devstack.demo import run
+
+    face: Face = context.obj
+    raise typer.Exit(run(face, face.screen(), options))

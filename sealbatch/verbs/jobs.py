@@ -1,0 +1,221 @@
+"""What submit, wait, fetch and run share: each of them is a step of the same path."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from producer.chunks import ChunkLimits
+from producer.errors import InputInvalid
+from producer.forms import InputForm
+from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
+from results_consumer.fetch import FetchOptions, FetchProgress, fetch
+from results_consumer.job import open_job
+from results_consumer.sink import Sink
+from results_consumer.status import JobState, JobStatus, status_of
+from results_consumer.tally import FetchSummary
+from sealbatch.config import Config
+from sealbatch.exits import Exit
+from sealbatch.face import Face
+from sealbatch.faults import Stop
+from sealbatch.screen import Meter, Screen
+from sealbatch.verbs.questions import show_notes, show_problems
+from wire.ledger import Notice
+from wire.manifest import Parameters
+from wire.payload import Params
+from wire.ticket import Ticket
+
+FIRST_LOOK = 0.25
+LONGEST_LOOK = 10.0
+"""Seconds between two looks at a job: often at first, then ever less, since each look is a LIST that is paid for."""
+
+_PHASES = {Phase.SEAL: "sealing records", Phase.UPLOAD: "storing chunks", Phase.SEND: "sending chunks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What to submit: an input, how to read it, and what holds where it says nothing."""
+
+    path: str
+    form: InputForm
+    params: Params
+    name: str = ""
+    chunk_size: int | None = None
+    skip_invalid: bool = False
+    dry_run: bool = False
+
+    def options(self) -> SubmitOptions:
+        """As the producer takes them.
+
+        Raises:
+            Stop: the name is too long.
+        """
+        limits = ChunkLimits() if self.chunk_size is None else ChunkLimits(records=self.chunk_size)
+        try:
+            return SubmitOptions(
+                limits=limits,
+                parameters=Parameters(name=self.name),
+                skip_invalid=self.skip_invalid,
+                dry_run=self.dry_run,
+            )
+        except ValueError as error:
+            raise Stop(Exit.USAGE, f"--{error}") from None
+
+
+def submit_job(face: Face, screen: Screen, config: Config, source: BinaryIO, intake: Intake) -> Submission:
+    """Seal and send, with progress; the ticket is kept as soon as the job exists.
+
+    Raises:
+        InputInvalid: the problems were shown.
+        ProducerError: as `producer.submit.submit`.
+    """
+    from producer.submit import submit
+    from sealbatch.clients import producer_clients
+
+    settings = config.producer()
+    clients = None if intake.dry_run else producer_clients(config)
+    kept = False
+
+    with _showing_problems(screen, intake.path), screen.meter() as meter:
+
+        def progress(state: SubmitProgress) -> None:
+            nonlocal kept
+            meter.update(_PHASES[state.phase], state.done, state.total)
+            if state.ticket is not None and not kept:
+                # Before the first message goes out: whatever happens now, the job can be found again.
+                kept = True
+                face.tickets().keep(state.ticket, intake.name, 0)
+
+        submission = submit(source, intake.form, intake.params, intake.options(), settings, clients, progress)
+    show_notes(screen, submission.report)
+    if submission.skipped:
+        screen.say(f"note: {submission.skipped:,} invalid lines get an error for an answer")
+    return submission
+
+
+@contextmanager
+def _showing_problems(screen: Screen, path: str) -> Iterator[None]:
+    try:
+        yield
+    except InputInvalid as error:
+        show_problems(screen, path, error.report)
+        raise
+
+
+def wait_for(screen: Screen, config: Config, s3: Any, ticket: Ticket, *, timeout: float | None = None) -> JobStatus:
+    """Wait until every record has an outcome, with progress.
+
+    Raises:
+        Stop: the time is over, or the bridge says that KMS refuses the enclave.
+        ReaderError: as `results_consumer.status.job_status`.
+    """
+    settings = config.reader()
+    job = open_job(s3, settings, ticket)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pause = FIRST_LOOK
+    with screen.meter() as meter:
+        while True:
+            status = status_of(s3, settings, job)
+            done = status.answered + status.failed_unattested
+            meter.update("answered", done, status.total)
+            if status.state is JobState.COMPLETED:
+                return status
+            if (
+                status.notice is not None
+                and status.state is JobState.STALLED
+                and status.notice.code != "kms_unavailable"
+            ):
+                raise Stop(
+                    Exit.NO_PERMISSION, f"{stalled(status.notice)}\nthe job stays; go on with the ticket {ticket}"
+                )
+            if deadline is not None and time.monotonic() >= deadline:
+                raise Stop(Exit.TIMEOUT, f"{done:,} of {status.total:,} records are answered; the ticket is {ticket}")
+            time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
+            pause = min(LONGEST_LOOK, pause * 1.15)
+
+
+def stalled(notice: Notice) -> str:
+    """Why a job does not move, in words for whoever can change it."""
+    match notice.code:
+        case "key_denied":
+            return (
+                f"KMS refused the enclave: the key policy of {notice.key_arn} does not admit "
+                f"the image {notice.image}. Add this PCR0 to the policy if the image is a release of yours; "
+                "the bridge tries again by itself"
+            )
+        case "wrong_image":
+            return (
+                f"the questions were sealed for another image than the enclave's, which is {notice.image}. "
+                "Set `image` to it, if it is a release of yours, and submit again"
+            )
+        case "key_invalid":
+            return f"KMS does not accept the wrapped key of {notice.key_arn}: deleted, disabled, or of another key"
+        case _:
+            return "KMS does not answer the bridge; it tries again by itself"
+
+
+def fetch_job(
+    screen: Screen,
+    config: Config,
+    s3: Any,
+    ticket: Ticket,
+    sink: Sink,
+    options: FetchOptions | None = None,
+) -> FetchSummary:
+    """Verify and open a job, with progress.
+
+    Raises:
+        ReaderError: as `results_consumer.fetch.fetch`.
+    """
+    from sealbatch.clients import reader_kms
+
+    with screen.meter() as meter:
+        options = replace(options or FetchOptions(), progress=_telling(meter))
+        return fetch(s3, reader_kms(config), config.reader(), ticket, sink, options=options)
+
+
+def _telling(meter: Meter) -> Callable[[FetchProgress], None]:
+    def tell(state: FetchProgress) -> None:
+        meter.update("writing" if state.writing else "verifying", state.done, state.total)
+
+    return tell
+
+
+def show_summary(screen: Screen, summary: FetchSummary, where: str) -> None:
+    """What the job came to, in one line, and its most frequent errors."""
+    counts = {
+        "succeeded": summary.succeeded,
+        "truncated": summary.truncated,
+        "errored": summary.errored,
+        "expired": summary.expired,
+        "canceled": summary.canceled,
+    }
+    text = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "succeeded")
+    screen.say(f"{summary.records:,} records: {text}; {summary.completion_tokens:,} tokens written; in {where}")
+    for code, count in summary.error_codes:
+        screen.say(f"  {count:,} x {code}")
+    if summary.unattested:
+        screen.say(f"  {summary.unattested:,} outcomes are the bridge's word and not the enclave's (attested: false)")
+    if summary.ignored:
+        screen.say(f"  {summary.ignored:,} foreign objects lay beside true answers and were ignored")
+
+
+def exit_for(summary: FetchSummary) -> Exit:
+    """The exit code that tells what a job came to."""
+    if summary.all_succeeded:
+        return Exit.OK
+    if summary.expired == summary.records:
+        return Exit.EXPIRED
+    if summary.canceled == summary.records:
+        return Exit.CANCELED
+    return Exit.PARTIAL if summary.succeeded or summary.truncated else Exit.FAILED
+
+
+@contextmanager
+def resumable(ticket: Ticket) -> Iterator[None]:
+    """Ctrl-C inside says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stop(Exit.INTERRUPTED, f"interrupted; the job goes on: sealbatch wait {ticket}") from None

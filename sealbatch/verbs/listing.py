@@ -1,0 +1,53 @@
+"""`sealbatch list`: the jobs of this user, newest first."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from sealbatch.face import Face, ends_well
+from sealbatch.tickets import Kept
+from sealbatch.verbs import questions as q
+
+EXAMPLES = """Examples:\n\n
+sealbatch list\n\n
+sealbatch list -n 5 --json"""
+
+
+@ends_well
+def command(
+    context: typer.Context,
+    most: Annotated[int, typer.Option("-n", min=1, help="Jobs to show.")] = 20,
+    as_json: q.JSON = False,
+) -> None:
+    """List the jobs whose tickets this user holds, and how far each is."""
+    from results_consumer.errors import IntegrityError
+    from results_consumer.status import job_status
+    from sealbatch.clients import reader_s3
+    from sealbatch.verbs.status import as_row
+    from wire.ticket import Ticket
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    kept = face.tickets().all()[::-1][:most]
+    if not kept:
+        screen.say("no jobs yet")
+        screen.next_step("sealbatch run questions.jsonl -o answers.jsonl")
+        return
+    config = face.config(screen)
+    s3, settings = reader_s3(config), config.reader()
+
+    def row(item: Kept) -> dict[str, Any]:
+        try:
+            found = as_row(job_status(s3, settings, Ticket.parse(item.ticket)))
+        except IntegrityError as error:
+            # Another stack's job, a job that was purged, or one that somebody tampered with: fetch tells which.
+            created = datetime.fromtimestamp(item.created, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+            found = {"job": item.job, "name": item.name, "state": f"not found ({error.code})", "created": created}
+        return found | {"ticket": item.ticket}
+
+    with ThreadPoolExecutor(8) as pool:
+        rows = list(pool.map(row, kept))
+    screen.rows(("job", "name", "state", "answered", "failed", "total", "created"), rows)
+    screen.next_step("sealbatch status JOB")

@@ -1,0 +1,87 @@
+"""`sealbatch model`: fetches a model of the Bloom family for the enclave."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealbatch.exits import Exit
+from sealbatch.face import Face, ends_well
+from sealbatch.faults import Stop
+
+app = typer.Typer(help="Models for the enclave.", no_args_is_help=True)
+
+PATTERNS = (
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+)
+"""What is fetched: weights as safetensors and never as pickles, and no code."""
+
+
+@app.callback()
+def _group() -> None:
+    """Models for the enclave."""
+
+
+@app.command(epilog="Example:\n\nsealbatch model fetch bigscience/bloom-560m --revision COMMIT -o models/bloom-560m")
+@ends_well
+def fetch(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The model's name on the hub, such as bigscience/bloom-560m.")],
+    revision: Annotated[str, typer.Option(help="The commit, 40 hexadecimal characters: a branch can move.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to make.", show_default="./NAME")
+    ] = None,
+) -> None:
+    """Save a model's weights and tokenizer with a manifest of digests; the enclave loads nothing else."""
+    import re
+
+    if re.fullmatch(r"[0-9a-f]{40}", revision) is None:
+        raise Stop(Exit.USAGE, "--revision is a commit of 40 hexadecimal characters")
+    face: Face = context.obj
+    screen = face.screen()
+    target = output or Path(name.rpartition("/")[2])
+    if target.exists():
+        raise Stop(Exit.USAGE, f"{target} exists; name another folder with -o")
+    digest = save(name, revision, target)
+    screen.data(digest)
+    screen.say(
+        f"{target}: {sum(file.stat().st_size for file in target.iterdir()):,} bytes; the digest is that of its manifest"
+    )
+
+
+def save(name: str, revision: str, target: Path) -> str:
+    """Download into `target`, check, and write the manifest; the manifest's digest in hexadecimal.
+
+    Raises:
+        Stop: the hub cannot be reached or has no such model, or the model has no safetensors.
+    """
+    import importlib.util
+    import shutil
+
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise Stop(Exit.CONFIGURATION, "the model stack is not installed: pip install 'sealbatch[enclave]'")
+    import huggingface_hub
+
+    from enclave_worker.manifest import load_manifest, write_manifest
+
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        huggingface_hub.snapshot_download(name, revision=revision, local_dir=part, allow_patterns=list(PATTERNS))
+        shutil.rmtree(part / ".cache", ignore_errors=True)
+        if not any(part.glob("*.safetensors")):
+            raise Stop(Exit.CONFIGURATION, f"{name} at {revision[:12]} has no weights as safetensors")
+        write_manifest(part, name, revision)
+        digest = load_manifest(part).digest.hex()
+        part.rename(target)
+    except (OSError, ValueError) as error:
+        # The hub's errors are OSError and ValueError; their texts may hold addresses with tokens.
+        raise Stop(Exit.TEMPORARY, f"{name} at {revision[:12]} could not be fetched ({type(error).__name__})") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return digest

@@ -1,0 +1,112 @@
+"""The options that describe an input of questions, and the input itself; shared by run, submit and validate."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal, cast
+
+import typer
+
+from producer.forms import InputForm
+from producer.validate import ValidationReport
+from sealbatch.exits import Exit
+from sealbatch.faults import Stop
+from sealbatch.screen import Screen
+from wire.payload import MAX_STOP, MAX_STOPS, MAX_TOKENS, Params
+
+INPUT = Annotated[str, typer.Argument(metavar="FILE", help="Questions as JSON lines or CSV; - for standard input.")]
+FORMAT = Annotated[str, typer.Option("--format", help="jsonl, csv, or auto: by the file's name or first line.")]
+ID_COLUMN = Annotated[str | None, typer.Option(help="CSV column of the custom_id.", show_default="custom_id")]
+QUESTION_COLUMN = Annotated[str | None, typer.Option(help="CSV column of the question.", show_default="question")]
+DELIMITER = Annotated[str | None, typer.Option(help="Character between CSV cells.", show_default=",")]
+TOKENS = Annotated[int | None, typer.Option(min=1, max=MAX_TOKENS, help="Longest answer, where a line names none.")]
+TEMPERATURE = Annotated[float, typer.Option(min=0, max=2, help="0 always takes the likeliest word.")]
+SEED = Annotated[int | None, typer.Option(help="Seed of the sampling, where a line names none.")]
+STOP = Annotated[list[str] | None, typer.Option(help="End an answer before this text; may be given again.")]
+SKIP = Annotated[bool, typer.Option(help="Submit the valid lines; invalid ones get an error for an answer.")]
+CHUNK = Annotated[int | None, typer.Option(min=1, max=4096, help="Records sealed together.", show_default="32")]
+NAME = Annotated[str, typer.Option(help="A name for the job. The host can read it.")]
+JSON = Annotated[bool, typer.Option("--json", help="JSON lines even on a terminal.")]
+
+
+def make_form(
+    path: str, kind: str, id_column: str | None, question_column: str | None, delimiter: str | None
+) -> InputForm:
+    """How to read the input, from its options.
+
+    Raises:
+        Stop: an option is wrong.
+    """
+    if kind not in {"auto", "jsonl", "csv"}:
+        raise Stop(Exit.USAGE, "--format is auto, jsonl or csv")
+    name = "" if path == "-" else Path(path).name
+    try:
+        return InputForm(cast("Literal['auto', 'jsonl', 'csv']", kind), name, id_column, question_column, delimiter)
+    except ValueError as error:
+        raise Stop(Exit.USAGE, f"--{error}") from None
+
+
+def make_params(max_tokens: int | None, temperature: float, seed: int | None, stop: list[str] | None) -> Params:
+    """What holds where a line says nothing.
+
+    Raises:
+        Stop: an option is wrong.
+    """
+    stops = tuple(stop or ())
+    if len(stops) > MAX_STOPS or not all(0 < len(text) <= MAX_STOP for text in stops):
+        raise Stop(Exit.USAGE, f"--stop: at most {MAX_STOPS} texts of 1 to {MAX_STOP} characters")
+    if seed is not None and not -(2**63) <= seed < 2**63:
+        raise Stop(Exit.USAGE, "--seed: a 64-bit number")
+    return Params(max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stops)
+
+
+@contextmanager
+def open_input(path: str) -> Iterator[BinaryIO]:
+    """The input's bytes.
+
+    Raises:
+        Stop: there is no such file, it is a directory, or it may not be read.
+    """
+    if path == "-":
+        if sys.stdin.isatty():
+            raise Stop(Exit.USAGE, "standard input is a terminal; pipe the questions in, or name a file")
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115 - closed below; errors of the body are not the opening's
+    except IsADirectoryError:
+        raise Stop(Exit.USAGE, f"{path} is a directory; name a file") from None
+    except FileNotFoundError:
+        raise Stop(Exit.USAGE, f"{path}: there is no such file") from None
+    except PermissionError:
+        raise Stop(Exit.NO_PERMISSION, f"{path} cannot be read: permission denied") from None
+    with file:
+        yield file
+
+
+def show_problems(screen: Screen, path: str, report: ValidationReport) -> None:
+    """The problems of an input: as data on standard output, a table on a terminal."""
+    rows = [
+        {
+            "file": path,
+            "line": problem.line,
+            "code": str(problem.code),
+            "param": problem.param,
+            "message": problem.message,
+        }
+        for problem in report.problems
+    ]
+    screen.rows(("line", "code", "param", "message"), rows)
+    if report.problem_count > len(rows):
+        screen.say(f"... and {report.problem_count - len(rows):,} more; --max-errors shows more of them")
+
+
+def show_notes(screen: Screen, report: ValidationReport) -> None:
+    """What is worth knowing of a valid input."""
+    if report.named_models:
+        screen.say(f"note: {report.named_models:,} lines name a model; the enclave's own model answers all")
+    if report.ssn_like_ids:
+        screen.say(
+            f"note: {report.ssn_like_ids:,} custom_ids look like social security numbers; they will stand in the output"
+        )

@@ -1,0 +1,76 @@
+"""`sealbatch status`: how far a job is."""
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sealbatch.face import Face, ends_well
+from sealbatch.verbs import questions as q
+
+if TYPE_CHECKING:
+    from results_consumer.status import JobStatus
+
+EXAMPLES = """Examples:\n\n
+sealbatch status sb1-...\n\n
+sealbatch status --json sb1-... | jq .request_counts"""
+
+TICKET = Annotated[str, typer.Argument(metavar="TICKET", help="What submit printed, or the beginning of a job id.")]
+
+
+def as_object(status: "JobStatus") -> dict[str, Any]:
+    """A job object with OpenAI's names, as far as the bucket alone can tell."""
+    finished = status.answered + status.failed_unattested
+    return {
+        "id": status.job,
+        "object": "batch",
+        "name": status.name or None,
+        "status": str(status.state),
+        "created_at": status.created_ms // 1000,
+        "request_counts": {
+            "total": status.total,
+            "answered": status.answered,
+            "failed_unattested": status.failed_unattested,
+            "processing": status.total - finished,
+        },
+        "chunks": {"total": status.chunks, "answered": status.chunks_answered},
+        "notice": None if status.notice is None else status.notice.code,
+    }
+
+
+def as_row(status: "JobStatus") -> dict[str, Any]:
+    """The same for a table."""
+    created = datetime.fromtimestamp(status.created_ms / 1000, UTC).astimezone()
+    return {
+        "job": status.job,
+        "name": status.name,
+        "state": str(status.state),
+        "answered": status.answered,
+        "failed": status.failed_unattested,
+        "total": status.total,
+        "created": created.strftime("%Y-%m-%d %H:%M"),
+    }
+
+
+@ends_well
+def command(context: typer.Context, ticket: TICKET, as_json: q.JSON = False) -> None:
+    """Say how far a job is, by what lies in the bucket; nothing is opened."""
+    from results_consumer.status import JobState, job_status
+    from sealbatch.clients import reader_s3
+    from sealbatch.verbs.jobs import stalled
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    found = face.tickets().find(ticket)
+    config = face.config(screen)
+    status = job_status(reader_s3(config), config.reader(), found)
+    if screen.tables:
+        row = as_row(status)
+        screen.rows(tuple(row), [row])
+    else:
+        screen.data(json.dumps(as_object(status), ensure_ascii=False))
+    if status.notice is not None and status.state is JobState.STALLED:
+        screen.say(stalled(status.notice))
+    done = status.state is JobState.COMPLETED
+    screen.next_step(f"sealbatch fetch {found} -o answers.jsonl" if done else f"sealbatch wait {found}")

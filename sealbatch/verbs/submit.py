@@ -1,0 +1,65 @@
+"""`sealbatch submit`: seals a file of questions, sends it, and prints its ticket."""
+
+from typing import Annotated
+
+import typer
+
+from sealbatch.face import Face, ends_well
+from sealbatch.verbs import questions as q
+
+EXAMPLES = """Examples:\n\n
+sealbatch submit questions.jsonl\n\n
+TICKET=$(sealbatch submit - < questions.jsonl)\n\n
+sealbatch submit mail.csv --question-column text --id-column case --max-tokens 128"""
+
+
+@ends_well
+def command(
+    context: typer.Context,
+    file: q.INPUT,
+    kind: q.FORMAT = "auto",
+    id_column: q.ID_COLUMN = None,
+    question_column: q.QUESTION_COLUMN = None,
+    delimiter: q.DELIMITER = None,
+    max_tokens: q.TOKENS = None,
+    temperature: q.TEMPERATURE = 0.0,
+    seed: q.SEED = None,
+    stop: q.STOP = None,
+    name: q.NAME = "",
+    chunk_size: q.CHUNK = None,
+    skip_invalid: q.SKIP = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Do all but ask KMS, store and send.")] = False,
+    as_json: q.JSON = False,
+) -> None:
+    """Seal a file of questions and send it; prints the ticket, and nothing else, on standard output."""
+    import json
+
+    from sealbatch.verbs import jobs
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    intake = jobs.Intake(
+        path=file,
+        form=q.make_form(file, kind, id_column, question_column, delimiter),
+        params=q.make_params(max_tokens, temperature, seed, stop),
+        name=name,
+        chunk_size=chunk_size,
+        skip_invalid=skip_invalid,
+        dry_run=dry_run,
+    )
+    config = face.config(screen)
+    with q.open_input(file) as source:
+        done = jobs.submit_job(face, screen, config, source, intake)
+    counts = f"{done.records:,} records in {done.chunks:,} chunks, {done.sealed_bytes:,} bytes sealed"
+    if done.ticket is None:
+        screen.say(f"{counts}; nothing was sent")
+        screen.next_step(f"sealbatch submit {file}")
+        return
+    if as_json:
+        screen.data(
+            json.dumps({"ticket": str(done.ticket), "job": done.job, "records": done.records, "chunks": done.chunks})
+        )
+    else:
+        screen.data(str(done.ticket))
+    screen.say(counts)
+    screen.next_step(f"sealbatch wait {done.ticket}")

@@ -1,0 +1,48 @@
+"""`sealbatch validate`: every fault of an input with its line; nothing is sent, and AWS is not asked."""
+
+from typing import Annotated
+
+import typer
+
+from sealbatch.exits import Exit
+from sealbatch.face import Face, ends_well
+from sealbatch.faults import Stop
+from sealbatch.verbs import questions as q
+from wire.payload import Params
+
+EXAMPLES = """Examples:\n\n
+sealbatch validate questions.jsonl\n\n
+sealbatch validate mail.csv --question-column text --id-column case"""
+
+
+@ends_well
+def command(
+    context: typer.Context,
+    file: q.INPUT,
+    kind: q.FORMAT = "auto",
+    id_column: q.ID_COLUMN = None,
+    question_column: q.QUESTION_COLUMN = None,
+    delimiter: q.DELIMITER = None,
+    max_errors: Annotated[int, typer.Option(min=1, help="Problems to show.")] = 20,
+    as_json: q.JSON = False,
+) -> None:
+    """Check a file of questions and say what is wrong with which line."""
+    from producer.validate import validate
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    form = q.make_form(file, kind, id_column, question_column, delimiter)
+    with q.open_input(file) as source, screen.meter() as meter:
+        report = validate(
+            source,
+            form,
+            Params(),
+            max_problems=max_errors,
+            progress=lambda done: meter.update("checking lines", done, None),
+        )
+    q.show_notes(screen, report)
+    if not report.valid:
+        q.show_problems(screen, file, report)
+        raise Stop(Exit.INPUT_INVALID, f"{file}: {report.problem_count:,} invalid, {report.records:,} valid")
+    screen.say(f"{file}: {report.records:,} questions, {report.bytes:,} bytes, the largest {report.largest:,}")
+    screen.next_step(f"sealbatch run {file} -o answers.jsonl")

@@ -1,0 +1,31 @@
+"""`sealbatch wait`: returns when every record of a job has an outcome."""
+
+from typing import Annotated
+
+import typer
+
+from sealbatch.face import Face, ends_well
+from sealbatch.verbs.status import TICKET
+
+EXAMPLES = """Examples:\n\n
+sealbatch wait sb1-... && sealbatch fetch sb1-... -o answers.jsonl\n\n
+sealbatch wait --timeout 7200 sb1-..."""
+
+
+@ends_well
+def command(
+    context: typer.Context,
+    ticket: TICKET,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most; then exit 124.")] = None,
+) -> None:
+    """Wait until every record has an outcome. What the outcomes are, fetch tells."""
+    from sealbatch.clients import reader_s3
+    from sealbatch.verbs import jobs
+
+    face: Face = context.obj
+    screen = face.screen()
+    found = face.tickets().find(ticket)
+    config = face.config(screen)
+    with jobs.resumable(found):
+        jobs.wait_for(screen, config, reader_s3(config), found, timeout=timeout)
+    screen.next_step(f"sealbatch fetch {found} -o answers.jsonl")
