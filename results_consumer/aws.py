@@ -6,41 +6,58 @@ from contextlib import contextmanager
 from typing import Final
 
 from botocore import exceptions as botocore
+from botocore.parsers import ResponseParserError
 
-from results_consumer.errors import Call, ServiceError, ServiceErrorKind
+from results_consumer.errors import Call, ServiceError, ServiceKind
 
 _CODE: Final = re.compile(r"[A-Za-z0-9.]{1,64}")
 
-_CREDENTIALS: Final = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "InvalidToken",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "RequestExpired",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-        "UnrecognizedClientException",
-    }
-)
-_DENIED: Final = frozenset({"403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "Forbidden"})
-_MISSING: Final = frozenset(
-    {
-        "AuthorizationHeaderMalformed",  # S3's answer when the bucket is in another region
-        "DisabledException",
-        "InvalidBucketName",
-        "KMSInvalidStateException",
-        "NoSuchBucket",
-        "NotFoundException",
-        "PermanentRedirect",
-    }
-)
+_KINDS: Final = {
+    ServiceKind.CREDENTIALS: frozenset(
+        {
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "InvalidToken",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            "SignatureDoesNotMatch",
+            "TokenRefreshRequired",
+            "UnrecognizedClientException",
+        }
+    ),
+    ServiceKind.DENIED: frozenset({"AccessDenied", "AccessDeniedException", "AccountProblem", "AllAccessDisabled"}),
+    ServiceKind.MISSING: frozenset(
+        {
+            "AuthorizationHeaderMalformed",  # S3's answer when the bucket is in another region
+            "DisabledException",
+            "KMSInvalidStateException",
+            "NoSuchBucket",
+            "NotFoundException",
+            "PermanentRedirect",
+        }
+    ),
+    ServiceKind.UNAVAILABLE: frozenset(
+        {
+            "DependencyTimeoutException",
+            "KMSInternalException",
+            "KeyUnavailableException",
+            "LimitExceededException",
+            "RequestLimitExceeded",
+            "RequestTimeout",
+            "RequestTimeoutException",
+            "SlowDown",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequestsException",
+        }
+    ),
+}
 _CREDENTIAL_ERRORS: Final = (
     botocore.NoCredentialsError,
     botocore.PartialCredentialsError,
@@ -69,17 +86,22 @@ def mapped(call: Call) -> Iterator[None]:
         yield
     except botocore.ClientError as error:
         code = error_code(error)
-        raise ServiceError(_kind(code), call, code) from None
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        raise ServiceError(_kind(code, status), call, code) from None
     except _CREDENTIAL_ERRORS as error:
-        raise ServiceError(ServiceErrorKind.CREDENTIALS, call, type(error).__name__) from None
+        raise ServiceError(ServiceKind.CREDENTIALS, call, type(error).__name__) from None
+    except (botocore.ParamValidationError, ResponseParserError) as error:
+        raise ServiceError(ServiceKind.INVALID, call, type(error).__name__) from None
     except (botocore.BotoCoreError, OSError) as error:
         # A body is read straight from a socket, hence OSError.
-        raise ServiceError(ServiceErrorKind.UNAVAILABLE, call, type(error).__name__) from None
+        raise ServiceError(ServiceKind.UNAVAILABLE, call, type(error).__name__) from None
 
 
-def _kind(code: str) -> ServiceErrorKind:
-    if code in _CREDENTIALS:
-        return ServiceErrorKind.CREDENTIALS
-    if code in _DENIED:
-        return ServiceErrorKind.DENIED
-    return ServiceErrorKind.MISSING if code in _MISSING else ServiceErrorKind.UNAVAILABLE
+def _kind(code: str, status: int) -> ServiceKind:
+    for kind, codes in _KINDS.items():
+        if code in codes:
+            return kind
+    # Codes that we do not know: HTTP says enough.
+    by_status = {401: ServiceKind.CREDENTIALS, 403: ServiceKind.DENIED, 404: ServiceKind.MISSING}
+    busy = status >= 500 or status == 429
+    return by_status.get(status, ServiceKind.UNAVAILABLE if busy else ServiceKind.INVALID)

@@ -91,13 +91,14 @@ class JobNotFinished(ReaderError):  # noqa: N818 - a state of the job and no fau
         self.records = records
 
 
-class ServiceErrorKind(enum.StrEnum):
+class ServiceKind(enum.StrEnum):
     """What stands between us and AWS, by what one does about it."""
 
     CREDENTIALS = "credentials"
     DENIED = "denied"
     MISSING = "missing"
     UNAVAILABLE = "unavailable"
+    INVALID = "invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +111,24 @@ class Call:
 
 
 _ADVICE = {
-    ServiceErrorKind.CREDENTIALS: "the AWS credentials are missing, wrong or expired; renew them and try again",
-    ServiceErrorKind.DENIED: "these credentials are not allowed to; ask who administers the resource's policy",
-    ServiceErrorKind.MISSING: "it does not exist, or is disabled, in this account and region; check the configuration",
-    ServiceErrorKind.UNAVAILABLE: "the service did not answer, or not usably; try again later",
+    ServiceKind.CREDENTIALS: "the AWS credentials are missing, wrong or expired; renew them and try again",
+    ServiceKind.DENIED: "these credentials are not allowed to; ask who administers the resource's policy",
+    ServiceKind.MISSING: "it does not exist, or is disabled, in this account and region; check the configuration",
+    ServiceKind.UNAVAILABLE: "the service cannot be reached or is busy; try again later",
+    ServiceKind.INVALID: "the request or the reply is not understood; check endpoint, region and configuration",
 }
 
 
 class ServiceError(ReaderError):
-    """AWS did not do what was asked; `aws_code` is its error code, or the name of the client's own error."""
+    """AWS did not do what was asked; `code` is its error code, or the name of the client's own error."""
 
-    def __init__(self, kind: ServiceErrorKind, call: Call, aws_code: str) -> None:
-        super().__init__(f"{call.service} {call.operation} on {call.resource}: {_ADVICE[kind]} ({aws_code})")
+    def __init__(self, kind: ServiceKind, call: Call, code: str) -> None:
+        super().__init__(f"{call.service} {call.operation} on {call.resource}: {_ADVICE[kind]} ({code})")
         self.kind = kind
         self.service = call.service
         self.operation = call.operation
         self.resource = call.resource
-        self.aws_code = aws_code
+        self.code = code
 
 
 class SinkCode(enum.StrEnum):

@@ -19,7 +19,7 @@ class Lines:
     def __init__(self, job: Job, models: frozenset[bytes]) -> None:
         self._job = job
         self._models = models
-        self._first: Verified | None = None
+        self._answered_by: tuple[bytes, bytes] | None = None
 
     def of(self, revealed: Revealed) -> Iterator[OutputLine]:
         """The lines of a chunk.
@@ -36,12 +36,13 @@ class Lines:
                 yield from self._unattested(revealed.chunk, part)
 
     def _check(self, part: Verified) -> None:
-        first = self._first = self._first or part
+        self._answered_by = self._answered_by or (part.model, part.template)
+        model, template = self._answered_by
         # 25. One model, and an accepted one.
-        if part.model != first.model or (self._models and part.model not in self._models):
+        if part.model != model or (self._models and part.model not in self._models):
             raise IntegrityError(Check.MODEL, part.where)
         # 26. One template: the same question would get another answer under another.
-        if part.template != first.template:
+        if part.template != template:
             raise IntegrityError(Check.TEMPLATE, part.where)
 
     def _attested(self, chunk: int, part: Verified) -> Iterator[OutputLine]:

@@ -47,7 +47,7 @@ class Sink(Protocol):
         """Make the output final.
 
         Raises:
-            SinkError: it cannot be; then there is none.
+            SinkError: it cannot be.
         """
 
     def __enter__(self) -> Self: ...
@@ -110,7 +110,7 @@ class FileSink:
         """Put the file on disk and give it its name.
 
         Raises:
-            SinkError: the disk is full or fails, or somebody else made a file of that name meanwhile.
+            SinkError: the disk is full or fails, or somebody made a file of that name meanwhile.
         """
         try:
             self._flush()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,13 +10,13 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from memory_aws import ACCOUNT, MemoryKms, MemoryS3
 from moto.server import ThreadedMotoServer
 
 from results_consumer.settings import ReaderSettings
 from wire import envelope, keys, ledger, manifest, merkle, payload, ticket
 
 TENANT = "benefits"
-BUCKET = "sealed"
 IMAGE = "0123456789abcdef" * 6
 MODEL = bytes([8]) * 32
 TEMPLATE = bytes([9]) * 32
@@ -44,6 +45,11 @@ def client(endpoint: str, service: str) -> Any:
     )
 
 
+def memory_aws() -> Aws:
+    """The same without a server."""
+    return Aws(MemoryS3(), MemoryKms(), ReaderSettings(TENANT, "sealed", ACCOUNT + "a", ACCOUNT + "b"))
+
+
 @contextmanager
 def aws_server() -> Iterator[Aws]:
     """Moto over HTTP on a free port, for as long as the block lasts."""
@@ -53,9 +59,10 @@ def aws_server() -> Iterator[Aws]:
         host, port = server.get_host_and_port()
         endpoint = f"http://{host}:{port}"
         s3, kms = client(endpoint, "s3"), client(endpoint, "kms")
-        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        bucket = f"sealed-{secrets.token_hex(8)}"  # moto keeps one account for the whole process
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         arns = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
-        yield Aws(s3, kms, ReaderSettings(TENANT, BUCKET, *arns))
+        yield Aws(s3, kms, ReaderSettings(TENANT, bucket, *arns))
     finally:
         server.stop()
 
@@ -169,16 +176,16 @@ class MadeJob:
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object, over another one too: the attacker may."""
-        self.aws.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+        self.aws.s3.put_object(Bucket=self.aws.settings.bucket, Key=key, Body=body)
 
     def get(self, key: str) -> bytes:
         """Read an object."""
-        body: bytes = self.aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        body: bytes = self.aws.s3.get_object(Bucket=self.aws.settings.bucket, Key=key)["Body"].read()
         return body
 
     def remove(self, key: str) -> None:
         """Remove an object."""
-        self.aws.s3.delete_object(Bucket=BUCKET, Key=key)
+        self.aws.s3.delete_object(Bucket=self.aws.settings.bucket, Key=key)
 
 
 def make_job(aws: Aws, *counts: int, keysets: int = 1, parameters: manifest.Parameters | None = None) -> MadeJob:

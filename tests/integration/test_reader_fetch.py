@@ -1,0 +1,339 @@
+"""Whole jobs over HTTP, from the ticket to the lines."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_faults import counted
+from folders import names
+from job_factory import CREATED_MS, MODEL, Aws, MadeJob, aws_server, make_job, parse_lines
+
+from results_consumer.cover import Range
+from results_consumer.errors import Check, IntegrityError, JobNotFinished, SinkCode, SinkError
+from results_consumer.fetch import FetchOptions, FetchProgress, Only, fetch
+from results_consumer.output import OutputForm
+from results_consumer.sink import FileSink, StreamSink
+from results_consumer.tally import FetchSummary
+from wire import ledger
+from wire.manifest import Parameters
+from wire.payload import ErrorCode, Outcome, Result
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Aws]:
+    """One server for the file; every test makes a job of its own."""
+    with aws_server() as running:
+        yield running
+
+
+def fetched(
+    made: MadeJob, options: FetchOptions | None = None, now_ms: int | None = None
+) -> tuple[FetchSummary, list[Any]]:
+    """Summary and lines of a fetch to a stream."""
+    out, aws = io.BytesIO(), made.aws
+    summary = fetch(aws.s3, aws.kms, aws.settings, made.ticket, StreamSink(out), options=options, now_ms=now_ms)
+    return summary, parse_lines(out.getvalue())
+
+
+def ids(lines: list[Any]) -> list[str | None]:
+    """Their custom_ids."""
+    return [line["custom_id"] for line in lines]
+
+
+def test_a_job_comes_out_whole_in_the_order_of_the_input(aws: Aws, tmp_path: Path) -> None:
+    """Chunks of several keysets, one line a record, to a file at once and to a stream alike."""
+    made = make_job(aws, 3, 1, 40, 2, 5, 6, 7, 8, 9, 10, 11, keysets=3)
+    made.answer_all()
+    summary, lines = fetched(made)
+    assert ids(lines) == [f"case-{n}" for n in range(102)]
+    assert summary == FetchSummary(
+        job=made.job,
+        records=102,
+        succeeded=102,
+        truncated=0,
+        errored=0,
+        expired=0,
+        canceled=0,
+        unattested=0,
+        prompt_tokens=1020,
+        completion_tokens=408,
+        error_codes=(),
+        model=f"test-bloom@sha256:{MODEL.hex()}",
+        ignored=0,
+        written=102,
+    )
+    assert summary.all_succeeded
+    assert fetch(aws.s3, aws.kms, aws.settings, made.ticket, FileSink(tmp_path / "out")) == summary
+    assert parse_lines((tmp_path / "out").read_bytes()) == lines
+
+
+@pytest.mark.parametrize("keysets", [1, 3])
+def test_kms_is_asked_once_a_keyset(aws: Aws, keysets: int) -> None:
+    """However many chunks there are, and though a stream takes two passes."""
+    made = make_job(aws, *[2] * 12, keysets=keysets)
+    made.answer_all()
+    with counted(aws.kms, "Decrypt") as calls:
+        fetched(made)
+    assert len(calls) == keysets
+
+
+def test_every_outcome_that_the_enclave_seals_has_its_line(aws: Aws) -> None:
+    """The counts add up, tokens of all are summed, and codes are counted."""
+    made = make_job(aws, 6)
+    results = (
+        Result(0, 1, "a", Outcome.SUCCEEDED, "Yes.", "stop", 5, 2),
+        Result(1, 2, "b", Outcome.TRUNCATED, "Yes and", "length", 5, 8),
+        Result(2, 4, "c", Outcome.ERRORED, error=ErrorCode.CONTEXT_LENGTH_EXCEEDED),
+        Result(3, 5, "d", Outcome.ERRORED, error=ErrorCode.CONTEXT_LENGTH_EXCEEDED),
+        Result(4, 6, "e", Outcome.EXPIRED),
+        Result(5, 9, "f", Outcome.CANCELED),
+    )
+    made.answer(0, results=results)
+    summary, lines = fetched(made)
+    assert [line["outcome"] for line in lines] == [result.outcome.value for result in results]
+    assert [line["line"] for line in lines] == [1, 2, 4, 5, 6, 9]
+    assert all(line["attested"] for line in lines)
+    counts = (summary.succeeded, summary.truncated, summary.errored, summary.expired, summary.canceled)
+    assert counts == (1, 1, 2, 1, 1)
+    assert (summary.prompt_tokens, summary.completion_tokens) == (10, 10)
+    assert summary.error_codes == (("context_length_exceeded", 2), ("batch_expired", 1), ("batch_cancelled", 1))
+    assert not summary.all_succeeded
+
+
+@pytest.mark.parametrize(("only", "expected"), [(Only.OK, ["a"]), (Only.TRUNCATED, ["b"]), (Only.FAILED, ["c", "d"])])
+def test_a_filter_writes_less_and_counts_all(aws: Aws, only: Only, expected: list[str]) -> None:
+    """Lines that are not wanted are verified and counted all the same."""
+    made = make_job(aws, 4)
+    made.answer(
+        0,
+        results=(
+            Result(0, 1, "a", Outcome.SUCCEEDED, "Yes.", "stop", 5, 2),
+            Result(1, 2, "b", Outcome.TRUNCATED, "Yes and", "length", 5, 8),
+            Result(2, 3, "c", Outcome.ERRORED, error=ErrorCode.INTERNAL_ERROR),
+            Result(3, 4, "d", Outcome.CANCELED),
+        ),
+    )
+    summary, lines = fetched(made, FetchOptions(only=only))
+    assert ids(lines) == expected
+    assert (summary.records, summary.written) == (4, len(expected))
+
+
+def test_csv_has_a_head_and_a_row_for_each_record(aws: Aws, tmp_path: Path) -> None:
+    """A spreadsheet opens it; the head is there once."""
+    made = make_job(aws, 2, 1)
+    made.answer_all()
+    with (tmp_path / "out.csv").open("wb") as stream:
+        fetch(aws.s3, aws.kms, aws.settings, made.ticket, StreamSink(stream), options=FetchOptions(OutputForm.CSV))
+    with (tmp_path / "out.csv").open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    assert [row["answer"] for row in rows] == ["Answer 0.", "Answer 1.", "Answer 2."]
+
+
+def test_ranges_that_meet_exactly_make_a_chunk(aws: Aws) -> None:
+    """A chunk that was answered in parts comes out in order, and the whole wins over parts."""
+    made = make_job(aws, 6, 4)
+    for first, count in ((3, 1), (0, 3), (4, 2)):
+        made.answer(0, first, count)
+    made.answer(1, 6, 2)
+    made.answer(1)
+    with counted(aws.s3, "GetObject") as reads:
+        _, lines = fetched(made)
+    assert ids(lines) == [f"case-{n}" for n in range(10)]
+    assert not [url for url in reads if url.endswith(".6.2")]
+
+
+def test_ranges_that_overlap_are_refused(aws: Aws) -> None:
+    """Nobody honest answers a record in two ranges of which neither holds the other."""
+    made = make_job(aws, 6)
+    made.answer(0, 0, 4)
+    made.answer(0, 2, 4)
+    with pytest.raises(IntegrityError) as caught:
+        fetched(made)
+    assert caught.value.check == Check.EXACT_COVER
+
+
+def test_ranges_with_a_gap_are_an_unfinished_job(aws: Aws) -> None:
+    """The missing records are named, no KMS call is made and no byte is written."""
+    made = make_job(aws, 6, 2, 3, 3)
+    made.answer(0, 0, 2)
+    made.answer(0, 4, 2)
+    made.answer(3)
+    out = io.BytesIO()
+    with counted(aws.kms, "Decrypt") as calls, pytest.raises(JobNotFinished) as caught:
+        fetch(aws.s3, aws.kms, aws.settings, made.ticket, StreamSink(out))
+    assert caught.value.missing == (Range(2, 2), Range(6, 5))
+    assert (caught.value.missing_records, caught.value.records) == (7, 14)
+    assert (out.getvalue(), calls) == (b"", [])
+
+
+def test_an_answer_that_is_taken_away_while_fetching_is_missing(aws: Aws, tmp_path: Path) -> None:
+    """It was listed at first; the second look finds it gone, and nothing is written."""
+    made = make_job(aws, 2, 2)
+    made.answer_all()
+
+    def take(**_: object) -> None:
+        made.remove(made.name(1))
+
+    aws.kms.meta.events.register("after-call.kms.Decrypt", take)
+    try:
+        with pytest.raises(JobNotFinished) as caught:
+            fetch(aws.s3, aws.kms, aws.settings, made.ticket, FileSink(tmp_path / "out"))
+    finally:
+        aws.kms.meta.events.unregister("after-call.kms.Decrypt", take)
+    assert caught.value.missing == (Range(2, 2),)
+    assert names(tmp_path) == []
+
+
+def test_a_foreign_object_at_the_key_does_not_hide_the_true_answer_beside_it(aws: Aws) -> None:
+    """The bridge puts the true one at the alternative name; the foreign one is counted and no more."""
+    made = make_job(aws, 2, 2)
+    made.answer(1)
+    foreign = make_job(aws, 2)
+    made.put(made.name(0), foreign.seal(0))
+    sealed = made.seal(0)
+    made.put(ledger.alternative(made.name(0), b"another"), b"and one more that sorts among them")
+    made.put(ledger.alternative(made.name(0), sealed), sealed)
+    summary, lines = fetched(made)
+    assert ids(lines) == [f"case-{n}" for n in range(4)]
+    assert summary.all_succeeded
+    assert 1 <= summary.ignored <= 2
+
+
+def test_with_the_true_answer_at_its_key_no_other_candidate_is_read(aws: Aws) -> None:
+    """What lies beside costs nothing."""
+    made = make_job(aws, 2)
+    made.answer(0)
+    made.put(ledger.alternative(made.name(0), b"x"), b"x")
+    with counted(aws.s3, "GetObject") as reads:
+        summary, _ = fetched(made)
+    assert not [url for url in reads if "~" in url]
+    assert summary.ignored == 0
+
+
+def test_what_the_bridge_alone_says_is_unattested(aws: Aws) -> None:
+    """Records without an answer get the bridge's code, no custom_id, and are never a success."""
+    made = make_job(aws, 6)
+    made.answer(0, 0, 2)
+    made.answer(0, 5, 1)
+    made.fail(0, 0, 4, "decrypt_failed")
+    made.fail(0, 4, 1, "canceled")
+    summary, lines = fetched(made)
+    assert [line["attested"] for line in lines] == [True, True, False, False, False, True]
+    assert ids(lines) == ["case-0", "case-1", None, None, None, "case-5"]
+    assert [line["outcome"] for line in lines[2:5]] == ["errored", "errored", "canceled"]
+    assert lines[2]["error"]["code"] == "decrypt_failed"
+    assert (summary.errored, summary.canceled, summary.unattested, summary.succeeded) == (2, 1, 3, 3)
+    assert not summary.all_succeeded
+
+
+def test_a_failure_that_is_none_explains_nothing(aws: Aws) -> None:
+    """By its name the records have an outcome, by its body they have none: the job is unfinished."""
+    made = make_job(aws, 2)
+    made.put(ledger.failure_key("benefits", made.job, 0, 0, 2), b'{"code":"succeeded","at_ms":1}')
+    with pytest.raises(JobNotFinished) as caught:
+        fetched(made)
+    assert caught.value.missing == (Range(0, 2),)
+
+
+def test_after_the_deadline_silent_records_are_expired(aws: Aws) -> None:
+    """The manifest's deadline and our own clock say so; before it the job is unfinished."""
+    made = make_job(aws, 2, 1, parameters=Parameters(deadline_ms=CREATED_MS + 1000))
+    made.answer(0)
+    with pytest.raises(JobNotFinished):
+        fetched(made, now_ms=CREATED_MS + 999)
+    summary, lines = fetched(made, now_ms=CREATED_MS + 1000)
+    assert [line["outcome"] for line in lines] == ["succeeded", "succeeded", "expired"]
+    assert (lines[2]["attested"], summary.expired, summary.unattested) == (False, 1, 1)
+
+
+def test_progress_is_told_chunk_by_chunk(aws: Aws, tmp_path: Path) -> None:
+    """A file takes one pass, a stream a second one for the writing."""
+    made = make_job(aws, 2, 3)
+    made.answer_all()
+    told: list[FetchProgress] = []
+    options = FetchOptions(progress=told.append)
+    fetch(aws.s3, aws.kms, aws.settings, made.ticket, FileSink(tmp_path / "out"), options=options)
+    one_pass = [FetchProgress(2, 5, writing=False), FetchProgress(5, 5, writing=False)]
+    assert told == one_pass
+    fetched(made, options)
+    assert told[2:] == [*one_pass, FetchProgress(2, 5, writing=True), FetchProgress(5, 5, writing=True)]
+
+
+def test_what_changes_between_the_passes_is_not_written(aws: Aws) -> None:
+    """True answers of another run are still not those that were verified."""
+    made = make_job(aws, 2, 2, 2)
+    made.answer_all()
+
+    def change(progress: FetchProgress) -> None:
+        if progress.done == 6 and not progress.writing:
+            made.answer(1)
+
+    out = io.BytesIO()
+    with pytest.raises(IntegrityError) as caught:
+        fetch(aws.s3, aws.kms, aws.settings, made.ticket, StreamSink(out), options=FetchOptions(progress=change))
+    assert (caught.value.check, caught.value.where) == (Check.UNCHANGED, made.name(1))
+    assert ids(parse_lines(out.getvalue())) == ["case-0", "case-1"]
+
+
+def test_the_input_file_fills_in_what_is_sealed(aws: Aws) -> None:
+    """With the input at hand an unattested line has its custom_id and line."""
+    made = make_job(aws, 3)
+    made.answer(0, 0, 2)
+    made.fail(0, 2, 1)
+    pairs = [(1, "case-0"), (2, "case-1"), (7, "case-2")]
+    summary, lines = fetched(made, FetchOptions(inputs=lambda: iter(pairs)))
+    assert ids(lines) == ["case-0", "case-1", "case-2"]
+    assert (lines[2]["line"], lines[2]["attested"], lines[2]["error"]["line"]) == (7, False, 7)
+    assert summary.unattested == 1
+
+
+@pytest.mark.parametrize(
+    "pairs", [[(1, "case-0")], [(1, "case-0"), (2, "other")], [(1, "case-0"), (2, "case-1"), (3, "x")]]
+)
+def test_another_input_file_is_refused(aws: Aws, tmp_path: Path, pairs: list[tuple[int, str]]) -> None:
+    """Fewer, more or other lines than the job has: nothing is written."""
+    made = make_job(aws, 2)
+    made.answer_all()
+    options = FetchOptions(inputs=lambda: iter(pairs))
+    with pytest.raises(IntegrityError) as caught:
+        fetch(aws.s3, aws.kms, aws.settings, made.ticket, FileSink(tmp_path / "out"), options=options)
+    assert caught.value.check == Check.INPUT
+    assert names(tmp_path) == []
+
+
+def test_an_existing_output_file_is_refused_before_anything_is_asked(aws: Aws, tmp_path: Path) -> None:
+    """Neither S3 nor KMS is called for an output that cannot be written."""
+    made = make_job(aws, 1)
+    made.answer_all()
+    (tmp_path / "out").write_bytes(b"mine")
+    with (
+        counted(aws.s3, "GetObject") as reads,
+        counted(aws.kms, "Decrypt") as calls,
+        pytest.raises(SinkError) as caught,
+    ):
+        fetch(aws.s3, aws.kms, aws.settings, made.ticket, FileSink(tmp_path / "out"))
+    assert (caught.value.code, reads, calls) == (SinkCode.EXISTS, [], [])
+
+
+def test_a_model_can_be_demanded(aws: Aws) -> None:
+    """Answers of a model on the list are taken, of any other refused."""
+    made = make_job(aws, 1)
+    made.answer_all()
+    assert fetched(made, FetchOptions(models=frozenset({bytes(32), MODEL})))[0].all_succeeded
+    with pytest.raises(IntegrityError) as caught:
+        fetched(made, FetchOptions(models=frozenset({bytes(32)})))
+    assert caught.value.check == Check.MODEL
+
+
+def test_no_content_or_key_is_in_any_text_of_ours(aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither log lines nor the texts of objects that hold keys show them."""
+    caplog.set_level("DEBUG", logger="sealbatch")
+    made = make_job(aws, 2)
+    made.answer_all()
+    fetched(made)
+    assert "fetched job=" in caplog.text
+    assert "Answer" not in caplog.text
+    assert "case-" not in caplog.text
