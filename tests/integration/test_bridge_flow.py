@@ -1,0 +1,411 @@
+"""The bridge between a real queue and bucket over HTTP and an enclave over a real socket."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from fake_enclave import IMAGE, FakeEnclave, answer
+from moto.server import ThreadedMotoServer
+from waiting import wait_until
+
+from vsock_bridge.bridge import Bridge, Clients
+from vsock_bridge.settings import BridgeSettings
+from wire import ledger
+from wire.ledger import ChunkMessage
+from wire.messages import Refusal, RefusalCode, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused, Work
+from wire.stream import Address
+
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"
+JOB = "abcdefghijklmnop"
+TENANT = "benefits"
+
+
+class FakeKms:
+    """KMS Decrypt that replies or raises what it is told."""
+
+    def __init__(self) -> None:
+        self.reply: dict[str, Any] | Exception = {"KeyId": KEY, "CiphertextForRecipient": b"cms"}
+        self.asked: list[dict[str, Any]] = []
+
+    def decrypt(self, **request: Any) -> dict[str, Any]:
+        """The scripted reply."""
+        self.asked.append(request)
+        if isinstance(self.reply, Exception):
+            raise self.reply
+        return self.reply
+
+
+@dataclass
+class World:
+    """A queue, a bucket, KMS and an enclave's address, with bridges to run between them."""
+
+    sqs: Any
+    s3: Any
+    kms: FakeKms
+    settings: BridgeSettings
+    address: Address
+    running: list[tuple[Bridge, threading.Thread]]
+
+    def send(self, chunk: int, *, inline: bool = True) -> ChunkMessage:
+        """Put a chunk into the bucket and its message into the queue."""
+        sealed = b"sealed questions %d" % chunk
+        message = ChunkMessage(
+            TENANT, JOB, chunk, 4 * chunk, 4, hashlib.sha256(sealed).digest(), len(sealed), sealed if inline else None
+        )
+        self.s3.put_object(Bucket="bucket", Key=ledger.question_key(TENANT, JOB, chunk), Body=sealed)
+        self.sqs.send_message(QueueUrl=self.settings.queue_url, MessageBody=message.encode())
+        return message
+
+    def bridge(self, **changes: Any) -> Bridge:
+        """A running bridge."""
+        bridge = Bridge(replace(self.settings, **changes), Clients(self.kms, self.s3, self.sqs))
+        thread = threading.Thread(target=bridge.run)
+        thread.start()
+        self.running.append((bridge, thread))
+        return bridge
+
+    def stop(self) -> None:
+        """Stop all bridges and wait for their ends."""
+        for bridge, _ in self.running:
+            bridge.stop()
+        for _, thread in self.running:
+            thread.join(20)
+            assert not thread.is_alive()
+        self.running.clear()
+
+    def names(self, part: str) -> list[str]:
+        """Names of the job's objects below `part`."""
+        listing = self.s3.list_objects_v2(Bucket="bucket", Prefix=f"{TENANT}/{JOB}/{part}")
+        return [item["Key"].rpartition("/")[2] for item in listing.get("Contents", ())]
+
+    def body(self, key: str) -> bytes:
+        """An object."""
+        data: bytes = self.s3.get_object(Bucket="bucket", Key=key)["Body"].read()
+        return data
+
+    def queued(self) -> tuple[int, int]:
+        """Messages that wait, and messages in flight."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.settings.queue_url, AttributeNames=names)["Attributes"]
+        return int(found[names[0]]), int(found[names[1]])
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """A moto server."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def world(endpoint: str, tmp_path: Path) -> Iterator[World]:
+    """A fresh queue and bucket."""
+    session = boto3.session.Session("testing", "testing", region_name="eu-central-1")
+    options = Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=32)
+    sqs = session.client("sqs", endpoint_url=endpoint, config=options)
+    s3 = session.client("s3", endpoint_url=endpoint, config=options)
+    s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    url = sqs.create_queue(QueueName="chunks")["QueueUrl"]
+    address = Address.parse(f"unix:///tmp/sb-{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]}.sock")
+    settings = BridgeSettings(
+        url, "bucket", KEY, (address,), visibility=30, wait=1, grace=5.0, breaker_first=0.2, breaker_longest=0.4
+    )
+    world = World(sqs, s3, FakeKms(), settings, address, [])
+    yield world
+    world.stop()
+    for item in s3.list_objects_v2(Bucket="bucket").get("Contents", ()):
+        s3.delete_object(Bucket="bucket", Key=item["Key"])
+    s3.delete_bucket(Bucket="bucket")
+    sqs.delete_queue(QueueUrl=url)
+
+
+@pytest.fixture
+def enclave(world: World) -> Iterator[FakeEnclave]:
+    """An enclave that answers."""
+    enclave = FakeEnclave(world.address)
+    yield enclave
+    world.stop()
+    enclave.stop()
+
+
+def test_each_chunk_is_answered_stored_and_deleted(world: World, enclave: FakeEnclave) -> None:
+    """Inline or fetched from S3, each chunk's answer lies at its key and its message is gone."""
+    sent = [world.send(chunk, inline=chunk % 2 == 0) for chunk in range(7)]
+    world.bridge()
+    wait_until(lambda: len(world.names("answers/")) == 7 and world.queued() == (0, 0), what="seven answers")
+    for chunk in sent:
+        key = ledger.answer_key(TENANT, JOB, chunk.chunk, chunk.first, chunk.count)
+        assert world.body(key) == b"answer to sealed questions %d" % chunk.chunk
+    assert sorted((work.first, work.count) for work in enclave.seen) == [(4 * n, 4) for n in range(7)]
+
+
+def test_no_more_is_received_than_the_enclave_said_it_holds(world: World, enclave: FakeEnclave) -> None:
+    """While the window is full the other messages stay in the queue."""
+    enclave.behave = lambda _: None
+    for chunk in range(6):
+        world.send(chunk)
+    world.bridge()
+    wait_until(lambda: len(enclave.seen) == 2, what="a full window")
+    wait_until(lambda: world.queued() == (4, 2), what="four waiting messages")
+    enclave.behave = answer
+    for work in list(enclave.seen):
+        enclave.say(answer(work))
+    wait_until(lambda: len(world.names("answers/")) == 6, what="six answers")
+    assert enclave.most == 2
+
+
+def test_a_dead_enclave_loses_nothing(world: World, enclave: FakeEnclave) -> None:
+    """Chunks that were with it are given back at once and answered after the reconnect."""
+    enclave.behave = lambda _: None
+    for chunk in range(2):
+        world.send(chunk)
+    world.bridge()
+    wait_until(lambda: len(enclave.seen) == 2, what="two chunks with the enclave")
+    enclave.behave = answer
+    enclave.hang_up()
+    wait_until(lambda: len(world.names("answers/")) == 2 and world.queued() == (0, 0), what="two answers")
+
+
+def test_a_chunk_that_was_answered_before_keeps_its_answer(world: World, enclave: FakeEnclave) -> None:
+    """A second delivery finds the same answer at its key: nothing is added, and the message is deleted."""
+    chunk = world.send(0)
+    world.bridge()
+    wait_until(lambda: world.names("answers/") == ["00000000.0.4"] and world.queued() == (0, 0), what="one answer")
+    world.sqs.send_message(QueueUrl=world.settings.queue_url, MessageBody=chunk.encode())
+    wait_until(lambda: len(enclave.seen) == 2 and world.queued() == (0, 0), what="the second delivery")
+    assert world.names("answers/") == ["00000000.0.4"]
+
+
+def test_a_foreign_object_does_not_block_the_true_answer(world: World, enclave: FakeEnclave) -> None:
+    """The answer goes beside it, under its digest; the foreign object stays for the reader to reject."""
+    key = ledger.answer_key(TENANT, JOB, 0, 0, 4)
+    world.s3.put_object(Bucket="bucket", Key=key, Body=b"foreign")
+    world.send(0)
+    world.bridge()
+    wait_until(lambda: len(world.names("answers/")) == 2 and world.queued() == (0, 0), what="an alternative")
+    assert world.body(key) == b"foreign"
+    true = b"answer to sealed questions 0"
+    assert world.body(ledger.alternative(key, true)) == true
+    assert len(enclave.seen) == 1
+
+
+def test_a_tampered_inline_copy_is_replaced_by_the_one_in_the_bucket(world: World, enclave: FakeEnclave) -> None:
+    """The message's digest decides, and S3 has the true bytes."""
+    chunk = world.send(0, inline=False)
+    world.sqs.purge_queue(QueueUrl=world.settings.queue_url)
+    world.sqs.send_message(QueueUrl=world.settings.queue_url, MessageBody=replace(chunk, inline=b"tampered").encode())
+    world.bridge()
+    wait_until(lambda: bool(enclave.seen), what="work")
+    assert enclave.seen[0].sealed == b"sealed questions 0"
+
+
+def test_an_undecodable_message_is_left_to_the_dead_letter_queue(world: World, enclave: FakeEnclave) -> None:
+    """It is neither deleted nor in the way of others."""
+    world.sqs.send_message(QueueUrl=world.settings.queue_url, MessageBody="no chunk")
+    world.send(0)
+    world.bridge()
+    wait_until(lambda: len(world.names("answers/")) == 1, what="the good chunk's answer")
+    wait_until(lambda: world.queued() == (0, 1), what="the bad message in flight")
+    assert len(enclave.seen) == 1
+
+
+def test_missing_questions_are_not_forgotten(world: World, enclave: FakeEnclave) -> None:
+    """A chunk whose questions are gone goes back to the queue instead of being deleted."""
+    world.send(0, inline=False)
+    world.s3.delete_object(Bucket="bucket", Key=ledger.question_key(TENANT, JOB, 0))
+    world.bridge()
+    wait_until(lambda: sum(world.queued()) == 1 and not world.running[0][0]._registry.all(), what="the message back")
+    assert not enclave.seen
+    assert not world.names("answers/")
+
+
+@pytest.mark.parametrize("code", [RefusalCode.UNSEAL_FAILED, RefusalCode.MALFORMED, RefusalCode.KEY_INVALID])
+def test_what_can_never_be_opened_becomes_a_failure(world: World, enclave: FakeEnclave, code: RefusalCode) -> None:
+    """The job can end: the bridge says so in its own word, and deletes the message."""
+    enclave.behave = lambda work: Refusal(work.ref, code)
+    chunk = world.send(3)
+    world.bridge()
+    wait_until(lambda: world.queued() == (0, 0) and bool(world.names("failures/")), what="a failure")
+    body = world.body(ledger.failure_key(TENANT, JOB, 3, chunk.first, chunk.count))
+    assert ledger.parse_failure(body).code == "decrypt_failed"
+    assert not world.names("answers/")
+
+
+@pytest.mark.parametrize("code", [RefusalCode.KEY_DENIED, RefusalCode.WRONG_IMAGE])
+def test_a_refused_image_stops_the_receiving_and_is_said(world: World, enclave: FakeEnclave, code: RefusalCode) -> None:
+    """A notice names image and key; one chunk at a time is tried until the policy is mended; then all goes on."""
+    denied = threading.Event()
+    denied.set()
+    enclave.behave = lambda work: Refusal(work.ref, code) if denied.is_set() else answer(work)
+    for chunk in range(5):
+        world.send(chunk)
+    world.bridge()
+    wait_until(lambda: world.names("notice") == ["notice"], what="a notice")
+    notice = ledger.parse_notice(world.body(ledger.notice_key(TENANT, JOB)))
+    assert (notice.code, notice.image, notice.key_arn) == (str(code), IMAGE, KEY)
+    tried = len(enclave.seen)
+    wait_until(lambda: len(enclave.seen) > tried, what="a trial")
+    denied.clear()
+    wait_until(lambda: len(world.names("answers/")) == 5 and world.queued() == (0, 0), 20, what="five answers")
+
+
+def test_a_passing_refusal_gives_the_message_back(world: World, enclave: FakeEnclave) -> None:
+    """Nothing is stored and nothing deleted."""
+    enclave.behave = lambda work: Refusal(work.ref, RefusalCode.INTERNAL)
+    world.send(0)
+    bridge = world.bridge()
+    wait_until(lambda: bool(enclave.seen) and not bridge._registry.all(), what="the chunk given back")
+    assert sum(world.queued()) == 1
+    assert not world.names("answers/")
+    assert not world.names("failures/")
+
+
+def test_an_answer_that_cannot_be_stored_keeps_its_message(world: World, enclave: FakeEnclave) -> None:
+    """Deleting comes after the answer is durable, and never without."""
+    world.send(0)
+    world.s3 = _Refusing(world.s3)
+    bridge = world.bridge()
+    wait_until(lambda: bool(enclave.seen) and not bridge._registry.all(), what="the chunk given back")
+    assert sum(world.queued()) == 1
+
+
+class _Refusing:
+    """S3 whose puts fail."""
+
+    def __init__(self, s3: Any) -> None:
+        self._s3 = s3
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    def put_object(self, **_: Any) -> Any:
+        """503."""
+        error = {"Error": {"Code": "SlowDown", "Message": "x"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
+        raise ClientError(error, "PutObject")  # type: ignore[arg-type]
+
+
+def test_stopping_waits_for_running_chunks_and_gives_the_others_back(world: World, enclave: FakeEnclave) -> None:
+    """What the enclave has is finished within the grace; what was not started is visible again."""
+    enclave.behave = lambda _: None
+    for chunk in range(3):
+        world.send(chunk)
+    bridge = world.bridge()
+    wait_until(lambda: len(enclave.seen) == 2, what="two chunks with the enclave")
+    bridge.stop()
+    enclave.say(answer(enclave.seen[0]))
+    enclave.say(answer(enclave.seen[1]))
+    world.stop()
+    assert len(world.names("answers/")) == 2
+    assert world.queued() == (1, 0)
+
+
+def test_stopping_twice_does_not_wait(world: World, enclave: FakeEnclave) -> None:
+    """A chunk that the enclave does not finish is given back at once."""
+    enclave.behave = lambda _: None
+    world.send(0)
+    bridge = world.bridge(grace=600.0)
+    wait_until(lambda: bool(enclave.seen), what="work")
+    bridge.stop()
+    bridge.stop()
+    world.stop()
+    assert world.queued() == (1, 0)
+
+
+def test_two_enclaves_share_the_chunks(world: World, enclave: FakeEnclave) -> None:
+    """More than one address makes a pool; a full one does not hold up the other."""
+    other = FakeEnclave(Address.parse(str(world.address).removesuffix(".sock") + "-2.sock"))
+    enclave.behave = lambda _: None
+    for chunk in range(6):
+        world.send(chunk)
+    world.bridge(enclaves=(world.address, other.address))
+    wait_until(lambda: len(enclave.seen) == 2 and len(world.names("answers/")) == 4, what="four answers of one enclave")
+    assert len(other.seen) == 4
+    world.running[0][0].stop()
+    for work in list(enclave.seen):
+        enclave.say(answer(work))
+    world.stop()
+    other.stop()
+
+
+UNWRAP = Unwrap(7, KEY, (("sealbatch:job", JOB),), b"wrapped", b"document")
+
+
+def test_the_courier_carries_document_and_reply(world: World) -> None:
+    """KMS is asked with the enclave's document, and its reply goes back untouched."""
+    enclave = FakeEnclave(world.address, unwrap=UNWRAP)
+    world.bridge()
+    wait_until(lambda: bool(enclave.replies), what="a reply")
+    assert enclave.replies == [Unwrapped(7, b"cms")]
+    assert world.kms.asked[0]["Recipient"] == {
+        "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+        "AttestationDocument": b"document",
+    }
+    assert world.kms.asked[0]["EncryptionContext"] == {"sealbatch:job": JOB}
+    world.stop()
+    enclave.stop()
+
+
+def denied(code: str) -> ClientError:
+    """KMS's error of that code."""
+    return ClientError({"Error": {"Code": code, "Message": "words that may quote"}}, "Decrypt")
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        ({"KeyId": KEY, "CiphertextForRecipient": b"cms", "Plaintext": b"k" * 32}, UnwrapCode.INVALID),
+        ({"KeyId": KEY, "Plaintext": b""}, UnwrapCode.INVALID),
+        ({"KeyId": KEY.replace("0a", "0b"), "CiphertextForRecipient": b"cms"}, UnwrapCode.INVALID),
+        ({"KeyId": KEY, "CiphertextForRecipient": bytes(5000)}, UnwrapCode.INVALID),
+        (denied("AccessDeniedException"), UnwrapCode.DENIED),
+        (denied("InvalidCiphertextException"), UnwrapCode.INVALID),
+        (denied("ThrottlingException"), UnwrapCode.UNAVAILABLE),
+    ],
+)
+def test_a_reply_that_must_not_be_passed_on_is_not(
+    world: World, reply: dict[str, Any] | Exception, code: UnwrapCode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A plaintext key, a foreign key and errors become codes; no word of KMS's error is logged."""
+    world.kms.reply = reply
+    enclave = FakeEnclave(world.address, unwrap=UNWRAP)
+    world.bridge()
+    wait_until(lambda: bool(enclave.replies), what="a reply")
+    assert enclave.replies == [UnwrapRefused(7, code)]
+    assert "quote" not in caplog.text
+    assert "k" * 32 not in caplog.text
+    world.stop()
+    enclave.stop()
+
+
+def test_the_courier_serves_the_questions_key_alone(world: World) -> None:
+    """An enclave that asked for another key would be turned away before KMS hears of it."""
+    enclave = FakeEnclave(world.address, unwrap=replace(UNWRAP, key_arn=KEY.replace("0a", "0b")))
+    world.bridge()
+    wait_until(lambda: bool(enclave.replies), what="a reply")
+    assert enclave.replies == [UnwrapRefused(7, UnwrapCode.INVALID)]
+    assert not world.kms.asked
+    world.stop()
+    enclave.stop()
+
+
+def test_logs_hold_no_sealed_bytes(world: World, enclave: FakeEnclave, caplog: pytest.LogCaptureFixture) -> None:
+    """Ids, counts and codes only."""
+    caplog.set_level("DEBUG", logger="sealbatch")
+    world.send(0)
+    world.bridge()
+    wait_until(lambda: world.queued() == (0, 0) and len(world.names("answers/")) == 1, what="an answer")
+    assert "chunk answered job=abcdefghijklmnop chunk=0 n=4" in caplog.text
+    assert "sealed questions" not in caplog.text
+    assert json.dumps("answer to") not in caplog.text
+    assert enclave.seen == [Work(1, 0, 4, b"sealed questions 0")]
