@@ -1,0 +1,53 @@
+"""What goes where: data to standard output, talk to standard error."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from sealbatch.screen import Screen, make_table, printable
+
+
+def test_rows_in_a_pipe_are_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """One object a row, whole, and nothing else on standard output."""
+    Screen().rows(("a",), [{"a": 1, "b": "ü"}, {"a": 2, "b": None}])
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"a": 1, "b": "ü"},
+        {"a": 2, "b": None},
+    ]
+
+
+def test_quiet_silences_talk_and_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Errors are always said."""
+    screen = Screen(quiet=True)
+    screen.say("talk")
+    screen.next_step("verb")
+    screen.complain("error")
+    with screen.meter() as meter:
+        meter.update("records", 1, 1)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "sealbatch: error\n"
+
+
+def test_progress_without_a_terminal_is_a_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not a line for each step: a log stays readable."""
+    with Screen().meter() as meter:
+        for done in range(101):
+            meter.update("answered", done, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("answered: 100 of 100, ")
+
+
+def test_a_table_shows_content_as_text() -> None:
+    """Square brackets are no markup, and control codes have been taken out by whoever shows content."""
+    file = io.StringIO()
+    Console(file=file, width=80).print(make_table(("answer",), [{"answer": "[red]30[/red] days"}]))
+    assert "[red]30[/red] days" in file.getvalue()
+
+
+def test_what_would_act_on_a_terminal_is_replaced() -> None:
+    """Escape sequences, bells and right-to-left overrides in an answer do nothing."""
+    assert printable("a\x1b[2Jb\x07c\u202ed\n\te") == "a\ufffd[2Jb\ufffdc\ufffdd\n\te"
