@@ -53,6 +53,8 @@ EXPIRED_CODE: Final = "batch_expired"
 CANCELED_CODE: Final = "batch_cancelled"
 """OpenAI's names for what its own lines of these outcomes carry."""
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 # JSON must escape C0 only. These too would act on a terminal or reorder a line on a screen: DEL, C1, line and paragraph
 # separators, bidirectional embeddings, overrides and isolates.
 _ACTING: Final = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -172,7 +174,7 @@ def _json(line: OutputLine) -> bytes:
         "receipt": None,
         "line": line.line,
     }
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _ENCODER.encode(value)
     # Beyond ASCII there is nothing but the inside of JSON strings, where an escape means the same.
     return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
 

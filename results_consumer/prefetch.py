@@ -12,16 +12,13 @@ Done = TypeVar("Done")
 def ordered(work: Callable[[Item], Done], items: Iterable[Item], *, threads: int) -> Generator[Done]:
     """`work` on each item, in order, at most `threads` items ahead of the consumer.
 
-    `items` is read in the caller's thread. Closing the generator cancels what has not begun and waits for the rest.
+    `items` is read in the caller's thread. Closing the generator waits for the few that are under way.
     """
     pending: deque[Future[Done]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="reveal") as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(work, item))
-                if len(pending) == threads:
-                    yield pending.popleft().result()
-            while pending:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) == threads:
                 yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while pending:
+            yield pending.popleft().result()

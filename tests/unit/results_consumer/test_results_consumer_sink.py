@@ -163,7 +163,6 @@ def test_no_permission_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     [
         (errno.ENOSPC, SinkCode.FULL),
         (errno.EDQUOT, SinkCode.FULL),
-        (errno.EFBIG, SinkCode.FULL),
         (errno.EIO, SinkCode.FAILED),
     ],
 )
@@ -177,6 +176,28 @@ def test_a_full_or_failing_disk_leaves_nothing(
     assert (caught.value.code, caught.value.errno) == (code, number)
     assert str(tmp_path / "out") in str(caught.value)
     assert names(tmp_path) == []
+
+
+def test_the_file_and_then_its_folder_are_put_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash after the commit loses neither the bytes nor the name."""
+    synced: list[list[str]] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append([Path(f"/proc/self/fd/{file}").readlink().name]))
+    write_all(FileSink(tmp_path / "out"), b"x")
+    (part,), (folder,) = synced
+    assert part.startswith(".out.")
+    assert folder == tmp_path.name
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_folder_that_cannot_be_synced_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Some network file systems refuse to; the file itself is on disk."""
+    sync = os.fsync
+    fail = fail_with(number)
+    monkeypatch.setattr(os, "fsync", lambda file: (fail if stat.S_ISDIR(os.fstat(file).st_mode) else sync)(file))
+    write_all(FileSink(tmp_path / "out"), b"x")
+    assert names(tmp_path) == ["out"]
 
 
 def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

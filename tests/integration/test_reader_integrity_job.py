@@ -1,25 +1,20 @@
-"""Every check of the plan has somebody who breaks it: the reader writes nothing and says which check it was."""
+"""Every check of manifest, pages and keys has somebody who breaks it: nothing is written."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_faults import counted, instead, s3_error
-from folders import names
 from job_factory import IMAGE, TENANT, Aws, MadeJob, aws_server, make_job, rebuilt
+from reader_checks import FOREIGN_ARN, refused
 
+from results_consumer.chunks import MAX_CHUNKS
 from results_consumer.errors import Check, IntegrityError, ServiceError, ServiceKind
-from results_consumer.fetch import fetch
 from results_consumer.job import open_job
-from results_consumer.sink import FileSink
-from wire import keys, ledger
+from wire import ledger
 from wire.manifest import PAGE_ENTRIES, ChunkEntry, encode_page
-from wire.messages import MAX_SEALED
-from wire.payload import Outcome, Result
-
-FOREIGN_ARN = "arn:aws:kms:eu-central-1:123456789012:key/z"
 
 
 @pytest.fixture(scope="module")
@@ -27,19 +22,6 @@ def aws() -> Iterator[Aws]:
     """One server for the file; every test makes a job of its own."""
     with aws_server() as running:
         yield running
-
-
-def refused(made: MadeJob, folder: Path, check: Check, where: str | None = None) -> None:
-    """A fetch fails at `check`, names the object, and leaves the folder empty."""
-    aws = made.aws
-    with pytest.raises(IntegrityError) as caught:
-        fetch(aws.s3, aws.kms, aws.settings, made.ticket, FileSink(folder / "out"))
-    assert caught.value.check == check
-    assert (caught.value.step, caught.value.code) == (check.value, check.name.lower())
-    if where is not None:
-        assert caught.value.where == where
-        assert where in str(caught.value)
-    assert names(folder) == []
 
 
 def manifest_key(made: MadeJob) -> str:
@@ -180,6 +162,21 @@ def test_a_manifest_that_the_answer_key_did_not_sign_is_refused(aws: Aws, tmp_pa
     refused(made, tmp_path, Check.MANIFEST_HMAC)
 
 
+def test_a_job_of_more_chunks_than_can_be_listed_in_order_is_refused(aws: Aws, tmp_path: Path) -> None:
+    """Beyond eight digits of chunk number the bucket's order is no longer that of chunks."""
+    made = make_job(aws, 2)
+    chunks = MAX_CHUNKS + 1
+    rebuilt(made, chunks=chunks, pages=-(-chunks // PAGE_ENTRIES))
+    refused(made, tmp_path, Check.MANIFEST_FORM)
+
+
+def test_records_beyond_the_manifests_count_are_refused_at_their_page(aws: Aws, tmp_path: Path) -> None:
+    """At the first entry that goes too far, and not after all pages were read."""
+    made = make_job(aws, 2, 2)
+    made.put(ledger.page_key(TENANT, made.job, 0), encode_page((replace(made.entries[0], count=5), made.entries[1])))
+    refused(made, tmp_path, Check.CHUNK_COVER, ledger.page_key(TENANT, made.job, 0))
+
+
 # The answer key, check 9
 
 
@@ -225,161 +222,6 @@ def test_a_reply_of_kms_under_another_key_or_without_one_is_refused(
 
     made.aws = replace(aws, kms=Kms())
     refused(made, tmp_path, Check.ANSWER_KEY)
-
-
-# Answers, checks 11 to 22
-
-
-@dataclass(frozen=True)
-class Bent:
-    """Answers with one thing wrong, sealed truly under the job's own answer key, and the check that finds it."""
-
-    check: Check
-    changes: dict[str, Any]
-
-
-BENT = [
-    Bent(Check.TENANT, {"tenant": "pensions"}),
-    Bent(Check.JOB, {"job": "abcdefghijklmnop"}),
-    Bent(Check.IMAGE, {"image": IMAGE[::-1]}),
-    Bent(Check.KEY_ARN, {"key_arn": FOREIGN_ARN}),
-    Bent(Check.WRAPPED_DIGEST, {"wrapped_digest": bytes(32)}),
-    Bent(Check.QUESTION_DIGEST, {"question_digest": bytes(32)}),
-    Bent(Check.SEAL, {"key": bytes(32)}),
-    Bent(Check.PAYLOAD_FORM, {"plaintext": b"no payload"}),
-    Bent(Check.RECORD_NUMBERS, {"results": ()}),
-    Bent(Check.RECORD_NUMBERS, {"results": (Result(0, 1, "a", Outcome.SUCCEEDED),)}),
-    Bent(Check.RECORD_NUMBERS, {"results": tuple(Result(n, 1, "a", Outcome.CANCELED) for n in (1, 0))}),
-    Bent(Check.RECORD_NUMBERS, {"results": tuple(Result(n, 1, "a", Outcome.CANCELED) for n in (0, 1, 2))}),
-]
-
-
-@pytest.mark.parametrize("bent", BENT, ids=[f"{bent.check.name.lower()}-{n}" for n, bent in enumerate(BENT)])
-def test_answers_with_one_thing_wrong_are_refused_by_its_check(aws: Aws, tmp_path: Path, bent: Bent) -> None:
-    """Each header field, the key and the payload are compared, each by a check of its own."""
-    made = make_job(aws, 2, 2)
-    made.answer(1)
-    made.answer(0, **bent.changes)
-    refused(made, tmp_path, bent.check, made.name(0))
-
-
-def test_a_flipped_bit_of_the_ciphertext_is_refused(aws: Aws, tmp_path: Path) -> None:
-    """The last byte of the tag: the seal does not open."""
-    made = make_job(aws, 2)
-    sealed = bytearray(made.seal(0))
-    sealed[-5] ^= 1  # before the four bytes of the receipt's length
-    made.put(made.name(0), bytes(sealed))
-    refused(made, tmp_path, Check.SEAL, made.name(0))
-
-
-def test_a_wrong_commitment_is_refused(aws: Aws, tmp_path: Path) -> None:
-    """The header's commitment is that of another key, everything else is right."""
-    made = make_job(aws, 2)
-    sealed = made.seal(0)
-    binding: list[Any] = [2, TENANT, made.job, 0, 0, 2]
-    right, wrong = (keys.commitment(key, binding) for key in (made.answer_keys[0], bytes(32)))
-    assert sealed.count(right) == 1
-    made.put(made.name(0), sealed.replace(right, wrong))
-    refused(made, tmp_path, Check.SEAL, made.name(0))
-
-
-def test_answers_of_another_job_copied_over_are_refused(aws: Aws, tmp_path: Path) -> None:
-    """True answers to somebody else's questions at this job's key."""
-    made, other = make_job(aws, 2), make_job(aws, 2)
-    made.put(made.name(0), other.seal(0))
-    refused(made, tmp_path, Check.JOB, made.name(0))
-
-
-def test_answers_of_an_older_job_of_the_same_questions_are_refused(aws: Aws, tmp_path: Path) -> None:
-    """A replay: the same records, sealed in a job before; even its job id rewritten does not help."""
-    made, older = make_job(aws, 2), make_job(aws, 2)
-    replayed = older.seal(0).replace(older.job.encode(), made.job.encode())
-    made.put(made.name(0), replayed)
-    refused(made, tmp_path, Check.WRAPPED_DIGEST, made.name(0))
-
-
-def test_two_answers_swapped_are_refused(aws: Aws, tmp_path: Path) -> None:
-    """Each chunk's answers lie at the other's key."""
-    made = make_job(aws, 2, 2)
-    made.put(made.name(0), made.seal(1))
-    made.put(made.name(1), made.seal(0))
-    refused(made, tmp_path, Check.CHUNK, made.name(0))
-
-
-def test_two_halves_of_a_chunk_swapped_are_refused(aws: Aws, tmp_path: Path) -> None:
-    """Within a chunk it is the range that tells them apart."""
-    made = make_job(aws, 4)
-    made.put(made.name(0, 0, 2), made.seal(0, 2, 2))
-    made.put(made.name(0, 2, 2), made.seal(0, 0, 2))
-    refused(made, tmp_path, Check.RANGE, made.name(0, 0, 2))
-
-
-def test_answers_to_other_questions_of_the_same_chunk_are_refused(aws: Aws, tmp_path: Path) -> None:
-    """The parent sealed questions of its own under this job's names: the digest is not the ticketed one."""
-    made = make_job(aws, 2)
-    made.answer(0, question_digest=bytes(32))
-    refused(made, tmp_path, Check.QUESTION_DIGEST, made.name(0))
-
-
-def test_a_huge_object_is_refused_without_reading_it(aws: Aws, tmp_path: Path) -> None:
-    """One byte over the limit is enough to know."""
-    made = make_job(aws, 2)
-    made.put(made.name(0), made.seal(0).ljust(MAX_SEALED + 1, b"\0"))
-    refused(made, tmp_path, Check.OBJECT_FORM, made.name(0))
-
-
-def test_an_object_that_is_listed_and_not_there_is_refused(aws: Aws, tmp_path: Path) -> None:
-    """Gone between listing and reading; a name alone answers nothing."""
-    made = make_job(aws, 2)
-    made.answer_all()
-    real = aws.s3.get_object
-
-    class S3:
-        list_objects_v2 = staticmethod(aws.s3.list_objects_v2)
-
-        def get_object(self, **request: Any) -> Any:
-            if "/answers/" in request["Key"]:
-                aws.s3.delete_object(**request)
-            return real(**request)
-
-    made.aws = replace(aws, s3=S3())
-    refused(made, tmp_path, Check.OBJECT_PRESENT, made.name(0))
-
-
-def test_no_candidate_is_true_and_the_first_one_is_named(aws: Aws, tmp_path: Path) -> None:
-    """Foreign objects at the plain key and beside it: the error is that of the plain key."""
-    made, other = make_job(aws, 2), make_job(aws, 2)
-    made.put(made.name(0), other.seal(0))
-    made.put(ledger.alternative(made.name(0), b"x"), b"x")
-    refused(made, tmp_path, Check.JOB, made.name(0))
-
-
-def test_a_failure_beside_a_foreign_object_does_not_excuse_it(aws: Aws, tmp_path: Path) -> None:
-    """Who can write the one can write the other: tampering stays visible."""
-    made = make_job(aws, 2)
-    made.put(made.name(0), b"foreign")
-    made.fail(0, 0, 2)
-    refused(made, tmp_path, Check.OBJECT_FORM, made.name(0))
-
-
-def test_a_late_chunk_that_fails_takes_back_all_before_it(aws: Aws, tmp_path: Path) -> None:
-    """Forty chunks are true and the last one is not: no file, and none of its temporary kind."""
-    made = make_job(aws, *[2] * 41)
-    made.answer_all()
-    made.put(made.name(40), made.seal(39))
-    refused(made, tmp_path, Check.CHUNK, made.name(40))
-
-
-# Model and template, checks 25 and 26
-
-
-@pytest.mark.parametrize(("field", "check"), [("model", Check.MODEL), ("template", Check.TEMPLATE)])
-def test_one_model_and_one_template_answer_a_job(aws: Aws, tmp_path: Path, field: str, check: Check) -> None:
-    """A chunk of another model, truly sealed, is refused."""
-    made = make_job(aws, 2, 2)
-    made.answer(0)
-    made.answer(1, **{field: bytes(32)})
-    refused(made, tmp_path, check, made.name(1))
 
 
 def test_a_denied_object_is_no_missing_object(aws: Aws, tmp_path: Path) -> None:
