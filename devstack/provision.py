@@ -1,0 +1,89 @@
+"""Applies deploy/template.yaml to the stand-in, as it is applied to AWS, and writes what the clients need.
+
+moto knows every resource of the template but the bucket's policy, which demands TLS and would lock out a stand-in that
+speaks plain HTTP. It does not enforce the roles' own policies; KMS's key policies are enforced by `devstack.kms`.
+"""
+
+import configparser
+import io
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+
+from devstack.files import write_private
+
+TEMPLATE: Final = Path(__file__).resolve().parents[1] / "deploy" / "template.yaml"
+REGION: Final = "eu-central-1"
+STACK: Final = "sealbatch"
+ADMINISTRATOR: Final = "arn:aws:iam::123456789012:role/key-administrator"
+ROLES: Final = {"producer": "ProducerRoleArn", "reader": "ReaderRoleArn", "bridge": "BridgeRoleArn"}
+SESSION_SECONDS: Final = 43_200
+
+
+class ProvisionError(Exception):
+    """The template could not be applied; the text is the stand-in's own reason."""
+
+
+def provision(endpoint: str, *, tenant: str, image: str, folder: Path) -> None:
+    """Make a tenant's resources, whose keys admit `image` (PCR0, 96 hex digits), and write configuration into `folder`.
+
+    `sealbatch.toml` names the resources, `credentials` holds a profile for each of the three roles.
+
+    Raises:
+        ProvisionError: the stand-in did not apply the template.
+    """
+    session = boto3.session.Session("sealbatch-owner", "sealbatch-owner", region_name=REGION)
+    outputs = _apply(session.client("cloudformation", endpoint_url=endpoint), tenant, image)
+    sts = session.client("sts", endpoint_url=endpoint)
+    write_private(folder / "credentials", _credentials(sts, outputs))
+    write_private(folder / "sealbatch.toml", _configuration(endpoint, tenant, image, folder, outputs))
+
+
+def _apply(cloudformation: Any, tenant: str, image: str) -> dict[str, str]:
+    parameters = {"Tenant": tenant, "Image": image, "KeyAdministrator": ADMINISTRATOR}
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    if stack["StackStatus"] != "CREATE_COMPLETE":
+        raise ProvisionError(f"{TEMPLATE.name}: {stack['StackStatus']}: {stack.get('StackStatusReason', '')}")
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def _credentials(sts: Any, outputs: dict[str, str]) -> bytes:
+    """An AWS credentials file with a session of each role."""
+    profiles = configparser.RawConfigParser()
+    for role, output in ROLES.items():
+        reply = sts.assume_role(RoleArn=outputs[output], RoleSessionName=role, DurationSeconds=SESSION_SECONDS)
+        keys = reply["Credentials"]
+        profiles[f"sealbatch-{role}"] = {
+            "aws_access_key_id": keys["AccessKeyId"],
+            "aws_secret_access_key": keys["SecretAccessKey"],
+            "aws_session_token": keys["SessionToken"],
+        }
+    text = io.StringIO()
+    profiles.write(text)
+    return text.getvalue().encode()
+
+
+def _configuration(endpoint: str, tenant: str, image: str, folder: Path, outputs: dict[str, str]) -> bytes:
+    settings = {
+        "tenant": tenant,
+        "region": REGION,
+        "bucket": outputs["BucketName"],
+        "queue_url": outputs["QueueUrl"],
+        "question_key": outputs["QuestionsKeyArn"],
+        "answer_key": outputs["AnswersKeyArn"],
+        "image": image,
+        "endpoint_url": endpoint,
+        "credentials_file": str(folder / "credentials"),
+    }
+    # A JSON string is a TOML basic string.
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    lines += ["", "[profiles]", *(f'{role} = "sealbatch-{role}"' for role in ROLES)]
+    return ("\n".join(lines) + "\n").encode()
