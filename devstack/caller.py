@@ -28,5 +28,5 @@ def caller_of(environ: Mapping[str, Any]) -> Caller:
     if not session:
         return Caller(account, f"arn:aws:iam::{account}:root")
     role = iam_backends[account][PARTITION].get_role_by_arn(session.role_arn)
-    tags = {tag["Key"]: tag["Value"] for tag in iam_backends[account][PARTITION].list_role_tags(role.name)[0]}
+    tags = {tag["Key"]: tag["Value"] for tag in iam_backends[account][PARTITION].list_role_tags(role.name, None)[0]}
     return Caller(account, session.role_arn, session.arn, tags)

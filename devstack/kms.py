@@ -131,17 +131,30 @@ class RecipientKms:
 
 
 def _key_of(request: _Request) -> Key:
-    """The key that a call is about: the one it names, or for Decrypt the one that its ciphertext names."""
-    named = request.fields.get("KeyId") or request.fields.get("DestinationKeyId")
-    if named is None and request.operation == "Decrypt":
-        try:
-            named = _deserialize_ciphertext_blob(request.blob()).key_id
-        except Exception:  # noqa: BLE001 - moto raises whatever slicing raises
-            raise KmsError("InvalidCiphertextException") from None
+    """The key that a call is about: the one it names, and for Decrypt the one that its ciphertext is under."""
+    named = _named_key(request)
+    if request.operation != "Decrypt":
+        if named is None:
+            raise KmsError("ValidationException", "KeyId is needed.")
+        return named
     try:
-        return request.backend.keys[request.backend.any_id_to_key_id(str(named))]
+        key = request.backend.keys[_deserialize_ciphertext_blob(request.blob()).key_id]
+    except Exception:  # noqa: BLE001 - moto raises whatever slicing raises
+        raise KmsError("InvalidCiphertextException") from None
+    if named is not None and named is not key:
+        # Its policy would be asked, and another key would decrypt.
+        raise KmsError("IncorrectKeyException", "The key ID in the request does not identify a CMK that can decrypt.")
+    return key
+
+
+def _named_key(request: _Request) -> Key | None:
+    name = request.fields.get("KeyId") or request.fields.get("DestinationKeyId")
+    if name is None:
+        return None
+    try:
+        return request.backend.keys[request.backend.any_id_to_key_id(str(name))]
     except KeyError:
-        raise KmsError("NotFoundException", f"Key {named} does not exist.") from None
+        raise KmsError("NotFoundException", f"Key {name} does not exist.") from None
 
 
 def _authorize(request: _Request, key: Key, document: AttestationDocument | None) -> None:

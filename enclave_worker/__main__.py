@@ -1,0 +1,47 @@
+"""The composition root inside the enclave: the NSM device, a vsock listener, the model of the measured image."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from enclave_worker.attestor import AttestorError
+from enclave_worker.manifest import ModelError
+from enclave_worker.nsm import NsmAttestor, NsmDevice
+from enclave_worker.process import harden, log_to_stderr, quiet_libraries, serve
+from enclave_worker.server import EnclaveServer
+from enclave_worker.settings import Settings
+from enclave_worker.template import load_template
+from wire.errors import StreamError
+from wire.stream import Address, listen
+
+LISTEN: Final = Address(None, cid=0xFFFFFFFF, port=5005)
+"""Port 5005 of whatever CID the hypervisor gave this enclave (VMADDR_CID_ANY)."""
+SETTINGS: Final = Settings(model=Path("/model"))
+CANNOT_START: Final = 69
+"""EX_UNAVAILABLE of sysexits.h."""
+
+
+def main() -> int:
+    """Serve until told to stop; the exit code is 0 then, and 69 after one line when something needed is missing."""
+    harden()
+    log_to_stderr()
+    try:
+        attestor = NsmAttestor(NsmDevice())
+        from enclave_worker.loader import load_model
+        from enclave_worker.transformers_engine import TransformersEngine
+
+        quiet_libraries()
+        engine = TransformersEngine(
+            load_model(SETTINGS.model), max_sequences=SETTINGS.max_sequences, max_positions=SETTINGS.max_positions
+        )
+        template = load_template(SETTINGS.model)
+        server = EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS)
+    except (AttestorError, ModelError, StreamError) as error:
+        print(f"enclave_worker cannot start: {error}", file=sys.stderr)
+        return CANNOT_START
+    serve(server)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Gathers the results of one chunk and seals them when the last one is in."""
+
+import itertools
+import threading
+from dataclasses import replace
+from typing import Final
+
+from enclave_worker.chunk import OpenChunk
+from enclave_worker.engine import Completion, Prompt
+from enclave_worker.prompts import Question
+from wire.envelope import MAX_PAYLOAD, seal_answers
+from wire.payload import MAX_ANSWER_CHARACTERS, AnswerPayload, ErrorCode, Outcome, Result
+
+_keys: Final = itertools.count()
+"""Names of sequences, unique in this process; the next of a count is drawn atomically."""
+
+
+class Assembly:
+    """The results of a chunk as they come, in any order and from any thread."""
+
+    def __init__(self, chunk: OpenChunk, prepared: list[Question | Result]) -> None:
+        self._chunk = chunk
+        self._lock = threading.Lock()
+        self._results = {item.number: item for item in prepared if isinstance(item, Result)}
+        self._open = {next(_keys): item for item in prepared if isinstance(item, Question)}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every record has its result."""
+        with self._lock:
+            return not self._open
+
+    def prompts(self) -> list[Prompt]:
+        """The sequences that are still to be generated."""
+        with self._lock:
+            return [Prompt(key, question.tokens, question.params) for key, question in self._open.items()]
+
+    def add(self, completion: Completion) -> bool:
+        """Take one completion; True when it was the last."""
+        with self._lock:
+            question = self._open.pop(completion.key)
+            result = _result(question, completion)
+            self._results[result.number] = result
+            return not self._open
+
+    def seal(self, image: str, model_name: str, model: bytes, template: bytes) -> bytes:
+        """The sealed answers, under the answer key that came with the questions and bound to them."""
+        header, questions = self._chunk.header, self._chunk.payload
+        results = [self._results[record.number] for record in self._chunk.records]
+        return seal_answers(
+            questions.answer_key,
+            _encode(AnswerPayload(model_name, questions.salt, tuple(results))),
+            tenant=header.tenant,
+            job=header.job,
+            image=image,
+            chunk=header.chunk,
+            first=self._chunk.first,
+            count=self._chunk.count,
+            key_arn=questions.answer_key_arn,
+            wrapped_digest=questions.answer_wrapped_digest,
+            question_digest=self._chunk.digest,
+            model=model,
+            template=template,
+        )
+
+
+def _result(question: Question, completion: Completion) -> Result:
+    result = Result(
+        number=question.record.number,
+        line=question.record.line,
+        custom_id=question.record.custom_id,
+        outcome=Outcome.TRUNCATED if completion.finish_reason == "length" else Outcome.SUCCEEDED,
+        text=completion.text,
+        finish_reason=completion.finish_reason,
+        prompt_tokens=len(question.tokens),
+        completion_tokens=completion.completion_tokens,
+    )
+    return _too_large(result) if len(completion.text) > MAX_ANSWER_CHARACTERS else result
+
+
+def _too_large(result: Result) -> Result:
+    return replace(
+        result,
+        outcome=Outcome.ERRORED,
+        text="",
+        finish_reason="",
+        error=ErrorCode.OUTPUT_TOO_LARGE,
+        detail=f"answer has {len(result.text)} characters and does not fit its chunk",
+    )
+
+
+def _encode(payload: AnswerPayload) -> bytes:
+    """The payload within its limit; while it is above, the longest answers give way to errors."""
+    while (excess := len(encoded := payload.encode()) - MAX_PAYLOAD) > 0:
+        results = list(payload.results)
+        sizes = [len(result.text.encode()) for result in results]
+        for index in sorted(range(len(results)), key=sizes.__getitem__, reverse=True):
+            if excess > 0:
+                results[index] = _too_large(results[index])
+                excess -= sizes[index]
+        payload = replace(payload, results=tuple(results))
+    return encoded

@@ -1,0 +1,146 @@
+"""A model folder's manifest: the SHA-256 and size of every file in it. The enclave loads what matches and no more."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+NAME: Final = "manifest.json"
+FORMAT: Final = 1
+MAX_MANIFEST: Final = 256 * 1024
+MAX_FILES: Final = 256
+MAX_FILE: Final = 2**40
+MAX_NAME: Final = 128
+READ_SIZE: Final = 1024 * 1024
+
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class ModelError(Exception):
+    """A model folder is not what its manifest says, or not a model that the enclave loads; names file and reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """Which model a verified folder holds; `digest` is the SHA-256 of the manifest itself."""
+
+    name: str
+    revision: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """What the manifest says about one file."""
+
+    sha256: str
+    size: int
+
+
+def load_manifest(folder: Path) -> ModelManifest:
+    """Read the manifest of `folder` and verify every file against it.
+
+    Raises:
+        ModelError: the manifest is missing or malformed, a file differs or is missing, or something else is there.
+    """
+    data = _read_manifest(folder)
+    manifest, entries = _parse(data)
+    found = _list_files(folder)
+    for name in sorted(found - entries.keys()):
+        raise ModelError(f"{name}: not in the manifest")
+    for name, entry in sorted(entries.items()):
+        if name not in found:
+            raise ModelError(f"{name}: in the manifest and not in the folder")
+        if _measure(folder / name) != entry:
+            raise ModelError(f"{name}: size or SHA-256 is not the manifest's")
+    return manifest
+
+
+def write_manifest(folder: Path, name: str, revision: str) -> ModelManifest:
+    """Write the manifest for all files that are in `folder` now.
+
+    Raises:
+        ModelError: the folder holds something that a manifest cannot name, or name or revision is no short text.
+    """
+    files = {
+        file: {"sha256": entry.sha256, "size": entry.size}
+        for file, entry in ((file, _measure(folder / file)) for file in sorted(_list_files(folder)))
+    }
+    value = {"format": FORMAT, "name": name, "revision": revision, "files": files}
+    data = (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+    manifest, _ = _parse(data)
+    (folder / NAME).write_bytes(data)
+    return manifest
+
+
+def _read_manifest(folder: Path) -> bytes:
+    try:
+        with (folder / NAME).open("rb") as file:
+            data = file.read(MAX_MANIFEST + 1)
+    except OSError as error:
+        raise ModelError(f"{NAME}: {error.strerror}") from None
+    if len(data) > MAX_MANIFEST:
+        raise ModelError(f"{NAME}: longer than {MAX_MANIFEST} bytes")
+    return data
+
+
+def _parse(data: bytes) -> tuple[ModelManifest, dict[str, FileEntry]]:
+    try:
+        value: object = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ModelError(f"{NAME}: not JSON") from None
+    if not isinstance(value, dict) or value.keys() != {"format", "name", "revision", "files"}:
+        raise ModelError(f"{NAME}: its fields are not format, name, revision and files")
+    files = value["files"]
+    if value["format"] != FORMAT or not isinstance(files, dict) or len(files) > MAX_FILES:
+        raise ModelError(f"{NAME}: unknown format, or files is no object of at most {MAX_FILES}")
+    for field in ("name", "revision"):
+        if not isinstance(value[field], str) or not 0 < len(value[field]) <= MAX_NAME:
+            raise ModelError(f"{NAME}: {field} is not a text of 1 to {MAX_NAME} characters")
+    manifest = ModelManifest(value["name"], value["revision"], hashlib.sha256(data).digest())
+    return manifest, {name: _parse_entry(name, entry) for name, entry in files.items()}
+
+
+def _parse_entry(name: str, entry: object) -> FileEntry:
+    if _FILE_NAME.fullmatch(name) is None or name == NAME:
+        raise ModelError(f"{NAME}: names a file that a model folder cannot hold")
+    if not isinstance(entry, dict) or entry.keys() != {"sha256", "size"}:
+        raise ModelError(f"{NAME}: the fields of {name} are not sha256 and size")
+    sha256, size = entry["sha256"], entry["size"]
+    if not isinstance(sha256, str) or _SHA256.fullmatch(sha256) is None:
+        raise ModelError(f"{NAME}: sha256 of {name} is not 64 lower-case hexadecimal digits")
+    if type(size) is not int or not 0 <= size <= MAX_FILE:
+        raise ModelError(f"{NAME}: size of {name} is not a number of bytes")
+    return FileEntry(sha256, size)
+
+
+def _list_files(folder: Path) -> set[str]:
+    """The names of all files but the manifest; anything that is not a plain file is refused."""
+    names = set()
+    try:
+        paths = list(folder.iterdir())
+    except OSError as error:
+        raise ModelError(f"{folder}: {error.strerror}") from None
+    for path in paths:
+        if path.is_symlink() or not path.is_file():
+            raise ModelError(f"{path.name}: not a plain file")
+        if _FILE_NAME.fullmatch(path.name) is None:
+            raise ModelError(f"{path.name!r}: not a name for a model's file")
+        names.add(path.name)
+    return names - {NAME}
+
+
+def _measure(path: Path) -> FileEntry:
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with path.open("rb") as file:
+            while block := file.read(READ_SIZE):
+                digest.update(block)
+                size += len(block)
+    except OSError as error:
+        raise ModelError(f"{path.name}: {error.strerror}") from None
+    return FileEntry(digest.hexdigest(), size)

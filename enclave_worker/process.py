@@ -1,0 +1,46 @@
+"""What every process of this program does before it touches a key or a question."""
+
+import logging
+import os
+import resource
+import signal
+import sys
+
+from enclave_worker.server import EnclaveServer
+
+
+def harden() -> None:
+    """Forbid core dumps, and the model stack any network use. Called before that stack is imported."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ.update(
+        HF_HUB_OFFLINE="1",
+        TRANSFORMERS_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        DO_NOT_TRACK="1",
+        TOKENIZERS_PARALLELISM="false",
+    )
+
+
+def log_to_stderr() -> None:
+    """Our own events only: libraries may quote content in theirs."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger("sealbatch")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def quiet_libraries() -> None:
+    """Silence the model stack. Called after it is imported and before it is used."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def serve(server: EnclaveServer) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    server.serve_forever()

@@ -1,0 +1,111 @@
+"""Accepts bridges and puts the parts of the enclave together."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from enclave_worker.attestor import Attestor, own_image
+from enclave_worker.connection import Connection
+from enclave_worker.driver import Driver
+from enclave_worker.engine import Engine
+from enclave_worker.keyring import Keyring
+from enclave_worker.prompts import Prompter
+from enclave_worker.services import Identity, Services
+from enclave_worker.settings import Settings
+from enclave_worker.template import Template
+from enclave_worker.window import Limits
+from wire.errors import StreamClosed
+from wire.stream import Listener, Stream
+
+POLL: Final = 0.2
+"""Seconds after which a request to stop is seen."""
+
+_log: Final = logging.getLogger("sealbatch.enclave_worker")
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    connection: Connection
+    thread: threading.Thread
+
+
+class EnclaveServer:
+    """Serves bridges on one listener until it is stopped."""
+
+    def __init__(
+        self, listener: Listener, attestor: Attestor, engine: Engine, template: Template, settings: Settings
+    ) -> None:
+        """Make everything ready to serve.
+
+        Raises:
+            AttestorError: there is no PCR0, or it says debug mode.
+            ValueError: the engine has no room for one sequence of its own context length.
+        """
+        if engine.room().positions < engine.context_length:
+            raise ValueError("the budget of positions is below the model's context length")
+        self._listener = listener
+        self._settings = settings
+        self._driver = Driver(engine)
+        self._services = Services(
+            identity=Identity(own_image(attestor), engine.model_name, engine.model_digest, template.digest),
+            keyring=Keyring(attestor, settings.cached_keys),
+            prompter=Prompter(engine, template, settings.default_max_tokens),
+            driver=self._driver,
+            limits=Limits(settings.window_chunks, settings.window_bytes),
+            unwrap_timeout=settings.unwrap_timeout,
+        )
+        self._served: list[_Served] = []
+        self._accepted = 0
+        self._stopping = False
+
+    def serve_forever(self) -> None:
+        """Serve until `stop`, then finish accepted work within the grace of the settings."""
+        self._driver.start()
+        identity = self._services.identity
+        _log.info("enclave ready image=%s model=%s", identity.image[:16], identity.model.hex()[:16])
+        try:
+            while not self._stopping:
+                self._accept()
+        finally:
+            self._shut_down()
+
+    def stop(self) -> None:
+        """Ask `serve_forever` to end. Takes no lock: a signal handler may call it."""
+        self._stopping = True
+
+    def _accept(self) -> None:
+        try:
+            stream = self._listener.accept(POLL)
+        except StreamClosed:
+            self._stopping = True
+            return
+        self._served = [served for served in self._served if served.thread.is_alive()]
+        if stream is None:
+            return
+        if len(self._served) >= self._settings.max_connections:
+            _log.warning("connection refused n=%d", len(self._served))
+            stream.close()
+            return
+        self._serve(stream)
+
+    def _serve(self, stream: Stream) -> None:
+        self._accepted += 1
+        connection = Connection(self._accepted, stream, self._services)
+        thread = threading.Thread(target=connection.serve, name=f"connection-{self._accepted}", daemon=True)
+        self._served.append(_Served(connection, thread))
+        thread.start()
+        _log.info("connection accepted connection=%d", self._accepted)
+
+    def _shut_down(self) -> None:
+        self._listener.close()
+        deadline = time.monotonic() + self._settings.grace
+        for served in self._served:
+            served.connection.drain()
+        for served in self._served:
+            served.connection.finish(max(0.0, deadline - time.monotonic()))
+        for served in self._served:
+            served.thread.join()
+        self._driver.stop()
+        _log.info("enclave stopped")

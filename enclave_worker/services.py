@@ -1,0 +1,31 @@
+"""What all connections of one enclave share."""
+
+from dataclasses import dataclass
+
+from enclave_worker.driver import Driver
+from enclave_worker.keyring import Keyring
+from enclave_worker.prompts import Prompter
+from enclave_worker.window import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What this enclave is: its image, model and template, as they stand in every answer."""
+
+    image: str
+    model_name: str
+    model: bytes
+    template: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One of each for the whole enclave; `limits` is the window of each connection."""
+
+    identity: Identity
+    keyring: Keyring
+    prompter: Prompter
+    driver: Driver
+    limits: Limits
+    unwrap_timeout: float
+    """Seconds."""

@@ -1,0 +1,42 @@
+"""What the enclave is set to. In AWS these are constants of the measured image: the parent changes none of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wire.messages import MAX_SEALED
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Limits and budgets of one enclave."""
+
+    model: Path
+    """The model's folder."""
+    window_chunks: int = 8
+    """Chunks that one connection may have outstanding."""
+    window_bytes: int = 32 * 1024 * 1024
+    """Sealed bytes that one connection may have outstanding."""
+    max_connections: int = 4
+    """Connections at a time; with the window this bounds the memory that waiting work takes."""
+    max_sequences: int = 32
+    """Sequences that the engine runs at a time."""
+    max_positions: int = 8192
+    """Positions that the engine's keys and values take at a time, padding included."""
+    default_max_tokens: int = 128
+    """Tokens of an answer to a record that states no limit."""
+    unwrap_timeout: float = 30.0
+    """Seconds that the courier has for one unwrap."""
+    cached_keys: int = 256
+    """Data keys that are kept."""
+    grace: float = 30.0
+    """Seconds that accepted work may take after a request to stop."""
+
+    def __post_init__(self) -> None:
+        if min(self.window_chunks, self.max_connections, self.max_sequences, self.max_positions) < 1:
+            raise ValueError("windows and budgets are at least 1")
+        if self.window_bytes < MAX_SEALED:
+            raise ValueError(f"window_bytes is at least {MAX_SEALED}, or the largest chunk could never come")
+        if self.default_max_tokens < 1 or self.cached_keys < 1:
+            raise ValueError("default_max_tokens and cached_keys are at least 1")
+        if self.unwrap_timeout <= 0 or self.grace < 0:
+            raise ValueError("unwrap_timeout is above 0 and grace is not below 0")
