@@ -37,7 +37,7 @@ def main() -> int:
         template = load_template(SETTINGS.model)
         server = EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS)
     except (AttestorError, ModelError, StreamError) as error:
-        print(f"enclave_worker cannot start: {error}", file=sys.stderr)
+        print(f"enclave_worker cannot start: {error}", file=sys.stderr)  # noqa: T201 - the one line on the console
         return CANNOT_START
     serve(server)
     return 0

@@ -22,7 +22,9 @@ class Slot:
 class PaddedBatch:
     """Sequences padded on the left to one width. The mask hides the padding, and Bloom takes positions from it."""
 
-    def __init__(self, network: BloomForCausalLM, slots: Sequence[Slot], mask: torch.Tensor, cache: DynamicCache):
+    def __init__(
+        self, network: BloomForCausalLM, slots: Sequence[Slot], mask: torch.Tensor, cache: DynamicCache
+    ) -> None:
         self._network = network
         self._slots = list(slots)
         self._mask = mask
@@ -53,12 +55,12 @@ class PaddedBatch:
 
     def join(self, other: "PaddedBatch") -> None:
         """Take over the rows of a batch of the same width."""
-        for mine, its in zip(self._cache.layers, other._cache.layers, strict=True):
+        for mine, its in zip(self._cache.layers, other._cache.layers, strict=True):  # noqa: SLF001 - of its own kind
             mine.keys = torch.cat([mine.keys, its.keys])
             mine.values = torch.cat([mine.values, its.values])
-        self._slots += other._slots
-        self._mask = torch.cat([self._mask, other._mask])
-        self._last = torch.cat([self._last, other._last])
+        self._slots += other._slots  # noqa: SLF001
+        self._mask = torch.cat([self._mask, other._mask])  # noqa: SLF001
+        self._last = torch.cat([self._last, other._last])  # noqa: SLF001
 
     def _advance(self, tokens: torch.Tensor, mask: torch.Tensor) -> list[Completion]:
         self._mask = torch.cat([self._mask, mask], dim=1)
