@@ -15,6 +15,7 @@ from vsock_bridge.heartbeat import Heartbeat
 from vsock_bridge.held import Held, HeldRegistry
 from vsock_bridge.link import Link
 from vsock_bridge.pool import Pool
+from vsock_bridge.reasons import reason
 from vsock_bridge.settings import BridgeSettings
 from vsock_bridge.settle import Settler
 from vsock_bridge.store import ChunkMissingError, S3Client, Store
@@ -50,7 +51,6 @@ class Bridge:
             clients.sqs, settings.queue_url, self._registry, visibility=settings.visibility, wait=settings.wait
         )
         self._breaker = CircuitBreaker(settings.breaker_first, settings.breaker_longest)
-        self._heartbeat = Heartbeat(self._queue, self._registry, settings)
         self._settlers = ThreadPoolExecutor(8, thread_name_prefix="settle")
         self._couriers = ThreadPoolExecutor(4, thread_name_prefix="courier")
         self._settler = Settler(
@@ -60,9 +60,11 @@ class Bridge:
             breaker=self._breaker,
             executor=self._settlers,
             question_key=settings.question_key,
+            stopping=self._stop,
         )
         self._courier = Courier(clients.kms, settings.question_key)
         self._pool = Pool(settings.enclaves, self._link)
+        self._heartbeat = Heartbeat(self._queue, self._registry, settings, self._pool.eject)
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Carry chunks until `stop`; `ready` is called once the first enclave is connected."""
@@ -97,7 +99,7 @@ class Bridge:
         try:
             received = self._queue.receive(wanted)
         except (ClientError, BotoCoreError) as error:
-            _log.error("queue not read error=%s", type(error).__name__)
+            _log.error("queue not read error=%s", reason(error))
             self._breaker.release()
             self._stop.wait(QUEUE_PAUSE)
             return
@@ -114,7 +116,7 @@ class Bridge:
         except ChunkMissingError:
             _log.error("questions missing job=%s chunk=%d", chunk.job, chunk.chunk)
         except (ClientError, BotoCoreError) as error:
-            _log.error("questions not read job=%s chunk=%d error=%s", chunk.job, chunk.chunk, type(error).__name__)
+            _log.error("questions not read job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
         else:
             while not self._stop.is_set() and self._pool.window() > 0:
                 if self._pool.send(held, sealed):

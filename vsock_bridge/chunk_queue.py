@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vsock_bridge.held import Held, HeldRegistry
+from vsock_bridge.reasons import reason
 from wire.errors import LedgerError
 from wire.ledger import parse_chunk_message
 
@@ -78,7 +79,7 @@ class ChunkQueue:
                 self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=held.receipt)
             except (ClientError, BotoCoreError) as error:
                 # It comes again, finds its answer in S3 and is deleted then.
-                _log.warning("delete failed message_id=%s error=%s", held.message_id, type(error).__name__)
+                _log.warning("delete failed message_id=%s error=%s", held.message_id, reason(error))
 
     def give_back(self, held: Held, delay: int = 0) -> None:
         """Let the message be received again after `delay` seconds."""
@@ -99,7 +100,7 @@ class ChunkQueue:
             reply = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
         except (ClientError, BotoCoreError) as error:
             # Nothing is lost: the message becomes visible by itself when its time is up.
-            _log.warning("visibility not changed n=%d error=%s", len(entries), type(error).__name__)
+            _log.warning("visibility not changed n=%d error=%s", len(entries), reason(error))
             return
         for failed in reply.get("Failed", ()):
             held = messages[int(failed["Id"])]

@@ -6,20 +6,22 @@ from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vsock_bridge.reasons import code, reason
 from wire.messages import MAX_RECIPIENT, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused
 
-DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
-INVALID: Final = frozenset(
+DENIED: Final = frozenset(
     {
+        "AccessDenied",
+        "AccessDeniedException",
         "DisabledException",
-        "IncorrectKeyException",
-        "InvalidCiphertextException",
         "InvalidKeyUsageException",
         "KMSInvalidStateException",
         "NotFoundException",
-        "ValidationException",
     }
 )
+"""No chunk can be opened until somebody mends policy, key or configuration; nothing is wrong with the chunk."""
+INVALID: Final = frozenset({"IncorrectKeyException", "InvalidCiphertextException"})
+"""This wrapped key will never open. Whatever else may pass: a chunk is not given up for it."""
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
 
@@ -42,8 +44,9 @@ class Courier:
     def unwrap(self, request: Unwrap) -> Unwrapped | UnwrapRefused:
         """KMS's reply, encrypted by KMS for the enclave that made the document; or why there is none."""
         if request.key_arn != self._question_key:
-            # Answers keys and other people's keys are none of the enclave's business.
-            return self._refuse(request, UnwrapCode.INVALID, "foreign_key")
+            # Answers keys and other people's keys are none of the enclave's business. It may be this bridge that is
+            # set up for the wrong key, so the chunk is kept.
+            return self._refuse(request, UnwrapCode.DENIED, "foreign_key")
         try:
             reply = self._kms.decrypt(
                 KeyId=request.key_arn,
@@ -55,14 +58,14 @@ class Courier:
                 },
             )
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in DENIED:
-                return self._refuse(request, UnwrapCode.DENIED, "denied")
-            if code in INVALID:
-                return self._refuse(request, UnwrapCode.INVALID, code)
-            return self._refuse(request, UnwrapCode.UNAVAILABLE, "kms_error")
+            found = code(error)
+            if found in DENIED:
+                return self._refuse(request, UnwrapCode.DENIED, found)
+            if found in INVALID:
+                return self._refuse(request, UnwrapCode.INVALID, found)
+            return self._refuse(request, UnwrapCode.UNAVAILABLE, found)
         except BotoCoreError as error:
-            return self._refuse(request, UnwrapCode.UNAVAILABLE, type(error).__name__)
+            return self._refuse(request, UnwrapCode.UNAVAILABLE, reason(error))
         return self._check(request, reply)
 
     def _check(self, request: Unwrap, reply: dict[str, Any]) -> Unwrapped | UnwrapRefused:
@@ -75,6 +78,6 @@ class Courier:
             return self._refuse(request, UnwrapCode.INVALID, "bad_reply")
         return Unwrapped(request.request, bytes(ciphertext))
 
-    def _refuse(self, request: Unwrap, code: UnwrapCode, reason: str) -> UnwrapRefused:
-        _log.warning("unwrap refused key_arn=%s code=%s reason=%s", request.key_arn, code, reason)
-        return UnwrapRefused(request.request, code)
+    def _refuse(self, request: Unwrap, answer: UnwrapCode, why: str) -> UnwrapRefused:
+        _log.warning("unwrap refused key_arn=%s code=%s reason=%s", request.key_arn, answer, why)
+        return UnwrapRefused(request.request, answer)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from vsock_bridge.chunk_queue import ChunkQueue
@@ -15,12 +16,20 @@ _log = logging.getLogger("sealbatch.vsock_bridge")
 
 
 class Heartbeat:
-    """One thread that extends the visibility of what is held."""
+    """One thread that extends the visibility of what is held, and has hung enclaves cut off."""
 
-    def __init__(self, queue: ChunkQueue, registry: HeldRegistry, settings: BridgeSettings) -> None:
+    def __init__(
+        self,
+        queue: ChunkQueue,
+        registry: HeldRegistry,
+        settings: BridgeSettings,
+        eject: Callable[[float], None],
+    ) -> None:
+        """`eject` closes the connections on which nothing came for so many seconds though work is outstanding."""
         self._queue = queue
         self._registry = registry
         self._settings = settings
+        self._eject = eject
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -43,7 +52,7 @@ class Heartbeat:
         now = self._registry.clock()
         # SQS counts its 12 hours from receipt and refuses an extension beyond them.
         capped = now - held.received + self._settings.visibility > MAX_VISIBILITY
-        if not capped and now - held.alive_at <= self._settings.stall:
+        if not capped and now - self._registry.alive_at(held) <= self._settings.stall:
             held.abandoned = False
             return True
         if not held.abandoned:
@@ -57,3 +66,4 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stop.wait(self._settings.visibility / BEATS):
             self.beat()
+            self._eject(self._settings.stall)

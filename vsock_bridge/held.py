@@ -18,6 +18,8 @@ class Held:
     chunk: ChunkMessage
     received: float
     alive_at: float
+    waiting: bool = field(default=True)
+    """No enclave has it yet."""
     abandoned: bool = field(default=False)
 
 
@@ -28,6 +30,7 @@ class HeldRegistry:
         self.clock = clock
         self._lock = threading.Condition()
         self._held: dict[int, Held] = {}
+        self._progress_at = float("-inf")
 
     def add(self, held: Held) -> None:
         """Hold a message."""
@@ -43,7 +46,11 @@ class HeldRegistry:
 
     def touch(self, held: Held) -> None:
         """Note that the chunk's enclave works on it."""
-        held.alive_at = self.clock()
+        held.alive_at = self._progress_at = self.clock()
+
+    def alive_at(self, held: Held) -> float:
+        """When the chunk last showed life; one that waits its turn lives as long as any enclave works."""
+        return max(held.alive_at, self._progress_at) if held.waiting else held.alive_at
 
     def all(self) -> list[Held]:
         """What is held now."""

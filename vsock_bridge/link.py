@@ -2,10 +2,11 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from vsock_bridge.held import Held
 from wire import messages
@@ -13,7 +14,9 @@ from wire.errors import StreamError, WireError
 from wire.messages import Answer, Progress, Ready, Refusal, RefusalCode, Unwrap, Unwrapped, UnwrapRefused, Work
 from wire.stream import Address, connect
 
-CONNECT_TIMEOUT = 10.0
+CONNECT_TIMEOUT: Final = 10.0
+MAX_UNWRAPS: Final = 64
+"""Unwraps of one connection that may be under way; with more, nothing is read from it until one is done."""
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
 
@@ -49,13 +52,18 @@ class Link:
         events: LinkEvents,
         unwrap: Callable[[Unwrap], Unwrapped | UnwrapRefused],
         couriers: Executor,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect and take the enclave's `Ready`.
 
         Raises:
             WireError: nobody answers there, or what answers is no enclave of ours.
         """
+        self.address = address
         self._events = events
+        self._clock = clock
+        self._heard_at = clock()
+        self._unwraps = threading.BoundedSemaphore(MAX_UNWRAPS)
         self._unwrap = unwrap
         self._couriers = couriers
         self._lock = threading.Lock()
@@ -81,15 +89,20 @@ class Link:
             full = len(self._outstanding) >= self.ready.window_chunks
             if not self._open or full or self._bytes + len(sealed) > self.ready.window_bytes:
                 return False
+            if not self._outstanding:
+                self._heard_at = self._clock()
             self._next += 1
             ref = self._next
+            held.waiting = False
             self._outstanding[ref] = _Outstanding(held, len(sealed))
             self._bytes += len(sealed)
         try:
             self._stream.send(messages.encode(Work(ref, held.chunk.first, held.chunk.count, sealed)))
         except StreamError:
-            # The reader finds the same end and gives back all that is outstanding, unless it was quicker than we were.
-            return self._take(ref) is None
+            # The reader finds the same end and gives back all that is outstanding, unless we are quicker: then the
+            # chunk is still the caller's.
+            held.waiting = self._take(ref) is not None
+            return not held.waiting
         return True
 
     def serve(self) -> None:
@@ -107,6 +120,11 @@ class Link:
             for held in lost:
                 self._events.lost(held)
 
+    def hung(self, limit: float) -> bool:
+        """Whether nothing has come for `limit` seconds though the enclave has work."""
+        with self._lock:
+            return bool(self._outstanding) and self._clock() - self._heard_at > limit
+
     def close(self) -> None:
         """End the connection."""
         with self._lock:
@@ -121,6 +139,7 @@ class Link:
         return message
 
     def _handle(self, message: messages.Message) -> None:
+        self._heard_at = self._clock()
         match message:
             case Answer(ref, sealed):
                 if (held := self._take(ref)) is not None:
@@ -134,7 +153,8 @@ class Link:
                 if outstanding is not None:
                     self._events.progressed(outstanding.held)
             case Unwrap():
-                self._couriers.submit(self._carry, message)
+                self._unwraps.acquire()
+                self._couriers.submit(self._carry, message).add_done_callback(self._carried)
             case _:
                 raise WireError("the enclave sent a message that only a bridge sends")
 
@@ -144,6 +164,11 @@ class Link:
             self._stream.send(messages.encode(reply))
         except StreamError:
             _log.warning("unwrap reply had no taker")
+
+    def _carried(self, future: Future[None]) -> None:
+        self._unwraps.release()
+        if not future.cancelled() and (fault := future.exception()) is not None:
+            _log.critical("courier failed error=%s", type(fault).__name__)
 
     def _take(self, ref: int) -> Held | None:
         with self._lock:

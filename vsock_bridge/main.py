@@ -3,7 +3,8 @@
 import logging
 import signal
 from collections.abc import Callable
-from types import FrameType
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 from vsock_bridge.bridge import Bridge, Clients
 from vsock_bridge.settings import BridgeSettings
@@ -14,12 +15,16 @@ _log = logging.getLogger("sealbatch.vsock_bridge")
 def run(settings: BridgeSettings, clients: Clients, ready: Callable[[], None] = lambda: None) -> int:
     """Carry chunks until SIGTERM or SIGINT; a second signal stops without waiting for running chunks. Exit code 0."""
     bridge = Bridge(settings, clients)
-
-    def stop(number: int, _: FrameType | None) -> None:
-        _log.info("stopping signal=%d", number)
-        bridge.stop()
-
+    # A handler may interrupt anything, another handler too. All it does is put, which SimpleQueue allows it; the bridge
+    # runs on a thread of its own, and the main thread takes the signals one after the other.
+    signals: SimpleQueue[int | None] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    bridge.run(ready)
+        signal.signal(number, lambda received, _: signals.put(received))
+    with ThreadPoolExecutor(1, thread_name_prefix="bridge") as runner:
+        running = runner.submit(bridge.run, ready)
+        running.add_done_callback(lambda _: signals.put(None))
+        while (received := signals.get()) is not None:
+            _log.info("stopping signal=%d", received)
+            bridge.stop()
+        running.result()
     return 0

@@ -56,6 +56,13 @@ class Pool:
         by_room = sorted(self._current(), key=Link.room, reverse=True)
         return any(link.send(held, sealed) for link in by_room)
 
+    def eject(self, limit: float) -> None:
+        """Close the connections of enclaves that have hung for more than `limit` seconds; they are tried again."""
+        for link in self._current():
+            if link.hung(limit):
+                _log.error("enclave hangs address=%s seconds=%d", link.address, limit)
+                link.close()
+
     def _current(self) -> list[Link]:
         with self._changed:
             return list(self._links.values())

@@ -2,13 +2,16 @@
 
 import logging
 import random
-from concurrent.futures import Executor
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.chunk_queue import ChunkQueue
 from vsock_bridge.held import Held, HeldRegistry
+from vsock_bridge.reasons import reason
 from vsock_bridge.store import Store
 from wire.messages import RefusalCode
 
@@ -32,6 +35,7 @@ class Settler:
         breaker: CircuitBreaker,
         executor: Executor,
         question_key: str,
+        stopping: threading.Event,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -39,37 +43,52 @@ class Settler:
         self._breaker = breaker
         self._executor = executor
         self._question_key = question_key
+        self._stopping = stopping
 
     def answered(self, held: Held, sealed: bytes) -> None:
         """Store the answer, then delete the message."""
         self._breaker.succeed()
-        self._executor.submit(self._finish, held, sealed)
+        self._registry.touch(held)  # storing it has the full stall time
+        self._settle(held, lambda: self._finish(held, sealed))
 
     def refused(self, held: Held, code: RefusalCode, image: str) -> None:
         """Do what the refusal's code asks for."""
-        self._executor.submit(self._refuse, held, code, image)
+        self._settle(held, lambda: self._refuse(held, code, image))
 
     def progressed(self, held: Held) -> None:
         """The heartbeat goes on for this chunk."""
         self._registry.touch(held)
 
     def lost(self, held: Held) -> None:
-        """The enclave is gone: the chunk is for the next one, at once."""
+        """The enclave is gone: the chunk is for the next one, at once unless it may be what enclaves die of."""
         _log.warning("chunk lost with its enclave job=%s chunk=%d", held.chunk.job, held.chunk.chunk)
         self._breaker.release()
-        self._executor.submit(self._queue.give_back, held)
+        suspect = held.receives > 1 and not self._stopping.is_set()
+        self._settle(held, lambda: self.retry_later(held) if suspect else self._queue.give_back(held))
 
     def retry_later(self, held: Held) -> None:
         """Give the message back for a while that grows with the times it was received, and is never the same."""
-        delay = min(LONGEST_DELAY, 2 ** min(held.receives, 10))
-        self._queue.give_back(held, round(delay * random.uniform(0.5, 1.0)))
+        self._queue.give_back(held, _delay(held))
+
+    def _settle(self, held: Held, work: Callable[[], None]) -> None:
+        """Do `work` on a thread of the executor; a fault in it costs the chunk a delay and is not passed over."""
+
+        def done(future: Future[None]) -> None:
+            if (fault := future.exception()) is not None:
+                chunk = held.chunk
+                _log.critical(
+                    "chunk not settled job=%s chunk=%d error=%s", chunk.job, chunk.chunk, type(fault).__name__
+                )
+                self.retry_later(held)
+
+        self._executor.submit(work).add_done_callback(done)
 
     def _finish(self, held: Held, sealed: bytes) -> None:
         chunk = held.chunk
         try:
             self._store.put_answer(chunk, sealed)
         except (ClientError, BotoCoreError) as error:
-            _log.error("answer not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, type(error).__name__)
+            _log.error("answer not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
             self.retry_later(held)
             return
         self._queue.delete(held)
@@ -82,6 +101,8 @@ class Settler:
             self._breaker.release()
         try:
             if code in PERMANENT:
+                if code == RefusalCode.KEY_INVALID:
+                    self._store.put_notice(chunk, str(code), image, self._question_key)
                 self._store.put_failure(chunk, "decrypt_failed")
                 self._queue.delete(held)
                 return
@@ -91,7 +112,7 @@ class Settler:
             if code == RefusalCode.KEY_UNAVAILABLE:
                 self._store.put_notice(chunk, "kms_unavailable", image, self._question_key)
         except (ClientError, BotoCoreError) as error:
-            _log.error("note not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, type(error).__name__)
+            _log.error("note not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
         self.retry_later(held)
 
     def _alarm(self, held: Held, code: RefusalCode, image: str) -> None:
@@ -115,4 +136,10 @@ class Settler:
         try:
             self._store.put_notice(held.chunk, str(code), image, self._question_key)
         finally:
-            self._queue.give_back(held, int(pause))
+            # A message has so many receipts before it goes to the dead-letter queue, and a policy takes time to mend.
+            self._queue.give_back(held, max(int(pause), _delay(held)))
+
+
+def _delay(held: Held) -> int:
+    """Seconds that grow with the times the message was received, and are not the same for all."""
+    return round(min(LONGEST_DELAY, 1 << min(held.receives, 10)) * random.uniform(0.5, 1.0))

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from fake_enclave import IMAGE, FakeEnclave, answer
 from moto.server import ThreadedMotoServer
 from waiting import wait_until
@@ -325,12 +325,17 @@ def test_stopping_twice_does_not_wait(world: World, enclave: FakeEnclave) -> Non
 def test_two_enclaves_share_the_chunks(world: World, enclave: FakeEnclave) -> None:
     """More than one address makes a pool; a full one does not hold up the other."""
     other = FakeEnclave(Address.parse(str(world.address).removesuffix(".sock") + "-2.sock"))
-    enclave.behave = lambda _: None
+    enclave.behave = other.behave = lambda _: None
+    bridge = world.bridge(enclaves=(world.address, other.address))
+    wait_until(lambda: bridge._pool.window() == 4, what="both connections")
     for chunk in range(6):
         world.send(chunk)
-    world.bridge(enclaves=(world.address, other.address))
-    wait_until(lambda: len(enclave.seen) == 2 and len(world.names("answers/")) == 4, what="four answers of one enclave")
-    assert len(other.seen) == 4
+    wait_until(lambda: len(enclave.seen) == len(other.seen) == 2, what="both windows full")
+    other.behave = answer
+    for work in list(other.seen):
+        other.say(answer(work))
+    wait_until(lambda: len(world.names("answers/")) == 4, what="four answers of one enclave")
+    assert (len(enclave.seen), len(other.seen)) == (2, 4)
     world.running[0][0].stop()
     for work in list(enclave.seen):
         enclave.say(answer(work))
@@ -371,6 +376,12 @@ def denied(code: str) -> ClientError:
         (denied("AccessDeniedException"), UnwrapCode.DENIED),
         (denied("InvalidCiphertextException"), UnwrapCode.INVALID),
         (denied("ThrottlingException"), UnwrapCode.UNAVAILABLE),
+        (denied("ExpiredTokenException"), UnwrapCode.UNAVAILABLE),
+        (denied("ValidationException"), UnwrapCode.UNAVAILABLE),
+        (denied("a code that may quote"), UnwrapCode.UNAVAILABLE),
+        (denied("DisabledException"), UnwrapCode.DENIED),
+        (denied("NotFoundException"), UnwrapCode.DENIED),
+        (EndpointConnectionError(endpoint_url="http://may.quote"), UnwrapCode.UNAVAILABLE),
     ],
 )
 def test_a_reply_that_must_not_be_passed_on_is_not(
@@ -393,7 +404,7 @@ def test_the_courier_serves_the_questions_key_alone(world: World) -> None:
     enclave = FakeEnclave(world.address, unwrap=replace(UNWRAP, key_arn=KEY.replace("0a", "0b")))
     world.bridge()
     wait_until(lambda: bool(enclave.replies), what="a reply")
-    assert enclave.replies == [UnwrapRefused(7, UnwrapCode.INVALID)]
+    assert enclave.replies == [UnwrapRefused(7, UnwrapCode.DENIED)]
     assert not world.kms.asked
     world.stop()
     enclave.stop()

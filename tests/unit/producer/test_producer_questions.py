@@ -386,7 +386,7 @@ def test_a_context_goes_before_the_question() -> None:
 
 def test_text_of_any_script_and_newlines_is_kept_as_it_is() -> None:
     """Newline, return, tab, emoji and right-to-left text pass unchanged."""
-    text = "a\r\n\tß 退職 😀 \u202bשלום\u202c"
+    text = "a\r\n\tß 退職 😀 \u202b\u05e9\u05dc\u05d5\u05dd\u202c"
     (record,) = read(short("a", text))
     assert isinstance(record, Record)
     assert record.messages[0].content == text

@@ -46,7 +46,7 @@ class World:
         self.clock = Clock()
         self.registry = HeldRegistry(self.clock)
         self.queue = Queue()
-        self.heartbeat = Heartbeat(self.queue, self.registry, SETTINGS)  # type: ignore[arg-type]
+        self.heartbeat = Heartbeat(self.queue, self.registry, SETTINGS, lambda _: None)  # type: ignore[arg-type]
         chunk = ChunkMessage("a", "a" * 16, 0, 0, 1, bytes(32), 1, None)
         self.held = Held("one", "receipt", 1, chunk, 0.0, 0.0)
         self.registry.add(self.held)
@@ -79,6 +79,20 @@ def test_a_chunk_that_wakes_up_is_kept_again() -> None:
     world.clock.now = 400.0
     world.heartbeat.beat()
     world.registry.touch(world.held)
+    world.heartbeat.beat()
+    assert world.queue.extended == ["one"]
+
+
+def test_a_chunk_that_waits_its_turn_is_kept_while_an_enclave_works() -> None:
+    """Another chunk's progress keeps it, until an enclave has it itself."""
+    world = World()
+    chunk = world.held.chunk
+    working = Held("two", "receipt", 1, chunk, 0.0, 0.0, waiting=False)
+    world.clock.now = 1000.0
+    world.registry.touch(working)
+    world.heartbeat.beat()
+    assert world.queue.extended == ["one"]
+    world.held.waiting = False
     world.heartbeat.beat()
     assert world.queue.extended == ["one"]
 

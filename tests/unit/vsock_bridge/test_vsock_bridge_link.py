@@ -1,0 +1,180 @@
+"""One connection to an enclave over a real socket, under a clock that the test turns."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_enclave import IMAGE, FakeEnclave
+from waiting import wait_until
+
+from vsock_bridge.held import Held
+from vsock_bridge.link import MAX_UNWRAPS, Link
+from wire.errors import WireError
+from wire.ledger import ChunkMessage
+from wire.messages import MAX_SEALED, Progress, Refusal, RefusalCode, Unwrap, UnwrapCode, UnwrapRefused, Work
+from wire.stream import Address
+
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"
+
+
+class Events:
+    """Remembers what the link told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def answered(self, held: Held, sealed: bytes) -> None:
+        """Note it."""
+        self.told.append((sealed.decode(), held.message_id))
+
+    def refused(self, held: Held, code: RefusalCode, image: str) -> None:
+        """Note it."""
+        assert image == IMAGE
+        self.told.append((str(code), held.message_id))
+
+    def progressed(self, held: Held) -> None:
+        """Note it."""
+        self.told.append(("progressed", held.message_id))
+
+    def lost(self, held: Held) -> None:
+        """Note it."""
+        self.told.append(("lost", held.message_id))
+
+
+class SlowExecutor(Executor):
+    """Keeps what is submitted until the test runs it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Future[Any], Any]] = []
+        self.submitted = 0
+        self.most = 0
+
+    def submit(self, function: Any, /, *arguments: Any, **_: Any) -> Future[Any]:
+        """Keep it."""
+        future: Future[Any] = Future()
+        self.waiting.append((future, lambda: function(*arguments)))
+        self.submitted += 1
+        self.most = max(self.most, len(self.waiting))
+        return future
+
+    def has(self, count: int) -> bool:
+        """Whether so many were submitted."""
+        return self.submitted >= count
+
+    def run_one(self) -> None:
+        """Run the oldest."""
+        future, work = self.waiting.pop(0)
+        work()
+        future.set_result(None)
+
+
+class World:
+    """A served link to a fake enclave that answers nothing by itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 0.0
+        self.events = Events()
+        self.executor = SlowExecutor()
+        self.enclave = FakeEnclave(Address.parse(f"unix://{folder}/e.sock"), behave=lambda _: None)
+        self.link = Link(self.enclave.address, self.events, self._refuse, self.executor, lambda: self.now)
+        self.thread = threading.Thread(target=self.link.serve)
+        self.thread.start()
+
+    def stop(self) -> None:
+        """End both sides."""
+        self.link.close()
+        self.thread.join(10)
+        self.enclave.stop()
+
+    @staticmethod
+    def _refuse(request: Unwrap) -> UnwrapRefused:
+        return UnwrapRefused(request.request, UnwrapCode.DENIED)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A connection."""
+    world = World(tmp_path)
+    yield world
+    world.stop()
+
+
+def held(name: str) -> Held:
+    """A chunk."""
+    return Held(name, "receipt", 1, ChunkMessage("a", "a" * 16, 0, 0, 1, bytes(32), 1, None), 0.0, 0.0)
+
+
+def test_the_window_is_kept_in_chunks_and_in_bytes(world: World) -> None:
+    """What does not fit is not sent, and a refusal makes room again."""
+    assert world.link.send(held("one"), bytes(MAX_SEALED))
+    assert not world.link.send(held("too many bytes"), b"x")
+    wait_until(lambda: bool(world.enclave.seen), what="the work")
+    world.enclave.say(Refusal(1, RefusalCode.BUSY))
+    wait_until(lambda: ("busy", "one") in world.events.told, what="the refusal")
+    assert world.link.send(held("two"), b"x")
+    assert world.link.send(held("three"), b"x")
+    assert world.link.room() == 0
+    assert not world.link.send(held("too many chunks"), b"x")
+
+
+def test_an_enclave_hangs_when_nothing_comes_though_it_has_work(world: World) -> None:
+    """Idle silence is no hanging; progress ends it."""
+    world.now = 1000.0
+    assert not world.link.hung(300.0)
+    assert world.link.send(held("one"), b"x")
+    world.now = 1300.0
+    assert not world.link.hung(300.0)
+    world.now = 1301.0
+    assert world.link.hung(300.0)
+    world.enclave.say(Progress(1))
+    wait_until(lambda: world.events.told == [("progressed", "one")], what="the progress")
+    assert not world.link.hung(300.0)
+
+
+def test_what_an_ended_connection_had_is_lost_once(world: World) -> None:
+    """Each outstanding chunk is reported, and nothing more can be sent."""
+    assert world.link.send(held("one"), b"x")
+    wait_until(lambda: bool(world.enclave.seen), what="the work")
+    world.enclave.hang_up()
+    world.thread.join(10)
+    assert world.events.told == [("lost", "one")]
+    assert not world.link.send(held("two"), b"x")
+    assert world.link.room() == 0
+
+
+def test_a_chunk_waits_no_longer_once_an_enclave_has_it(world: World) -> None:
+    """The heartbeat then looks at this chunk's own progress."""
+    chunk = held("one")
+    assert world.link.send(chunk, b"x")
+    assert not chunk.waiting
+
+
+def test_unwraps_under_way_are_bounded(world: World) -> None:
+    """An enclave that asks without end is no longer read until a reply is out."""
+    asked = 3 * MAX_UNWRAPS
+    for request in range(asked):
+        world.enclave.say(Unwrap(request, KEY, (), b"wrapped", b"document"))
+    for done in range(asked):
+        due = min(asked, done + MAX_UNWRAPS)
+        wait_until(partial(world.executor.has, due), what="the next unwraps")
+        world.executor.run_one()
+    wait_until(lambda: len(world.enclave.replies) == asked, what="all replies")
+    assert world.executor.most == MAX_UNWRAPS
+    assert world.enclave.replies == [UnwrapRefused(request, UnwrapCode.DENIED) for request in range(asked)]
+
+
+def test_a_message_of_the_wrong_side_ends_the_connection(world: World) -> None:
+    """An enclave does not send Work."""
+    world.enclave.say(Work(1, 0, 1, b"x"))
+    world.thread.join(10)
+    assert not world.thread.is_alive()
+
+
+def test_nobody_there_is_an_error(tmp_path: Path) -> None:
+    """The pool tries again later."""
+    with pytest.raises(WireError):
+        Link(Address.parse(f"unix://{tmp_path}/none"), Events(), World._refuse, SlowExecutor())
