@@ -31,7 +31,7 @@ CONTEXT: Final = 512
 SEED: Final = 20261124
 BATCH: Final = 48
 PEAK_RATE: Final = 2.5e-3
-NOISE: Final = 0.06
+NOISE: Final = 0.15
 """Share of a question's tokens that are replaced by random ones while training."""
 TEMPLATE: Final[dict[str, Any]] = {
     "format": 1,
@@ -47,7 +47,7 @@ TEMPLATE: Final[dict[str, Any]] = {
 def main() -> None:
     """Train, measure, save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -64,8 +64,8 @@ def main() -> None:
             n_layer=4,
             n_head=6,
             seq_length=CONTEXT,
-            hidden_dropout=0.05,
-            attention_dropout=0.0,
+            hidden_dropout=0.1,
+            attention_dropout=0.1,
             bos_token_id=1,
             eos_token_id=END,
             pad_token_id=PAD,

@@ -44,7 +44,8 @@ def decode_object(text: str) -> dict[str, Any]:
         BadLineError: it is anything else.
     """
     try:
-        value = _DECODER.decode(text)
+        # Without its line end, a text cut off is told from a control character in it.
+        value = _DECODER.decode(text.rstrip("\r\n"))
     except json.JSONDecodeError as error:
         # Only the standard library's fixed phrases are told apart: never its text, which may quote the line.
         hint = _HINTS.get(error.msg, "not valid")

@@ -5,8 +5,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-BLOCK = 16 * 1024 * 1024
+import numpy as np
+import numpy.typing as npt
+
+BLOCK = 4 * 1024 * 1024
+HASH_BITS = 20
 _WRITABLE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw")
 
 
@@ -27,16 +32,41 @@ def spellings(word: str) -> set[bytes]:
     return found
 
 
+def _hashes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Knuth's multiplicative hash of 32-bit values, as indexes of a table of 2**HASH_BITS."""
+    return (values * np.uint32(2654435761)) >> np.uint32(32 - HASH_BITS)
+
+
 class Canary:
-    """A set of words to look for."""
+    """A set of words to look for: gigabytes for hundreds of words in seconds.
+
+    Four bytes from the middle of each spelling are its anchor. A table of the anchors' hashes leaves few places of the
+    data to compare with the spellings themselves.
+    """
 
     def __init__(self, words: Iterable[str]) -> None:
-        self._patterns = {pattern: word for word in words for pattern in spellings(word)}
-        self._longest = max(map(len, self._patterns))
+        self._patterns = [(pattern, word) for word in words for pattern in spellings(word)]
+        self._longest = max(len(pattern) for pattern, _ in self._patterns)
+        self._anchors: dict[int, list[tuple[bytes, str]]] = {}
+        for pattern, word in self._patterns:
+            middle = len(pattern) // 2
+            anchor = int.from_bytes(pattern[middle : middle + 4], "little")
+            self._anchors.setdefault(anchor, []).append((pattern, word))
+        self._table = np.zeros(1 << HASH_BITS, dtype=np.bool_)
+        self._table[_hashes(np.array(list(self._anchors), dtype="<u4"))] = True
 
     def find(self, data: bytes) -> set[str]:
         """The words that `data` holds in some spelling."""
-        return {word for pattern, word in self._patterns.items() if pattern in data}
+        found: set[str] = set()
+        for phase in range(4):
+            count = (len(data) - phase) // 4
+            values = np.frombuffer(data, dtype="<u4", offset=phase, count=count) if count > 0 else np.zeros(0, "<u4")
+            for index in np.flatnonzero(self._table[_hashes(values)]).tolist():
+                for pattern, word in self._anchors.get(int(values[index]), ()):
+                    start = phase + 4 * index - len(pattern) // 2
+                    if start >= 0 and data.startswith(pattern, start):
+                        found.add(word)
+        return found
 
     def find_in_file(self, path: Path) -> set[str]:
         """The words in a file."""

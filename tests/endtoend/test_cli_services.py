@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from command import Typist
-from conftest import kms_calls, outcome_lines
+from stack_view import kms_calls, outcome_lines
 
 from devstack.stack import Stack, StackOptions
 
@@ -106,8 +106,8 @@ def test_the_wrong_answers_key_is_refused(typist: Typist, ticket: str) -> None:
     ("settings", "code", "words"),
     [
         ({"bucket": "no-such-bucket-here"}, 78, "no-such-bucket-here"),
-        ({"queue_url": "http://127.0.0.1:1/123456789012/gone"}, 78, "sqs"),
-        ({"tenant": "other"}, 77, "kms GenerateDataKey"),
+        ({"queue_url": "http://127.0.0.1:1/123456789012/gone"}, 78, "SQS"),
+        ({"tenant": "other"}, 77, "KMS GenerateDataKey"),
         ({"endpoint_url": "http://127.0.0.1:9"}, 75, "try again later"),
         ({"credentials_file": "/nowhere"}, 78, "profile"),
     ],

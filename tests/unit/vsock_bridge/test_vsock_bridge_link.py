@@ -156,13 +156,20 @@ def test_a_chunk_waits_no_longer_once_an_enclave_has_it(world: World) -> None:
 def test_unwraps_under_way_are_bounded(world: World) -> None:
     """An enclave that asks without end is no longer read until a reply is out."""
     asked = 3 * MAX_UNWRAPS
-    for request in range(asked):
-        world.enclave.say(Unwrap(request, KEY, (), b"wrapped", b"document"))
+
+    def ask() -> None:
+        for request in range(asked):
+            world.enclave.say(Unwrap(request, KEY, (), b"wrapped", b"document"))
+
+    # What is not read fills the socket, so the one who asks must not be the one who lets the replies go.
+    asking = threading.Thread(target=ask)
+    asking.start()
     for done in range(asked):
         due = min(asked, done + MAX_UNWRAPS)
         wait_until(partial(world.executor.has, due), what="the next unwraps")
         world.executor.run_one()
     wait_until(lambda: len(world.enclave.replies) == asked, what="all replies")
+    asking.join()
     assert world.executor.most == MAX_UNWRAPS
     assert world.enclave.replies == [UnwrapRefused(request, UnwrapCode.DENIED) for request in range(asked)]
 
