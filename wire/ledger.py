@@ -4,7 +4,6 @@ The bridge imports this and nothing that opens a seal.
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -141,7 +140,7 @@ def parse_chunk_message(body: str) -> ChunkMessage:
     fields = _load(body, MAX_BODY)
     inline = fields.pop("inline", None)
     checks: dict[str, bool] = {
-        "v": fields.pop("v", None) == MESSAGE_VERSION,
+        "v": _is_number(fields.pop("v", None), MESSAGE_VERSION, MESSAGE_VERSION),
         "tenant": _is_name(fields.get("tenant"), TENANT),
         "job": _is_name(fields.get("job"), JOB),
         "chunk": _is_number(fields.get("chunk"), 0, MAX_CHUNK),
@@ -157,7 +156,7 @@ def parse_chunk_message(body: str) -> ChunkMessage:
     fields["digest"] = bytes.fromhex(str(fields["digest"]))
     try:
         data = None if inline is None else base64.b64decode(str(inline), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise LedgerError("queue message: inline is not base64") from None
     return ChunkMessage(**fields, inline=data)  # type: ignore[arg-type]
 

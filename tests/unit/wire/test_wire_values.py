@@ -118,6 +118,13 @@ def test_a_chunk_travels_inline_only_while_it_fits() -> None:
     assert ledger.parse_chunk_message(large.encode()) == dataclasses.replace(large, inline=None)
 
 
+def test_bug_base64_with_a_letter_outside_ascii_raised_a_foreign_error() -> None:
+    """A queue message whose inline object holds such a letter is refused as any other damaged one."""
+    body = ledger.ChunkMessage("a", samples.JOB, 0, 0, 1, bytes(32), 1, b"x").encode()
+    with pytest.raises(LedgerError, match="inline is not base64"):
+        ledger.parse_chunk_message(body.replace("eA==", "\x80eA=="))
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -136,6 +143,7 @@ def test_a_chunk_travels_inline_only_while_it_fits() -> None:
         ledger.ChunkMessage("../b", samples.JOB, 0, 0, 1, bytes(32), 1, None).encode(),
         ledger.ChunkMessage("a", samples.JOB, 0, 0, 1, bytes(32), 1, None).encode()[:-1] + ',"more":1}',
         ledger.ChunkMessage("a", samples.JOB, 0, 0, 1, bytes(32), 1, b"x").encode().replace("eA==", "e*=="),
+        ledger.ChunkMessage("a", samples.JOB, 0, 0, 1, bytes(32), 1, None).encode().replace('"v":1', '"v":true'),
     ],
 )
 def test_a_queue_message_that_is_off_is_refused(body: str) -> None:
