@@ -42,8 +42,9 @@ def load_model(folder: Path) -> LoadedModel:
     tokenizer = _load_tokenizer(folder)
     network = _load_network(folder)
     config = network.config
-    if tokenizer.get_vocab_size(with_added_tokens=True) > config.vocab_size:
-        raise ModelError(f"{TOKENIZER}: more tokens than the model's vocabulary of {config.vocab_size}")
+    # The highest id counts and not the number of tokens: a vocabulary may have holes.
+    if max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0) >= config.vocab_size:
+        raise ModelError(f"{TOKENIZER}: a token beyond the model's vocabulary of {config.vocab_size}")
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     return LoadedModel(
         manifest=manifest,

@@ -1,0 +1,72 @@
+"""Which sequences run next: nobody starves, nothing is lost or doubled, and the room is kept."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enclave_worker.engine import Prompt, Room, SamplingParams
+from enclave_worker.scheduler import Scheduler
+
+
+def prompt(key: int, positions: int) -> Prompt:
+    """A sequence that takes so many positions."""
+    return Prompt(key, [1] * (positions - 1), SamplingParams(1, 0.0, 1.0, 0, ()))
+
+
+lengths = st.lists(st.integers(1, 50), min_size=1, max_size=60)
+rooms = st.builds(Room, st.integers(1, 9), st.integers(50, 300))
+
+
+@given(lengths, rooms, st.integers(1, 12))
+def test_every_sequence_runs_exactly_once_and_the_oldest_always_goes(sizes: list[int], room: Room, window: int) -> None:
+    """Each batch holds the oldest one, is within the room, and comes from the oldest `window`."""
+    scheduler = Scheduler(window)
+    scheduler.add(prompt(key, size) for key, size in enumerate(sizes))
+    waiting = list(range(len(sizes)))
+    while scheduler:
+        batch = scheduler.take(room)
+        keys = [chosen.key for chosen in batch]
+        assert waiting[0] in keys
+        assert set(keys) <= set(waiting[:window])
+        assert len(set(keys)) == len(keys) <= room.sequences
+        assert len(keys) * max(chosen.positions for chosen in batch) <= room.positions
+        waiting = [key for key in waiting if key not in keys]
+        assert len(scheduler) == len(waiting)
+    assert not waiting
+
+
+@given(lengths, st.data())
+def test_discarded_sequences_never_run(sizes: list[int], data: st.DataObject) -> None:
+    """What was withdrawn while it waited is not taken, and the rest still is."""
+    scheduler = Scheduler()
+    scheduler.add(prompt(key, size) for key, size in enumerate(sizes))
+    gone = data.draw(st.sets(st.integers(0, len(sizes) + 3)))
+    scheduler.discard(gone)
+    seen = []
+    while scheduler:
+        seen += [chosen.key for chosen in scheduler.take(Room(4, 100))]
+    assert sorted(seen) == [key for key in range(len(sizes)) if key not in gone]
+
+
+def test_nobody_overtakes_an_oldest_that_does_not_fit() -> None:
+    """A long sequence waits for room and is not starved by short ones behind it."""
+    scheduler = Scheduler()
+    scheduler.add([prompt(0, 40), prompt(1, 2)])
+    assert scheduler.take(Room(5, 39)) == []
+    assert scheduler.take(Room(0, 100)) == []
+    assert scheduler.take(Room(1, 40))[0].key == 0
+
+
+def test_a_batch_is_of_a_kind() -> None:
+    """With room for three, the oldest takes those nearest in length along, not the next in line."""
+    scheduler = Scheduler()
+    scheduler.add(prompt(key, size) for key, size in enumerate([10, 50, 49, 9, 11, 48]))
+    assert {chosen.key for chosen in scheduler.take(Room(3, 33))} == {0, 3, 4}
+
+
+def test_a_key_waits_once() -> None:
+    """Two sequences of one name would be one answer too few."""
+    scheduler = Scheduler()
+    scheduler.add([prompt(0, 5)])
+    with pytest.raises(ValueError, match="waiting already"):
+        scheduler.add([prompt(0, 5)])

@@ -1,0 +1,71 @@
+"""An engine without a model: it answers a prompt with its own text reversed, when and as far as a test lets it."""
+
+import threading
+from collections.abc import Sequence
+
+from enclave_worker.engine import Completion, Prompt, Room
+
+MODEL = bytes([8]) * 32
+CONTEXT = 200
+
+
+class ScriptedEngine:
+    """One token a byte. A sequence ends after as many steps as its prompt has bytes modulo 3, and one."""
+
+    model_name = "test/reversed"
+    model_digest = MODEL
+    context_length = CONTEXT
+
+    def __init__(self, *, sequences: int = 4, positions: int = 4 * CONTEXT) -> None:
+        self._capacity = Room(sequences, positions)
+        self._running: dict[int, tuple[Prompt, int]] = {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.stepping = threading.Event()
+        self.poison: bytes | None = None
+        self.batches: list[list[int]] = []
+        self.tokenized: list[str] = []
+
+    def tokenize(self, prompt: str) -> list[int]:
+        """The bytes of the prompt, which is remembered."""
+        self.tokenized.append(prompt)
+        return list(prompt.encode())
+
+    def room(self) -> Room:
+        """All or, while a batch runs, nothing."""
+        return Room(0, 0) if self._running else self._capacity
+
+    def admit(self, prompts: Sequence[Prompt]) -> None:
+        """Take a batch, and check that it is within the room."""
+        room = self.room()
+        assert len(prompts) <= room.sequences
+        assert len(prompts) * max(prompt.positions for prompt in prompts) <= room.positions
+        self._running = {prompt.key: (prompt, len(prompt.tokens) % 3 + 1) for prompt in prompts}
+        self.batches.append([prompt.key for prompt in prompts])
+
+    def step(self) -> list[Completion]:
+        """Wait for the gate, then take one step; a poisoned prompt raises an error that quotes it."""
+        self.stepping.set()
+        assert self.gate.wait(30)
+        for prompt, _ in self._running.values():
+            text = bytes(prompt.tokens)
+            if self.poison is not None and self.poison in text:
+                raise RuntimeError(f"cannot compute {text!r}")
+        done = [prompt for prompt, left in self._running.values() if left == 1]
+        self._running = {key: (prompt, left - 1) for key, (prompt, left) in self._running.items() if left > 1}
+        return [completion(prompt) for prompt in done]
+
+    def busy(self) -> bool:
+        """Whether a batch runs."""
+        return bool(self._running)
+
+    def reset(self) -> None:
+        """Forget the batch."""
+        self._running = {}
+
+
+def completion(prompt: Prompt) -> Completion:
+    """The answer to a prompt: `length` when it was allowed one token only."""
+    text = bytes(prompt.tokens).decode()[::-1]
+    reason = "length" if prompt.params.max_tokens == 1 else "stop"
+    return Completion(prompt.key, text, reason, min(len(prompt.tokens), prompt.params.max_tokens))
