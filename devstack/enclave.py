@@ -6,6 +6,7 @@ This is the one place where the laptop's enclave differs from `enclave_worker.__
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,10 @@ from devstack.files import write_private
 from devstack.measure import MeasureError, measure
 from devstack.nsm import SoftwareNsm
 from enclave_worker.attestor import AttestorError
+from enclave_worker.engine_process import CHILD, EngineGone
 from enclave_worker.manifest import ModelError
-from enclave_worker.process import harden, log_to_stderr, quiet_libraries, serve
+from enclave_worker.process import harden, log_to_stderr, serve
+from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from enclave_worker.template import load_template
@@ -25,32 +28,30 @@ CANNOT_START: Final = 69
 """EX_UNAVAILABLE of sysexits.h, as in the real image."""
 
 
-def main() -> int:
-    """Serve until SIGTERM; `enclave.json` in the development folder says where, once it does."""
+def main(command: Sequence[str] = CHILD) -> int:
+    """Serve until SIGTERM; `NAME.json` in the development folder says where, once it does.
+
+    `command` starts the engine process.
+    """
     parser = argparse.ArgumentParser(prog="devstack.enclave", description=__doc__)
     parser.add_argument("--dev", type=Path, required=True, help="the development folder")
     parser.add_argument("--model", type=Path, required=True, help="the model's folder")
     parser.add_argument("--socket", type=Path, required=True, help="the unix socket to make")
+    parser.add_argument("--name", default="enclave", help="the name of the file that says where it listens")
     options = parser.parse_args()
     harden()
     log_to_stderr()
     try:
         attestor = SoftwareNsm.load(options.dev, measure(options.model))
-        from enclave_worker.loader import load_model
-        from enclave_worker.transformers_engine import TransformersEngine
-
-        quiet_libraries()
         settings = Settings(model=options.model)
-        engine = TransformersEngine(
-            load_model(options.model), max_sequences=settings.max_sequences, max_positions=settings.max_positions
-        )
         address = Address.parse(f"unix://{options.socket.resolve()}")
-        server = EnclaveServer(listen(address), attestor, engine, load_template(options.model), settings)
-    except (AttestorError, MeasureError, ModelError, StreamError, ValueError) as error:
+        with ProcessEngine(settings, command) as engine:
+            server = EnclaveServer(listen(address), attestor, engine, load_template(options.model), settings)
+            write_private(options.dev / f"{options.name}.json", json.dumps({"address": str(address)}).encode())
+            serve(server)
+    except (AttestorError, EngineGone, MeasureError, ModelError, StreamError, ValueError) as error:
         print(f"the enclave cannot start: {error}", file=sys.stderr)  # noqa: T201 - the line that the log ends with
         return CANNOT_START
-    write_private(options.dev / "enclave.json", json.dumps({"address": str(address)}).encode())
-    serve(server)
     return 0
 
 

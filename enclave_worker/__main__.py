@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from enclave_worker.attestor import AttestorError
+from enclave_worker.engine_process import EngineGone
 from enclave_worker.manifest import ModelError
 from enclave_worker.nsm import NsmAttestor, NsmDevice
-from enclave_worker.process import harden, log_to_stderr, quiet_libraries, serve
+from enclave_worker.process import harden, log_to_stderr, serve
+from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from enclave_worker.template import load_template
@@ -27,19 +29,12 @@ def main() -> int:
     log_to_stderr()
     try:
         attestor = NsmAttestor(NsmDevice())
-        from enclave_worker.loader import load_model
-        from enclave_worker.transformers_engine import TransformersEngine
-
-        quiet_libraries()
-        engine = TransformersEngine(
-            load_model(SETTINGS.model), max_sequences=SETTINGS.max_sequences, max_positions=SETTINGS.max_positions
-        )
         template = load_template(SETTINGS.model)
-        server = EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS)
-    except (AttestorError, ModelError, StreamError) as error:
+        with ProcessEngine(SETTINGS) as engine:
+            serve(EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS))
+    except (AttestorError, EngineGone, ModelError, StreamError) as error:
         print(f"enclave_worker cannot start: {error}", file=sys.stderr)  # noqa: T201 - the one line on the console
         return CANNOT_START
-    serve(server)
     return 0
 
 

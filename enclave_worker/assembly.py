@@ -7,7 +7,7 @@ from typing import Final
 
 from enclave_worker.chunk import OpenChunk
 from enclave_worker.engine import Completion, Prompt
-from enclave_worker.prompts import Question
+from enclave_worker.prompts import Question, errored
 from wire.envelope import MAX_PAYLOAD, seal_answers
 from wire.payload import MAX_ANSWER_CHARACTERS, AnswerPayload, ErrorCode, Outcome, Result
 
@@ -65,6 +65,8 @@ class Assembly:
 
 
 def _result(question: Question, completion: Completion) -> Result:
+    if completion.finish_reason == "poison":
+        return errored(question.record, ErrorCode.POISON_RECORD, prompt_tokens=len(question.tokens))
     result = Result(
         number=question.record.number,
         line=question.record.line,

@@ -8,6 +8,9 @@ from typing import Final, Protocol
 from enclave_worker.engine import Completion, Engine, Prompt
 from enclave_worker.scheduler import Scheduler
 
+STOP_TIMEOUT: Final = 5.0
+"""Seconds that a running iteration has to end: a hung engine does not keep the enclave from ending."""
+
 _log: Final = logging.getLogger("sealbatch.enclave_worker")
 
 
@@ -46,11 +49,11 @@ class Driver:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after the iteration that runs; what is unfinished stays so."""
+        """End the thread after the iteration that runs, or leave it if that takes long; what is unfinished stays so."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(STOP_TIMEOUT)
 
     def submit(self, prompts: Sequence[Prompt], sink: Sink) -> None:
         """Have sequences generated for `sink`."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "poison"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A finished sequence. `stop`: by the model's end token or a stop string, which is cut off; `length`: by limit."""
+    """A finished sequence. `stop`: by the model's end token or a stop string, which is cut off; `length`: by limit.
+
+    `poison`: not at all, since the engine fails whenever it runs this sequence; `text` is empty then.
+    """
 
     key: int
     text: str
@@ -48,6 +51,10 @@ class Room:
 
     sequences: int
     positions: int
+
+
+class Poisonous(Exception):  # noqa: N818 - what the text is
+    """The engine fails whenever it is given this text."""
 
 
 class Engine(Protocol):
@@ -69,7 +76,11 @@ class Engine(Protocol):
         ...
 
     def tokenize(self, prompt: str) -> Sequence[int]:
-        """The token ids of a prompt; text that looks like a special token is text."""
+        """The token ids of a prompt; text that looks like a special token is text.
+
+        Raises:
+            Poisonous: there are none to be had.
+        """
         ...
 
     def room(self) -> Room:

@@ -1,17 +1,31 @@
 """What every process of this program does before it touches a key or a question."""
 
+import ctypes
 import logging
 import os
 import resource
 import signal
 import sys
+from typing import Final
 
 from enclave_worker.server import EnclaveServer
 
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when the thread that started it ends; end now if `parent` is gone already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(os.EX_OK)
+
 
 def harden() -> None:
-    """Forbid core dumps, and the model stack any network use. Called before that stack is imported."""
+    """Forbid core dumps, debuggers, and the model stack any network use. Called before that stack is imported."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Neither another process of this user nor the kernel's own core handler reads this one's memory.
+    _prctl(_PR_SET_DUMPABLE, 0)
     os.environ.update(
         HF_HUB_OFFLINE="1",
         TRANSFORMERS_OFFLINE="1",
@@ -19,6 +33,11 @@ def harden() -> None:
         DO_NOT_TRACK="1",
         TOKENIZERS_PARALLELISM="false",
     )
+
+
+def _prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def log_to_stderr() -> None:

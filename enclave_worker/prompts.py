@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from enclave_worker.chunk import OpenChunk
-from enclave_worker.engine import Engine, SamplingParams
+from enclave_worker.engine import Engine, Poisonous, SamplingParams
 from enclave_worker.template import Template
 from wire.keys import sampling_seed, user_seed
 from wire.payload import ErrorCode, Outcome, Record, Result
@@ -31,15 +31,18 @@ class Prompter:
     def prepare(self, chunk: OpenChunk, record: Record) -> Question | Result:
         """The question to generate for, or the result of a record that cannot be answered."""
         if record.problem is not None:
-            return _errored(record, record.problem)
-        tokens = array("I", self._engine.tokenize(self._template.render(record.messages)))
+            return errored(record, record.problem)
+        try:
+            tokens = array("I", self._engine.tokenize(self._template.render(record.messages)))
+        except Poisonous:
+            return errored(record, ErrorCode.POISON_RECORD)
         if not tokens:
-            return _errored(record, ErrorCode.INVALID_RECORD, "prompt is empty")
+            return errored(record, ErrorCode.INVALID_RECORD, "prompt is empty")
         # One position at least is left for the answer.
         longest = self._engine.context_length - 1
         if len(tokens) > longest:
             detail = f"prompt has {len(tokens)} tokens, limit {longest}"
-            return _errored(record, ErrorCode.CONTEXT_LENGTH_EXCEEDED, detail, len(tokens))
+            return errored(record, ErrorCode.CONTEXT_LENGTH_EXCEEDED, detail, len(tokens))
         return Question(record, tokens, self._params(chunk, record, self._engine.context_length - len(tokens)))
 
     def _params(self, chunk: OpenChunk, record: Record, room: int) -> SamplingParams:
@@ -57,7 +60,8 @@ class Prompter:
         )
 
 
-def _errored(record: Record, error: ErrorCode, detail: str = "", prompt_tokens: int = 0) -> Result:
+def errored(record: Record, error: ErrorCode, detail: str = "", prompt_tokens: int = 0) -> Result:
+    """The result of a record that gets no answer."""
     return Result(
         number=record.number,
         line=record.line,

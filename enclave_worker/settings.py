@@ -28,6 +28,10 @@ class Settings:
     """Seconds that the courier has for one unwrap."""
     cached_keys: int = 256
     """Data keys that are kept."""
+    engine_stall: float = 120.0
+    """Seconds that one iteration of the engine may take before its process counts as hung and is killed."""
+    engine_start: float = 600.0
+    """Seconds that the engine process may take to load its model."""
     grace: float = 30.0
     """Seconds that accepted work may take after a request to stop."""
 
@@ -38,5 +42,5 @@ class Settings:
             raise ValueError(f"window_bytes is at least {MAX_SEALED}, or the largest chunk could never come")
         if self.default_max_tokens < 1 or self.cached_keys < 1:
             raise ValueError("default_max_tokens and cached_keys are at least 1")
-        if self.unwrap_timeout <= 0 or self.grace < 0:
-            raise ValueError("unwrap_timeout is above 0 and grace is not below 0")
+        if min(self.unwrap_timeout, self.engine_stall, self.engine_start) <= 0 or self.grace < 0:
+            raise ValueError("timeouts are above 0 and grace is not below 0")

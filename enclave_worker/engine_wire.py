@@ -1,0 +1,236 @@
+"""What the enclave and its engine process say to each other: strict msgpack in frames, never code.
+
+Both ends are of the measured image, but the engine is where a hostile question meets a large native library: what comes
+back from it is parsed as strictly as what comes from the parent.
+"""
+
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from enclave_worker.engine import Completion, FinishReason, Prompt, Room, SamplingParams
+from enclave_worker.settings import Settings
+from wire.codec import Value, pack, unpack
+from wire.errors import CodecError, MessageError
+from wire.fields import Fields
+from wire.framing import MAX_FRAME
+
+MAX_TEXT: Final = 8 * 1024 * 1024
+MAX_TOKENS_BYTES: Final = 4 * 1024 * 1024
+MAX_SEQUENCES: Final = 65_536
+MAX_REASON: Final = 200
+MAX_STOPS: Final = 16
+MAX_STOP: Final = 4096
+"""The template adds stops of its own to a record's."""
+_UINT32: Final = "I"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What an engine is: its model and its limits. The same for every process that is started."""
+
+    model_name: str
+    model_digest: bytes
+    context_length: int
+    room: Room
+
+
+@dataclass(frozen=True, slots=True)
+class CannotStart:
+    """The engine process could not load its model; the reason speaks of files."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """An iteration is over: what finished by it, and what may be admitted now."""
+
+    completions: tuple[Completion, ...]
+    room: Room
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The iteration raised an error of this type; its text may quote content and stays where it is."""
+
+    error: str
+
+
+Greeting = Profile | CannotStart
+Reply = Stepped | Failed
+
+
+def encode_settings(settings: Settings) -> bytes:
+    """All fields by name."""
+    return pack({name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()})
+
+
+def decode_settings(data: bytes) -> Settings:
+    """The settings in `data`.
+
+    Raises:
+        MessageError: they are not exactly the fields of `Settings`.
+    """
+    try:
+        values = unpack(data, max_size=MAX_FRAME)
+    except CodecError as error:
+        raise MessageError(f"settings: {error}") from None
+    if not isinstance(values, dict) or set(values) != {field.name for field in fields(Settings)}:
+        raise MessageError("settings: not the fields of this version")
+    return Settings(**(values | {"model": Path(str(values["model"]))}))  # type: ignore[arg-type]
+
+
+def encode_greeting(greeting: Greeting) -> bytes:
+    """The engine process's first message."""
+    match greeting:
+        case Profile():
+            room = greeting.room
+            return pack(
+                [1, greeting.model_name, greeting.model_digest, greeting.context_length, room.sequences, room.positions]
+            )
+        case CannotStart():
+            return pack([2, greeting.reason[:MAX_REASON]])
+
+
+def decode_greeting(data: bytes) -> Greeting:
+    """The greeting in `data`.
+
+    Raises:
+        MessageError: it is none.
+    """
+    taken = Fields.parse(data, max_size=MAX_FRAME, error=MessageError, what="greeting")
+    greeting: Greeting
+    if taken.number("type", low=1, high=2) == 1:
+        name, digest = taken.text("model_name", longest=128), taken.data("model_digest", size=32)
+        greeting = Profile(name, digest, taken.number("context_length", low=1), _read_room(taken))
+    else:
+        greeting = CannotStart(taken.text("reason", longest=MAX_REASON))
+    taken.end()
+    return greeting
+
+
+def encode_step(prompts: Sequence[Prompt], *, reset: bool) -> bytes:
+    """Forget everything first if `reset`, take `prompts`, and do one iteration."""
+    return pack([reset, [_prompt_values(prompt) for prompt in prompts]])
+
+
+def decode_step(data: bytes) -> tuple[list[Prompt], bool]:
+    """The prompts of a step and whether to forget first.
+
+    Raises:
+        MessageError: it is no step.
+    """
+    taken = Fields.parse(data, max_size=MAX_FRAME, error=MessageError, what="step")
+    reset = taken.take("reset")
+    if not isinstance(reset, bool):
+        raise MessageError("step: reset is no truth value")
+    prompts = [_read_prompt(value) for value in taken.array("prompts", longest=MAX_SEQUENCES)]
+    taken.end()
+    return prompts, reset
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """What came of a step."""
+    match reply:
+        case Stepped():
+            done: list[Value] = [
+                [item.key, item.text, item.finish_reason, item.completion_tokens] for item in reply.completions
+            ]
+            return pack([1, done, reply.room.sequences, reply.room.positions])
+        case Failed():
+            return pack([2, reply.error[:MAX_REASON]])
+
+
+def decode_reply(data: bytes) -> Reply:
+    """The reply in `data`.
+
+    Raises:
+        MessageError: it is none.
+    """
+    taken = Fields.parse(data, max_size=MAX_FRAME, error=MessageError, what="reply")
+    reply: Reply
+    if taken.number("type", low=1, high=2) == 1:
+        done = tuple(_read_completion(value) for value in taken.array("completions", longest=MAX_SEQUENCES))
+        reply = Stepped(done, _read_room(taken))
+    else:
+        reply = Failed(taken.text("error", longest=MAX_REASON))
+    taken.end()
+    return reply
+
+
+def encode_tokens(tokens: Sequence[int]) -> bytes:
+    """Token ids as 32-bit numbers, big-endian."""
+    values = array(_UINT32, tokens)
+    if sys.byteorder == "little":
+        values.byteswap()
+    return values.tobytes()
+
+
+def decode_tokens(data: bytes) -> Sequence[int]:
+    """The token ids in `data`.
+
+    Raises:
+        MessageError: it is not a number of 32-bit numbers.
+    """
+    if len(data) % 4 or len(data) > MAX_TOKENS_BYTES:
+        raise MessageError("tokens: cut off or too many")
+    values = array(_UINT32)
+    values.frombytes(data)
+    if sys.byteorder == "little":
+        values.byteswap()
+    return values
+
+
+def _prompt_values(prompt: Prompt) -> list[Value]:
+    params = prompt.params
+    return [
+        prompt.key,
+        encode_tokens(prompt.tokens),
+        params.max_tokens,
+        float(params.temperature),
+        float(params.top_p),
+        params.seed,
+        list(params.stop),
+    ]
+
+
+def _read_prompt(value: Value) -> Prompt:
+    taken = Fields(value, MessageError, "prompt")
+    key, tokens = taken.number("key"), decode_tokens(taken.data("tokens", longest=MAX_TOKENS_BYTES))
+    params = SamplingParams(
+        max_tokens=taken.number("max_tokens", low=1),
+        temperature=taken.real("temperature", low=0.0, high=2.0),
+        top_p=taken.real("top_p", low=0.0, high=1.0),
+        seed=taken.number("seed", high=2**63 - 1),
+        stop=tuple(_read_stop(item) for item in taken.array("stop", longest=MAX_STOPS)),
+    )
+    taken.end()
+    return Prompt(key, tokens, params)
+
+
+def _read_stop(value: Value) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_STOP:
+        raise MessageError("prompt: stop has a wrong type or size")
+    return value
+
+
+def _read_completion(value: Value) -> Completion:
+    taken = Fields(value, MessageError, "completion")
+    key, text = taken.number("key"), taken.text("text", longest=MAX_TEXT)
+    reason: FinishReason
+    match taken.text("finish_reason", longest=6):
+        case "stop" | "length" as reason:
+            pass
+        case _:
+            raise MessageError("completion: finish_reason is neither stop nor length")
+    completion = Completion(key, text, reason, taken.number("completion_tokens"))
+    taken.end()
+    return completion
+
+
+def _read_room(taken: Fields) -> Room:
+    return Room(taken.number("sequences"), taken.number("positions"))
