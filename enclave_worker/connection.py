@@ -83,6 +83,7 @@ class Connection:
         self._closed.set()
         self._stream.close()
         self._courier.close()
+        self._window.clear()
 
     def run(self, work: Callable[[], None]) -> None:
         """See `Outlet.run`."""

@@ -47,10 +47,16 @@ class Window:
             return ended
 
     def each(self, call: Callable[[int], None]) -> None:
-        """Call with every outstanding reference; none ends meanwhile."""
+        """Call with every outstanding reference; none ends meanwhile but by `clear`, which `call` may do."""
         with self._changed:
-            for ref in self._sizes:
+            for ref in tuple(self._sizes):
                 call(ref)
+
+    def clear(self) -> None:
+        """End all of it: the connection is gone, and nobody is to wait for it."""
+        with self._changed:
+            self._sizes.clear()
+            self._changed.notify_all()
 
     def outstanding(self) -> tuple[int, ...]:
         """The references that are outstanding now."""

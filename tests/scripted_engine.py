@@ -1,6 +1,7 @@
 """An engine without a model: it answers a prompt with its own text reversed, when and as far as a test lets it."""
 
 import threading
+import time
 from collections.abc import Sequence
 
 from enclave_worker.engine import Completion, Prompt, Room
@@ -23,6 +24,7 @@ class ScriptedEngine:
         self.gate.set()
         self.stepping = threading.Event()
         self.poison: bytes | None = None
+        self.endless = False
         self.batches: list[list[int]] = []
         self.tokenized: list[str] = []
 
@@ -44,11 +46,17 @@ class ScriptedEngine:
         self.batches.append([prompt.key for prompt in prompts])
 
     def step(self) -> list[Completion]:
-        """Wait for the gate, then take one step; a poisoned prompt raises an error that quotes it."""
+        """Wait for the gate, then take one step; a poisoned prompt raises an error that quotes it.
+
+        While the engine is `endless`, steps are taken and nothing is ever finished.
+        """
         self.stepping.set()
         assert self.gate.wait(30)
+        if self.endless:
+            time.sleep(0.01)
+            return []
         for prompt, _ in self._running.values():
-            text = bytes(prompt.tokens)
+            text = bytes(list(prompt.tokens))
             if self.poison is not None and self.poison in text:
                 raise RuntimeError(f"cannot compute {text!r}")
         done = [prompt for prompt, left in self._running.values() if left == 1]
@@ -66,6 +74,6 @@ class ScriptedEngine:
 
 def completion(prompt: Prompt) -> Completion:
     """The answer to a prompt: `length` when it was allowed one token only."""
-    text = bytes(prompt.tokens).decode()[::-1]
+    text = bytes(list(prompt.tokens)).decode()[::-1]
     reason = "length" if prompt.params.max_tokens == 1 else "stop"
     return Completion(prompt.key, text, reason, min(len(prompt.tokens), prompt.params.max_tokens))

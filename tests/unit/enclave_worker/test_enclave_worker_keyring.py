@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+from enclave_parent import EchoAttestor
 from question_factory import QUESTION_ARN, Keys, record
 
 from devstack.cms import envelop
@@ -14,25 +15,6 @@ from enclave_worker.keyring import CourierLost, Keyring, UnwrapError
 from wire.envelope import SealedQuestions, parse_questions
 from wire.errors import SealError
 from wire.messages import RefusalCode
-
-
-class EchoAttestor:
-    """Its document is the public key itself; every one is remembered."""
-
-    def __init__(self) -> None:
-        self.documents: list[bytes] = []
-
-    def attest(self, *, public_key: bytes | None, user_data: bytes | None, nonce: bytes | None) -> bytes:
-        """The key that KMS is to encrypt to."""
-        assert public_key is not None
-        assert user_data is None
-        assert nonce is None
-        self.documents.append(public_key)
-        return public_key
-
-    def pcr(self, index: int) -> bytes:
-        """Not asked for here."""
-        raise AssertionError(index)
 
 
 class FakeKms:
