@@ -1,6 +1,5 @@
 """Writes a job's objects into the bucket, each exactly once, and takes them out again if the job came to nothing."""
 
-import hashlib
 import logging
 from collections.abc import Iterable
 from itertools import islice
@@ -17,6 +16,7 @@ DELETE_BATCH: Final = 1000
 
 _LOG = logging.getLogger("sealbatch.producer")
 _EXISTS: Final = "PreconditionFailed"
+_MISSING: Final = "NoSuchKey"
 
 
 class JobStore:
@@ -35,6 +35,15 @@ class JobStore:
         Raises:
             ServiceError: it was not written, or another object is at the key.
         """
+        if not self.put_new(key, body):
+            raise ServiceError(ServiceKind.INVALID, "S3", "PutObject", self._bucket, code=_EXISTS)
+
+    def put_new(self, key: str, body: bytes) -> bool:
+        """Write an object unless there is another at the key; whether the object there is this one now.
+
+        Raises:
+            ServiceError: S3 does not answer.
+        """
         with mapped("S3", "PutObject", self._bucket):
             try:
                 self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
@@ -42,9 +51,27 @@ class JobStore:
                 if error_code(error) != _EXISTS:
                     raise
             else:
-                return
-        if self._digest(key, len(body)) != hashlib.sha256(body).digest():
-            raise ServiceError(ServiceKind.INVALID, "S3", "PutObject", self._bucket, code=_EXISTS)
+                return True
+        return self.get(key, len(body)) == body
+
+    def get(self, key: str, limit: int) -> bytes | None:
+        """The object, or None if there is none; of a larger one `limit` + 1 bytes.
+
+        Raises:
+            ServiceError: S3 does not give it.
+        """
+        with mapped("S3", "GetObject", self._bucket):
+            try:
+                body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
+            except ClientError as error:
+                if error_code(error) == _MISSING:
+                    return None
+                raise
+            try:
+                data: bytes = body.read(limit + 1)
+            finally:
+                body.close()
+        return data
 
     def remove(self, keys: Iterable[str]) -> int:
         """Remove objects as far as that is allowed and possible; the number of keys that may still be there."""
@@ -63,12 +90,3 @@ class JobStore:
             _LOG.warning("objects left behind n=%d code=%s", len(keys), error.code)
             return len(keys)
         return len(failed)
-
-    def _digest(self, key: str, size: int) -> bytes:
-        """The SHA-256 of the first `size` + 1 bytes at `key`: more than we wrote is as good as something else."""
-        with mapped("S3", "GetObject", self._bucket):
-            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
-            try:
-                return hashlib.sha256(body.read(size + 1)).digest()
-            finally:
-                body.close()

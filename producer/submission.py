@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from producer.chunks import ChunkLimits
+from producer.lookup import Idempotency
 from producer.validate import DEFAULT_MAX_PROBLEMS, ValidationReport
 from wire.manifest import MAX_NAME, Parameters
 from wire.ticket import Ticket
@@ -34,7 +35,8 @@ class SubmitOptions:
 
     With `skip_invalid` an invalid line becomes a record that gets an error for an answer; without, it refuses the
     file. `parameters` stand in the manifest in the clear. A `dry_run` does all but call KMS, S3 and SQS, under keys
-    that are thrown away. `spool_folder` None is the system's folder for temporary files.
+    that are thrown away. `spool_folder` None is the system's folder for temporary files. Under an `idempotency` key one
+    job is made, however often it is submitted.
 
     Raises:
         ValueError: the job's name is too long.
@@ -46,6 +48,7 @@ class SubmitOptions:
     max_problems: int = DEFAULT_MAX_PROBLEMS
     dry_run: bool = False
     spool_folder: Path | None = None
+    idempotency: Idempotency | None = None
 
     def __post_init__(self) -> None:
         if len(self.parameters.name) > MAX_NAME:
@@ -54,7 +57,11 @@ class SubmitOptions:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What was submitted: `records` with those that stand for `skipped` invalid lines; `ticket` is None if dry."""
+    """What was submitted: `records` with those that stand for `skipped` invalid lines; `ticket` is None if dry.
+
+    With `existed`, the job was submitted before under the same idempotency key; nothing was read or sealed then, so
+    the report knows nothing but the number of records.
+    """
 
     ticket: Ticket | None
     job: str
@@ -63,3 +70,4 @@ class Submission:
     skipped: int
     sealed_bytes: int
     report: ValidationReport
+    existed: bool = False

@@ -4,17 +4,20 @@
 2. Put the sealed chunks into S3, then the pages, then the manifest. From here on the job exists and has a ticket.
 3. Send the messages. What is not sent from here on is not lost: its chunk lies in S3.
 
-Before the manifest is written, any failure takes back what was put: nothing was submitted.
+Before the manifest is written, any failure takes back what was put: nothing was submitted. Under an idempotency key, a
+job that was submitted before is found and nothing is read; `producer.lookup` says how.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, Final
 
 from producer.clients import Clients
 from producer.errors import InputInvalid, SendIncomplete, ServiceError
 from producer.forms import InputForm
 from producer.keyset import Keyset, generate_keyset, throwaway_keyset
+from producer.lookup import Lookup
+from producer.published import open_published
 from producer.questions import read_records
 from producer.sealing import Sealer, seal_all
 from producer.send import Sender, chunk_messages
@@ -23,7 +26,8 @@ from producer.spool import Spool
 from producer.store import JobStore
 from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
 from producer.upload import Upload
-from producer.validate import Tally
+from producer.validate import Tally, ValidationReport
+from wire.ledger import ChunkMessage
 from wire.payload import Params
 from wire.ticket import Ticket, new_job_id
 
@@ -57,6 +61,12 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
     """
     if clients is None and not options.dry_run:
         raise ValueError("clients are needed for anything but a dry run")
+    store = None if clients is None or options.dry_run else JobStore(clients.s3, settings.bucket)
+    lookup = None
+    if store is not None and options.idempotency is not None:
+        lookup = Lookup(store, settings.tenant, options.idempotency)
+    if clients is not None and lookup is not None and (found := _existing(lookup, clients, settings, progress)):
+        return found
     job = new_job_id()
     with Spool(options.spool_folder) as spool:
         tally = Tally(options.max_problems)
@@ -73,10 +83,17 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
         if not accepted or sealer.keyset is None:
             raise InputInvalid(tally.report())
         ticket = None
-        if clients is not None and not options.dry_run:
-            upload = Upload(JobStore(clients.s3, settings.bucket), settings, job, spool)
+        if clients is not None and store is not None:
+            upload = Upload(store, settings, job, spool)
             ticket = _upload(upload, sealer.keyset, options, len(spool), progress)
-            _send(Sender(clients.sqs, settings.queue_url), spool, settings.tenant, ticket, progress)
+            if lookup is not None and not lookup.claim(ticket):
+                # Somebody was faster with the same key: theirs is the job.
+                upload.discard()
+                return submit(source, form, defaults, options, settings, clients, progress)
+            messages = chunk_messages(spool, settings.tenant, ticket.job)
+            _send(clients, settings, messages, chunks=len(spool), ticket=ticket, progress=progress)
+            if lookup is not None:
+                lookup.mark_sent()
         return _submission(ticket, job, spool, tally)
 
 
@@ -110,10 +127,33 @@ def _upload(
         raise
 
 
+def _existing(
+    lookup: Lookup, clients: Clients, settings: ProducerSettings, progress: Callable[[SubmitProgress], None]
+) -> Submission | None:
+    """The job that was submitted under the key, all its messages sent; None if there is none."""
+    ticket = lookup.find()
+    if ticket is None:
+        return None
+    job = open_published(JobStore(clients.s3, settings.bucket), settings.tenant, ticket)
+    if not lookup.is_sent():
+        # Whoever made it did not live to say that all messages went out.
+        chunks = job.manifest.chunks
+        _send(clients, settings, job.messages(), chunks=chunks, ticket=ticket, progress=progress)
+        lookup.mark_sent()
+    records = job.manifest.records
+    report = ValidationReport(records, (), 0, 0, 0, 0, 0)
+    return Submission(ticket, ticket.job, records, job.manifest.chunks, 0, 0, report, existed=True)
+
+
 def _send(
-    sender: Sender, spool: Spool, tenant: str, ticket: Ticket, progress: Callable[[SubmitProgress], None]
+    clients: Clients,
+    settings: ProducerSettings,
+    messages: Iterable[ChunkMessage],
+    *,
+    chunks: int,
+    ticket: Ticket,
+    progress: Callable[[SubmitProgress], None],
 ) -> None:
-    chunks = len(spool)
     progress(SubmitProgress(Phase.SEND, 0, chunks, ticket))
     sent = 0
 
@@ -123,7 +163,7 @@ def _send(
         progress(SubmitProgress(Phase.SEND, sent, chunks, ticket))
 
     try:
-        sender.send_all(chunk_messages(spool, tenant, ticket.job), count)
+        Sender(clients.sqs, settings.queue_url).send_all(messages, count)
     except ServiceError as error:
         raise SendIncomplete(ticket, sent, chunks, error) from None
     _LOG.info("job submitted job=%s chunks=%d", ticket.job, chunks)

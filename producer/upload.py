@@ -1,25 +1,16 @@
 """Puts a sealed job into the bucket in the order that makes it one: chunks, pages, and last the manifest."""
 
-import time
 from collections.abc import Callable, Iterator
-from itertools import chain, count, islice
+from itertools import chain, count
 
 from producer.keyset import Keyset
 from producer.parallel import run_parallel
+from producer.publish import publish
 from producer.settings import ProducerSettings
 from producer.spool import Spool, SpooledChunk
 from producer.store import JobStore
 from wire import ledger
-from wire.manifest import (
-    PAGE_ENTRIES,
-    ChunkEntry,
-    Manifest,
-    Parameters,
-    encode_manifest,
-    encode_page,
-    manifest_digest,
-)
-from wire.merkle import MerkleTree
+from wire.manifest import PAGE_ENTRIES, ChunkEntry, Parameters
 from wire.ticket import Ticket
 
 
@@ -42,22 +33,14 @@ class Upload:
         """
         finished = count(1)
         run_parallel(self._put_chunk, self._spool.chunks(), lambda _: progress(next(finished)))
-        root = self._put_pages()
-        last = self._spool.chunk(len(self._spool) - 1)
-        manifest = Manifest(
+        return publish(
+            store=self._store,
             tenant=self._tenant,
             job=self._job,
-            created_ms=time.time_ns() // 1_000_000,
-            records=last.first + last.count,
-            chunks=len(self._spool),
-            pages=self._pages,
-            keysets=(keyset.public,),
-            root=root,
+            entries=self._entries(),
+            keyset=keyset,
             parameters=parameters,
         )
-        data = encode_manifest(manifest, keyset.answer_key)
-        self._store.put(ledger.manifest_key(self._tenant, self._job), data)
-        return Ticket(self._job, manifest_digest(data))
 
     def discard(self) -> int:
         """Remove whatever of the job may be in the bucket; the number of objects that may be left."""
@@ -68,17 +51,6 @@ class Upload:
 
     def _put_chunk(self, chunk: SpooledChunk) -> None:
         self._store.put(ledger.question_key(self._tenant, self._job, chunk.number), self._spool.read(chunk))
-
-    def _put_pages(self) -> bytes:
-        """Write the pages; the Merkle root over all their entries."""
-        tree = MerkleTree()
-        entries = self._entries()
-        for page in range(self._pages):
-            batch = tuple(islice(entries, PAGE_ENTRIES))
-            for entry in batch:
-                tree.append(entry.encode())
-            self._store.put(ledger.page_key(self._tenant, self._job, page), encode_page(batch))
-        return tree.root()
 
     def _entries(self) -> Iterator[ChunkEntry]:
         return (ChunkEntry(chunk.number, chunk.first, chunk.count, 0, chunk.digest) for chunk in self._spool.chunks())

@@ -57,6 +57,11 @@ class Resources(_Strict):
     endpoint_url: str | None = None
     """A stand-in for AWS; absent in production."""
     credentials_file: str | None = None
+    secret_file: str | None = None
+    """The producer's secret, under which idempotency keys are hidden; the same on every machine that seals."""
+    nightly: dict[str, Any] = {}
+    schedules: tuple[dict[str, Any], ...] = ()
+    """Both are read by `sealbatch.nightly.plan`, so that a fault in a schedule stops no other verb."""
     profiles: Profiles = Profiles()
 
 
@@ -104,7 +109,7 @@ def load_config(path: Path | None, assignments: Sequence[str], environ: Mapping[
     found, development = _find(path, environ)
     values: dict[str, Any] = {} if found is None else _read(found)
     source = "no configuration file" if found is None else str(found)
-    fields = set(Resources.model_fields) - {"profiles"}
+    fields = set(Resources.model_fields) - {"profiles", "nightly", "schedules"}
     for name in fields:
         if (value := environ.get(PREFIX + name.upper())) is not None:
             values[name] = value

@@ -38,9 +38,14 @@ def page_key(tenant: str, job: str, page: int) -> str:
     return f"{tenant}/{job}/pages/{page:06d}"
 
 
+def question_prefix(tenant: str, job: str) -> str:
+    """What the names of a job's sealed questions begin with."""
+    return f"{tenant}/{job}/questions/"
+
+
 def question_key(tenant: str, job: str, chunk: int) -> str:
     """Where a sealed chunk of questions lies."""
-    return f"{tenant}/{job}/questions/{chunk:08d}"
+    return f"{question_prefix(tenant, job)}{chunk:08d}"
 
 
 def answer_prefix(tenant: str, job: str) -> str:
@@ -66,6 +71,11 @@ def failure_key(tenant: str, job: str, chunk: int, first: int, count: int) -> st
 def notice_key(tenant: str, job: str) -> str:
     """Where the bridge says why a job does not move."""
     return f"{tenant}/{job}/notice"
+
+
+def lookup_key(tenant: str, mark: str) -> str:
+    """Where the ticket of a job lies that was submitted under an idempotency key; `mark` is the key's HMAC."""
+    return f"{tenant}/lookup/{mark}"
 
 
 def alternative(key: str, body: bytes) -> str:

@@ -1,0 +1,53 @@
+"""Makes a job of chunks that lie in the bucket: pages of their entries, and last the manifest."""
+
+import time
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from producer.keyset import Keyset
+from producer.store import JobStore
+from wire import ledger, manifest
+from wire.manifest import PAGE_ENTRIES, ChunkEntry, Manifest, Parameters
+from wire.merkle import MerkleTree
+from wire.ticket import Ticket
+
+
+def publish(
+    *,
+    store: JobStore,
+    tenant: str,
+    job: str,
+    entries: Iterable[ChunkEntry],
+    keyset: Keyset,
+    others: Sequence[manifest.Keyset] = (),
+    parameters: Parameters,
+) -> Ticket:
+    """Write pages and manifest over `entries`; `keyset` is the job's first and signs, `others` follow it.
+
+    Raises:
+        ServiceError: an object could not be written.
+    """
+    tree = MerkleTree()
+    records = chunks = pages = 0
+    rest = iter(entries)
+    while page := tuple(islice(rest, PAGE_ENTRIES)):
+        for entry in page:
+            tree.append(entry.encode())
+            records += entry.count
+        store.put(ledger.page_key(tenant, job, pages), manifest.encode_page(page))
+        chunks += len(page)
+        pages += 1
+    made = Manifest(
+        tenant=tenant,
+        job=job,
+        created_ms=time.time_ns() // 1_000_000,
+        records=records,
+        chunks=chunks,
+        pages=pages,
+        keysets=(keyset.public, *others),
+        root=tree.root(),
+        parameters=parameters,
+    )
+    data = manifest.encode_manifest(made, keyset.answer_key)
+    store.put(ledger.manifest_key(tenant, job), data)
+    return Ticket(job, manifest.manifest_digest(data))

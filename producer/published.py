@@ -1,0 +1,74 @@
+"""A job of this producer's that is in the bucket already, read back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from producer.errors import ServiceError, ServiceKind
+from producer.store import JobStore
+from wire import ledger
+from wire.errors import ManifestError
+from wire.ledger import ChunkMessage
+from wire.manifest import (
+    MAX_MANIFEST,
+    MAX_PAGE,
+    ChunkEntry,
+    Manifest,
+    decode_manifest,
+    decode_page,
+    manifest_digest,
+)
+from wire.messages import MAX_SEALED
+from wire.ticket import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A job whose manifest is the ticket's."""
+
+    store: JobStore
+    manifest: Manifest
+
+    def entries(self) -> Iterator[ChunkEntry]:
+        """The entries of all chunks. The reader checks them against the manifest's root; a sender need not.
+
+        Raises:
+            ServiceError: a page is gone or is none.
+        """
+        for page in range(self.manifest.pages):
+            yield from self._page(ledger.page_key(self.manifest.tenant, self.manifest.job, page))
+
+    def messages(self) -> Iterator[ChunkMessage]:
+        """A message for each chunk that names it and does not carry it.
+
+        Raises:
+            ServiceError: a page is gone or is none.
+        """
+        tenant, job = self.manifest.tenant, self.manifest.job
+        for entry in self.entries():
+            # The bridge fetches what a message does not carry; the size is a bound for it.
+            yield ChunkMessage(tenant, job, entry.chunk, entry.first, entry.count, entry.digest, MAX_SEALED, None)
+
+    def _page(self, name: str) -> tuple[ChunkEntry, ...]:
+        data = self.store.get(name, MAX_PAGE)
+        try:
+            if data is not None:
+                return decode_page(data)
+        except ManifestError:
+            pass
+        raise ServiceError(ServiceKind.INVALID, "S3", "GetObject", name, code="PageNotOurs")
+
+
+def open_published(store: JobStore, tenant: str, ticket: Ticket) -> Published:
+    """The job that `ticket` stands for.
+
+    Raises:
+        ServiceError: its manifest is gone, or another.
+    """
+    name = ledger.manifest_key(tenant, ticket.job)
+    data = store.get(name, MAX_MANIFEST)
+    try:
+        if data is not None and manifest_digest(data) == ticket.digest:
+            return Published(store, decode_manifest(data))
+    except ManifestError:
+        pass
+    raise ServiceError(ServiceKind.INVALID, "S3", "GetObject", name, code="ManifestNotOurs")
