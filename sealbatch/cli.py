@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sealbatch import __version__
-from sealbatch.face import Face
+from sealbatch.face import Face, as_typed
 from sealbatch.verbs import ask, bridge, dev, enclave, fetch, listing, model, run, status, submit, validate, wait
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Bulk answers from a language model to questions that nobody else may see.",
     epilog="Try it without an AWS account:  sealbatch dev demo",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -30,7 +31,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="Configuration file.", show_default="./sealbatch.toml")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Configuration, if not ./sealbatch.toml.")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Put a setting over the file's.")
     ] = None,
@@ -63,7 +64,7 @@ for name, verb in (
     ("bridge", bridge),
     ("enclave", enclave),
 ):
-    app.command(name, epilog=verb.EXAMPLES)(verb.command)
+    app.command(name, epilog=as_typed(verb.EXAMPLES))(verb.command)
 app.add_typer(dev.app, name="dev")
 app.add_typer(model.app, name="model")
 

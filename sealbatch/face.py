@@ -27,9 +27,9 @@ class Face:
     assignments: tuple[str, ...] = ()
     quiet: bool = False
 
-    def screen(self, *, as_json: bool = False) -> Screen:
-        """Standard output and error, as the options want them."""
-        return Screen(quiet=self.quiet, as_json=as_json)
+    def screen(self, *, as_json: bool = False, fleeting: bool = False) -> Screen:
+        """Standard output and error, as the options want them; `fleeting` as in `Screen`."""
+        return Screen(quiet=self.quiet, as_json=as_json, fleeting=fleeting)
 
     def config(self, screen: Screen) -> Config:
         """Read the configuration.
@@ -45,6 +45,12 @@ class Face:
     def tickets(self) -> TicketBook:
         """This user's tickets."""
         return TicketBook(state_folder() / "tickets.jsonl")
+
+
+def as_typed(examples: str) -> str:
+    """An epilog whose lines stay lines: a heading, and the commands below it as they are typed."""
+    heading, *commands = (line for line in examples.splitlines() if line)
+    return "\n".join(["\b", heading, *(f"  {command}" for command in commands)])
 
 
 def ends_well(body: Callable[P, None]) -> Callable[P, None]:

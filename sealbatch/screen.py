@@ -35,9 +35,11 @@ class Meter(Protocol):
 class Screen:
     """Standard output and standard error of one command."""
 
-    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, as_json: bool = False, fleeting: bool = False) -> None:
+        """`fleeting` progress leaves nothing behind: for what takes a moment."""
         self.quiet = quiet
         self.as_json = as_json
+        self._fleeting = fleeting
         self._talk = Console(stderr=True, highlight=False)
 
     @property
@@ -64,6 +66,13 @@ class Screen:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
+    def prose(self, text: str) -> None:
+        """Text for reading: on a terminal broken between words and free of control codes, else as it is."""
+        if sys.stdout.isatty():
+            Console(highlight=False).print(Text(printable(text)))
+        else:
+            self.data(text)
+
     def rows(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
         """A table on a terminal, else a JSON line for each row with all its fields."""
         if not self.tables:
@@ -78,15 +87,19 @@ class Screen:
         if self.quiet:
             yield _Silent()
         elif self._talk.is_terminal and not self._talk.is_dumb_terminal:
-            with _bar(self._talk) as progress:
+            with _bar(self._talk, fleeting=self._fleeting) as progress:
                 yield _Bar(progress)
+        elif self._fleeting:
+            yield _Silent()
         else:
             yield _Plain(self._talk)
 
 
 def make_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Table:
     """A table of the `columns` of `rows`; content is shown as text and never as markup or control codes."""
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False, header_style="bold")
+    table = Table(
+        title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold"
+    )
     for column in columns:
         numeric = any(isinstance(row.get(column), int | float) for row in rows)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
@@ -105,7 +118,7 @@ class _Rate(ProgressColumn):
         return Text(f"{task.completed / elapsed:,.1f}/s", style="progress.data.speed")
 
 
-def _bar(console: Console) -> Progress:
+def _bar(console: Console, *, fleeting: bool) -> Progress:
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -114,6 +127,7 @@ def _bar(console: Console) -> Progress:
         _Rate(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         console=console,
+        transient=fleeting,
     )
 
 

@@ -10,11 +10,10 @@ import typer
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
-from sealbatch.screen import printable
 from sealbatch.verbs import questions as q
 
-EXAMPLES = """Examples:\n\n
-sealbatch ask "How many weeks of parental leave can I take?"\n\n
+EXAMPLES = """Examples:
+sealbatch ask "How many weeks of parental leave can I take?"
 sealbatch ask - < question.txt"""
 
 
@@ -44,11 +43,11 @@ class _Memory:
 @ends_well
 def command(
     context: typer.Context,
-    question: Annotated[str, typer.Argument(help="The question; - reads it from standard input.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question; - reads it from standard input.")],
     max_tokens: q.TOKENS = None,
     temperature: q.TEMPERATURE = 0.0,
     seed: q.SEED = None,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to wait at most.")] = None,
     as_json: q.JSON = False,
 ) -> None:
     """Ask one question and print its answer.
@@ -63,7 +62,7 @@ def command(
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
-    screen = face.screen(as_json=as_json)
+    screen = face.screen(as_json=as_json, fleeting=True)
     text = sys.stdin.read().strip() if question == "-" else question
     line = json.dumps({"custom_id": "question", "question": text}).encode()
     config = face.config(screen)
@@ -83,7 +82,7 @@ def command(
     if answer["response"] is None:
         raise Stop(jobs.exit_for(summary), f"no answer: {answer['error']['message']} ({answer['error']['code']})")
     content = answer["response"]["body"]["choices"][0]["message"]["content"]
-    screen.data(printable(content) if sys.stdout.isatty() else content)
+    screen.prose(content)
     code = jobs.exit_for(summary)
     if code is not Exit.OK:
         screen.say("the answer was cut at its longest; --max-tokens allows more")

@@ -9,18 +9,25 @@ from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 
-EXAMPLES = """Examples:\n\n
-sealbatch bridge --enclave vsock://16:5005\n\n
+EXAMPLES = """Examples:
+sealbatch bridge --enclave vsock://16:5005
 sealbatch bridge --enclave vsock://16:5005 --enclave vsock://17:5005"""
 
 
 @ends_well
 def command(
     context: typer.Context,
-    enclave: Annotated[list[str], typer.Option(help="vsock://CID:PORT or unix:///PATH; may be given again.")],
-    ready_file: Annotated[Path | None, typer.Option(help="Touch this file when an enclave is connected.")] = None,
+    enclave: Annotated[
+        list[str], typer.Option(metavar="ADDRESS", help="vsock://CID:PORT or unix:///PATH; may be given again.")
+    ],
+    ready_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Touch this file when an enclave is connected.")
+    ] = None,
 ) -> None:
-    """Carry sealed chunks between the queue, the enclave and the bucket, until SIGTERM."""
+    """Carry sealed chunks between queue, enclaves and bucket.
+
+    Runs on the enclave's parent until SIGTERM.
+    """
     import logging
 
     from sealbatch.clients import bridge_clients

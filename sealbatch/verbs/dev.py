@@ -14,7 +14,7 @@ from sealbatch.verbs import questions as q
 app = typer.Typer(help="The whole system on this machine, without an AWS account.", no_args_is_help=True)
 
 MODEL = Annotated[
-    Path | None, typer.Option(help="Folder of a model with its manifest.", show_default="the demonstration's")
+    Path | None, typer.Option(metavar="FOLDER", help="A model with its manifest, if not the demonstration's.")
 ]
 
 
@@ -35,9 +35,10 @@ def _stack_options(model: Path | None):  # type: ignore[no-untyped-def]  # noqa:
 @app.command()
 @ends_well
 def up(context: typer.Context, model: MODEL = None) -> None:
-    """Start AWS stand-in, enclave and bridge in the background, so that the other verbs can be typed.
+    """Start AWS stand-in, enclave and bridge in the background.
 
-    Nothing of it is kept: `dev down`, or the end of this machine's session, ends it with its keys, queue and bucket.
+    The other verbs can then be typed. Nothing of it is kept: `dev down` or a restart of this machine ends it with
+    its keys, queue and bucket.
     """
     options = _stack_options(model)
     from devstack.supervisor import DevError
@@ -57,7 +58,10 @@ def up(context: typer.Context, model: MODEL = None) -> None:
 @app.command()
 @ends_well
 def down(context: typer.Context) -> None:
-    """Stop the stack. Its keys, queue and bucket are gone then, and what was sealed under them stays sealed."""
+    """Stop the stack.
+
+    Its keys, queue and bucket are gone then, and what was sealed under them stays sealed.
+    """
     from devstack.supervisor import DevError
     from devstack.supervisor import down as stop
 
@@ -90,7 +94,10 @@ def show(context: typer.Context, as_json: q.JSON = False) -> None:
 @app.command()
 @ends_well
 def demo(context: typer.Context) -> None:
-    """Seal, answer and open the example questions, and show what the host could see. Disturbs no running stack."""
+    """Answer the example questions; show what the host could see.
+
+    It has a stack of its own and disturbs no running one.
+    """
     options = _stack_options(None)
     from devstack.demo import run
 

@@ -6,13 +6,16 @@ from sealbatch.exits import Exit
 from sealbatch.face import ends_well
 from sealbatch.faults import Stop
 
-EXAMPLES = """Example, as the image's own init runs it:\n\n
+EXAMPLES = """Example, as the image's own init runs it:
 python -m enclave_worker"""
 
 
 @ends_well
 def command() -> None:
-    """Answer sealed questions. Runs inside a Nitro Enclave, with the settings measured into its image."""
+    """Answer sealed questions, inside a Nitro Enclave.
+
+    The settings are measured into its image.
+    """
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:

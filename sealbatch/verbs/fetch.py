@@ -10,12 +10,14 @@ from sealbatch.verbs import questions as q
 from sealbatch.verbs.run import FORCE, OUTPUT, check_output, open_sink, output_form
 from sealbatch.verbs.status import TICKET
 
-EXAMPLES = """Examples:\n\n
-sealbatch fetch sb1-... -o answers.jsonl\n\n
-sealbatch fetch sb1-... -o answers.csv --input questions.csv\n\n
+EXAMPLES = """Examples:
+sealbatch fetch sb1-... -o answers.jsonl
+sealbatch fetch sb1-... -o answers.csv --input questions.csv
 sealbatch fetch sb1-... -o - --only failed"""
 
-ONLY = Annotated[str | None, typer.Option(help="Write ok, failed or truncated lines only; all are verified.")]
+ONLY = Annotated[
+    str | None, typer.Option(metavar="KIND", help="Write ok, failed or truncated lines only; all are verified.")
+]
 INPUT = Annotated[str | None, typer.Option("--input", metavar="FILE", help="Also match every line to this input.")]
 
 
@@ -28,7 +30,10 @@ def command(
     source: INPUT = None,
     force: FORCE = False,
 ) -> None:
-    """Verify a finished job and write its answers, one line for each line of input, or nothing."""
+    """Verify a finished job and write its answers.
+
+    One line for each line of input, or nothing at all.
+    """
     from results_consumer.fetch import FetchOptions, Only
     from sealbatch.clients import reader_s3
     from sealbatch.exits import Exit

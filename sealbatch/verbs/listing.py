@@ -10,22 +10,22 @@ from sealbatch.face import Face, ends_well
 from sealbatch.tickets import Kept
 from sealbatch.verbs import questions as q
 
-EXAMPLES = """Examples:\n\n
-sealbatch list\n\n
+EXAMPLES = """Examples:
+sealbatch list
 sealbatch list -n 5 --json"""
 
 
 @ends_well
 def command(
     context: typer.Context,
-    most: Annotated[int, typer.Option("-n", min=1, help="Jobs to show.")] = 20,
+    most: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Jobs to show.")] = 20,
     as_json: q.JSON = False,
 ) -> None:
-    """List the jobs whose tickets this user holds, and how far each is."""
+    """List the jobs whose tickets you hold, and how far each is."""
     from results_consumer.errors import IntegrityError
     from results_consumer.status import job_status
     from sealbatch.clients import reader_s3
-    from sealbatch.verbs.status import as_row
+    from sealbatch.verbs.status import COLUMNS, as_row
     from wire.ticket import Ticket
 
     face: Face = context.obj
@@ -49,5 +49,5 @@ def command(
 
     with ThreadPoolExecutor(8) as pool:
         rows = list(pool.map(row, kept))
-    screen.rows(("job", "name", "state", "answered", "failed", "total", "created"), rows)
+    screen.rows(COLUMNS, rows)
     screen.next_step("sealbatch status JOB")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sealbatch.exits import Exit
-from sealbatch.face import Face, ends_well
+from sealbatch.face import Face, as_typed, ends_well
 from sealbatch.faults import Stop
 
 app = typer.Typer(help="Models for the enclave.", no_args_is_help=True)
@@ -27,17 +27,24 @@ def _group() -> None:
     """Models for the enclave."""
 
 
-@app.command(epilog="Example:\n\nsealbatch model fetch bigscience/bloom-560m --revision COMMIT -o models/bloom-560m")
+@app.command(epilog=as_typed("Example:\nsealbatch model fetch bigscience/bloom-560m --revision COMMIT"))
 @ends_well
 def fetch(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The model's name on the hub, such as bigscience/bloom-560m.")],
-    revision: Annotated[str, typer.Option(help="The commit, 40 hexadecimal characters: a branch can move.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The model's name on the hub, such as bigscience/bloom-560m.")
+    ],
+    revision: Annotated[
+        str, typer.Option(metavar="SHA", help="The commit, 40 hexadecimal characters: a branch can move.")
+    ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to make.", show_default="./NAME")
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to make, if not ./NAME.")
     ] = None,
 ) -> None:
-    """Save a model's weights and tokenizer with a manifest of digests; the enclave loads nothing else."""
+    """Save a model of the Bloom family for the enclave.
+
+    Weights and tokenizer, with a manifest of their digests: the enclave loads nothing that differs from it.
+    """
     import re
 
     if re.fullmatch(r"[0-9a-f]{40}", revision) is None:

@@ -16,17 +16,29 @@ from sealbatch.screen import Screen
 from wire.payload import MAX_STOP, MAX_STOPS, MAX_TOKENS, Params
 
 INPUT = Annotated[str, typer.Argument(metavar="FILE", help="Questions as JSON lines or CSV; - for standard input.")]
-FORMAT = Annotated[str, typer.Option("--format", help="jsonl, csv, or auto: by the file's name or first line.")]
-ID_COLUMN = Annotated[str | None, typer.Option(help="CSV column of the custom_id.", show_default="custom_id")]
-QUESTION_COLUMN = Annotated[str | None, typer.Option(help="CSV column of the question.", show_default="question")]
-DELIMITER = Annotated[str | None, typer.Option(help="Character between CSV cells.", show_default=",")]
-TOKENS = Annotated[int | None, typer.Option(min=1, max=MAX_TOKENS, help="Longest answer, where a line names none.")]
-TEMPERATURE = Annotated[float, typer.Option(min=0, max=2, help="0 always takes the likeliest word.")]
-SEED = Annotated[int | None, typer.Option(help="Seed of the sampling, where a line names none.")]
-STOP = Annotated[list[str] | None, typer.Option(help="End an answer before this text; may be given again.")]
-SKIP = Annotated[bool, typer.Option(help="Submit the valid lines; invalid ones get an error for an answer.")]
-CHUNK = Annotated[int | None, typer.Option(min=1, max=4096, help="Records sealed together.", show_default="32")]
-NAME = Annotated[str, typer.Option(help="A name for the job. The host can read it.")]
+FORMAT = Annotated[
+    str, typer.Option("--format", metavar="KIND", help="jsonl, csv, or auto: by the file's name or first line.")
+]
+ID_COLUMN = Annotated[str | None, typer.Option(metavar="NAME", help="CSV column of the custom_id, if not `custom_id`.")]
+QUESTION_COLUMN = Annotated[
+    str | None, typer.Option(metavar="NAME", help="CSV column of the question, if not `question`.")
+]
+DELIMITER = Annotated[str | None, typer.Option(metavar="CHAR", help="Between CSV cells, if not a comma.")]
+TOKENS = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=MAX_TOKENS, help="Longest answer, where a line names none.")
+]
+TEMPERATURE = Annotated[float, typer.Option(metavar="T", min=0, max=2, help="0 always takes the likeliest word.")]
+SEED = Annotated[int | None, typer.Option(metavar="N", help="Seed of the sampling, where a line names none.")]
+STOP = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help="End an answer before this text; may be given again.")
+]
+SKIP = Annotated[
+    bool, typer.Option("--skip-invalid", help="Submit the valid lines; invalid ones get an error for an answer.")
+]
+CHUNK = Annotated[int | None, typer.Option(metavar="N", min=1, max=4096, help="Records sealed together, if not 32.")]
+NAME = Annotated[
+    str, typer.Option(metavar="TEXT", show_default=False, help="A name for the job. The host can read it.")
+]
 JSON = Annotated[bool, typer.Option("--json", help="JSON lines even on a terminal.")]
 
 

@@ -11,9 +11,9 @@ from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
 
-EXAMPLES = """Examples:\n\n
-sealbatch run questions.jsonl -o answers.jsonl\n\n
-sealbatch run mail.csv --question-column text -o answers.csv\n\n
+EXAMPLES = """Examples:
+sealbatch run questions.jsonl -o answers.jsonl
+sealbatch run mail.csv --question-column text -o answers.csv
 cat questions.jsonl | sealbatch run - -o - | jq -r .outcome | sort | uniq -c"""
 
 OUTPUT = Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Where answers go; - for standard output.")]
@@ -73,9 +73,9 @@ def command(
     chunk_size: q.CHUNK = None,
     skip_invalid: q.SKIP = False,
     force: FORCE = False,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to wait at most.")] = None,
 ) -> None:
-    """Seal a file of questions, have it answered, and open the answers."""
+    """Seal a file of questions, have it answered, open the answers."""
     from results_consumer.fetch import FetchOptions
     from sealbatch.clients import reader_s3
     from sealbatch.verbs import jobs

@@ -12,11 +12,15 @@ from sealbatch.verbs import questions as q
 if TYPE_CHECKING:
     from results_consumer.status import JobStatus
 
-EXAMPLES = """Examples:\n\n
-sealbatch status sb1-...\n\n
+EXAMPLES = """Examples:
+sealbatch status sb1-...
 sealbatch status --json sb1-... | jq .request_counts"""
 
 TICKET = Annotated[str, typer.Argument(metavar="TICKET", help="What submit printed, or the beginning of a job id.")]
+
+
+COLUMNS = ("job", "name", "state", "answered", "failed", "total", "created")
+"""What a table shows of a job; the rest of a row is for programs."""
 
 
 def as_object(status: "JobStatus") -> dict[str, Any]:
@@ -50,12 +54,16 @@ def as_row(status: "JobStatus") -> dict[str, Any]:
         "failed": status.failed_unattested,
         "total": status.total,
         "created": created.strftime("%Y-%m-%d %H:%M"),
+        "created_at": status.created_ms // 1000,
     }
 
 
 @ends_well
 def command(context: typer.Context, ticket: TICKET, as_json: q.JSON = False) -> None:
-    """Say how far a job is, by what lies in the bucket; nothing is opened."""
+    """Say how far a job is.
+
+    It tells by what lies in the bucket; nothing is opened.
+    """
     from results_consumer.status import JobState, job_status
     from sealbatch.clients import reader_s3
     from sealbatch.verbs.jobs import stalled
@@ -66,8 +74,7 @@ def command(context: typer.Context, ticket: TICKET, as_json: q.JSON = False) -> 
     config = face.config(screen)
     status = job_status(reader_s3(config), config.reader(), found)
     if screen.tables:
-        row = as_row(status)
-        screen.rows(tuple(row), [row])
+        screen.rows(COLUMNS, [as_row(status)])
     else:
         screen.data(json.dumps(as_object(status), ensure_ascii=False))
     if status.notice is not None and status.state is JobState.STALLED:

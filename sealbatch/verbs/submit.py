@@ -7,10 +7,10 @@ import typer
 from sealbatch.face import Face, ends_well
 from sealbatch.verbs import questions as q
 
-EXAMPLES = """Examples:\n\n
-sealbatch submit questions.jsonl\n\n
-TICKET=$(sealbatch submit - < questions.jsonl)\n\n
-sealbatch submit mail.csv --question-column text --id-column case --max-tokens 128"""
+EXAMPLES = """Examples:
+sealbatch submit questions.jsonl
+TICKET=$(sealbatch submit - < questions.jsonl)
+sealbatch submit mail.csv --question-column text --id-column case"""
 
 
 @ends_well
@@ -31,7 +31,10 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Do all but ask KMS, store and send.")] = False,
     as_json: q.JSON = False,
 ) -> None:
-    """Seal a file of questions and send it; prints the ticket, and nothing else, on standard output."""
+    """Seal a file of questions, send it, and print its ticket.
+
+    The ticket, and nothing else, goes to standard output.
+    """
     import json
 
     from sealbatch.verbs import jobs

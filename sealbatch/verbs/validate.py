@@ -10,8 +10,8 @@ from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
 from wire.payload import Params
 
-EXAMPLES = """Examples:\n\n
-sealbatch validate questions.jsonl\n\n
+EXAMPLES = """Examples:
+sealbatch validate questions.jsonl
 sealbatch validate mail.csv --question-column text --id-column case"""
 
 
@@ -23,7 +23,7 @@ def command(
     id_column: q.ID_COLUMN = None,
     question_column: q.QUESTION_COLUMN = None,
     delimiter: q.DELIMITER = None,
-    max_errors: Annotated[int, typer.Option(min=1, help="Problems to show.")] = 20,
+    max_errors: Annotated[int, typer.Option(metavar="N", min=1, help="Problems to show.")] = 20,
     as_json: q.JSON = False,
 ) -> None:
     """Check a file of questions and say what is wrong with which line."""

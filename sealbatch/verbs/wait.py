@@ -7,8 +7,8 @@ import typer
 from sealbatch.face import Face, ends_well
 from sealbatch.verbs.status import TICKET
 
-EXAMPLES = """Examples:\n\n
-sealbatch wait sb1-... && sealbatch fetch sb1-... -o answers.jsonl\n\n
+EXAMPLES = """Examples:
+sealbatch wait sb1-... && sealbatch fetch sb1-... -o answers.jsonl
 sealbatch wait --timeout 7200 sb1-..."""
 
 
@@ -16,9 +16,14 @@ sealbatch wait --timeout 7200 sb1-..."""
 def command(
     context: typer.Context,
     ticket: TICKET,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most; then exit 124.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to wait at most; then exit 124.")
+    ] = None,
 ) -> None:
-    """Wait until every record has an outcome. What the outcomes are, fetch tells."""
+    """Wait until every record has an outcome.
+
+    What the outcomes are, `fetch` tells.
+    """
     from sealbatch.clients import reader_s3
     from sealbatch.verbs import jobs
 

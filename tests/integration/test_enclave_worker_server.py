@@ -313,7 +313,7 @@ def test_bytes_that_are_no_message_drop_the_connection_and_nothing_else(enclave:
 
 
 @given(data=st.binary(min_size=1, max_size=300))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_garbage_harms_the_server(enclave: RunningEnclave, data: bytes) -> None:
     """Whatever comes, in a frame of its own or bare, others are served after it."""
     for payload in (data, len(data).to_bytes(4, "big") + data):
