@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from rich.box import HORIZONTALS
 from rich.console import Console
 
 from devstack.part import PartDiedError
@@ -90,7 +91,7 @@ def _show(screen: Screen) -> None:
     ]
     if not screen.quiet:
         table = make_table(("custom_id", "question", "answer"), rows, title=f"The first {len(rows)} answers")
-        table.show_lines = True
+        table.box, table.show_lines = HORIZONTALS, True
         Console(stderr=True, highlight=False).print(table)
 
 

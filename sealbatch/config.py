@@ -22,6 +22,7 @@ from wire.stream import Address
 
 CONFIG_NAME: Final = "sealbatch.toml"
 PREFIX: Final = "SEALBATCH_"
+NO_FILE: Final = "no configuration file"
 
 
 class ConfigError(Exception):
@@ -93,9 +94,12 @@ class Config:
         values = {name: getattr(self.resources, name) for name in names}
         missing = [name for name, value in values.items() if value is None]
         if missing:
+            start = (
+                "\nto try it out, `sealbatch dev up` starts a stack that brings one" if self.source == NO_FILE else ""
+            )
             raise ConfigError(
                 f"{self.source}: {', '.join(missing)} missing; set it there, as {PREFIX}{missing[0].upper()}, "
-                f"or with --set {missing[0]}=..."
+                f"or with --set {missing[0]}=...{start}"
             )
         return values
 
@@ -108,7 +112,7 @@ def load_config(path: Path | None, assignments: Sequence[str], environ: Mapping[
     """
     found, development = _find(path, environ)
     values: dict[str, Any] = {} if found is None else _read(found)
-    source = "no configuration file" if found is None else str(found)
+    source = NO_FILE if found is None else str(found)
     fields = set(Resources.model_fields) - {"profiles", "nightly", "schedules"}
     for name in fields:
         if (value := environ.get(PREFIX + name.upper())) is not None:

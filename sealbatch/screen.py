@@ -50,7 +50,7 @@ class Screen:
     def say(self, text: str) -> None:
         """Talk; silent under `--quiet`."""
         if not self.quiet:
-            self._talk.print(text, markup=False, soft_wrap=True)
+            self._talk.print(text, markup=False, soft_wrap=not self._talk.is_terminal)
 
     def next_step(self, text: str) -> None:
         """Name the verb that comes after this one."""
@@ -59,7 +59,7 @@ class Screen:
 
     def complain(self, text: str) -> None:
         """An error: always said."""
-        self._talk.print(Text("sealbatch: ", style="bold red") + Text(text), soft_wrap=True)
+        self._talk.print(Text("sealbatch: ", style="bold red") + Text(text), soft_wrap=not self._talk.is_terminal)
 
     def data(self, text: str) -> None:
         """One line of data."""

@@ -218,4 +218,6 @@ def resumable(ticket: Ticket) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Stop(Exit.INTERRUPTED, f"interrupted; the job goes on: sealbatch wait {ticket}") from None
+        raise Stop(
+            Exit.INTERRUPTED, f"interrupted; the job goes on, and so can you:\n  sealbatch wait {ticket}"
+        ) from None

@@ -65,17 +65,21 @@ def save(name: str, revision: str, target: Path) -> str:
     """Download into `target`, check, and write the manifest; the manifest's digest in hexadecimal.
 
     Raises:
-        Stop: the hub cannot be reached or has no such model, or the model has no safetensors.
+        Stop: the hub cannot be reached, has no such model or keeps it to itself, or it has no safetensors.
     """
     import importlib.util
+    import logging
     import shutil
 
     if importlib.util.find_spec("huggingface_hub") is None:
         raise Stop(Exit.CONFIGURATION, "the model stack is not installed: pip install 'sealbatch[enclave]'")
     import huggingface_hub
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     from enclave_worker.manifest import load_manifest, write_manifest
 
+    # Its warnings quote addresses, which may hold a token.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -86,6 +90,10 @@ def save(name: str, revision: str, target: Path) -> str:
         write_manifest(part, name, revision)
         digest = load_manifest(part).digest.hex()
         part.rename(target)
+    except GatedRepoError:
+        raise Stop(Exit.NO_PERMISSION, f"{name} is gated: accept its terms on the hub, then log in there") from None
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        raise Stop(Exit.CONFIGURATION, f"the hub has no {name} at {revision[:12]}, or not for you") from None
     except (OSError, ValueError) as error:
         # The hub's errors are OSError and ValueError; their texts may hold addresses with tokens.
         raise Stop(Exit.TEMPORARY, f"{name} at {revision[:12]} could not be fetched ({type(error).__name__})") from None

@@ -65,7 +65,7 @@ def test_the_nearest_file_is_read(empty_home: Path) -> None:
 def test_without_any_file_the_missing_settings_are_named() -> None:
     """The message says what is missing and three ways to give it."""
     with pytest.raises(
-        ConfigError, match=r"no configuration file: tenant, bucket, .* missing; .*SEALBATCH_TENANT.*--set"
+        ConfigError, match=r"no configuration file: tenant, bucket, .* missing; .*SEALBATCH_TENANT.*--set(.|\n)*dev up"
     ):
         load_config(None, (), {}).reader()
 
