@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test chaos lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: $(VENV)/.demo ## Seal, answer and open the example questions on this machi
 
 test: $(VENV)/.test ## Run every test
 	@$(BIN)/python -m pytest tests
+
+chaos: $(VENV)/.test ## Kill, halt and fault the real processes for SECONDS=120 by SEED=; compare every answer
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.test $(VENV)/.lint ## Check style, types and the boundaries between the packages
 	@$(BIN)/ruff check .

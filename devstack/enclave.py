@@ -38,12 +38,13 @@ def main(command: Sequence[str] = CHILD) -> int:
     parser.add_argument("--model", type=Path, required=True, help="the model's folder")
     parser.add_argument("--socket", type=Path, required=True, help="the unix socket to make")
     parser.add_argument("--name", default="enclave", help="the name of the file that says where it listens")
+    parser.add_argument("--engine-stall", type=float, default=120.0, help="see Settings")
     options = parser.parse_args()
     harden()
     log_to_stderr()
     try:
         attestor = SoftwareNsm.load(options.dev, measure(options.model))
-        settings = Settings(model=options.model)
+        settings = Settings(model=options.model, engine_stall=options.engine_stall)
         address = Address.parse(f"unix://{options.socket.resolve()}")
         with ProcessEngine(settings, command) as engine:
             server = EnclaveServer(listen(address), attestor, engine, load_template(options.model), settings)

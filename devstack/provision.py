@@ -77,6 +77,7 @@ def _configuration(endpoint: str, tenant: str, image: str, folder: Path, outputs
         "region": REGION,
         "bucket": outputs["BucketName"],
         "queue_url": outputs["QueueUrl"],
+        "dead_letter_url": outputs["DeadLetterUrl"],
         "question_key": outputs["QuestionsKeyArn"],
         "answer_key": outputs["AnswersKeyArn"],
         "image": image,

@@ -30,7 +30,11 @@ class S3Client(Protocol):
 
 
 class SqsClient(Protocol):
-    """Sends messages."""
+    """Sends messages, and asks whether any are left."""
+
+    def get_queue_attributes(self, **request: Any) -> Mapping[str, Any]:
+        """SQS GetQueueAttributes."""
+        ...
 
     def send_message_batch(self, **request: Any) -> Mapping[str, Any]:
         """SQS SendMessageBatch."""

@@ -43,10 +43,23 @@ class Published:
         Raises:
             ServiceError: a page is gone or is none.
         """
-        tenant, job = self.manifest.tenant, self.manifest.job
-        for entry in self.entries():
-            # The bridge fetches what a message does not carry; the size is a bound for it.
-            yield ChunkMessage(tenant, job, entry.chunk, entry.first, entry.count, entry.digest, MAX_SEALED, None)
+        return map(self.message, self.entries())
+
+    def message(self, entry: ChunkEntry) -> ChunkMessage:
+        """The message of one chunk: it names the chunk and does not carry it."""
+        manifest, parameters = self.manifest, self.manifest.parameters
+        return ChunkMessage(
+            tenant=manifest.tenant,
+            job=manifest.job,
+            chunk=entry.chunk,
+            first=entry.first,
+            count=entry.count,
+            digest=entry.digest,
+            size=MAX_SEALED,  # the bridge fetches what a message does not carry; this is a bound for it
+            inline=None,
+            deadline_ms=parameters.deadline_ms,
+            not_before_ms=parameters.not_before_ms,
+        )
 
     def _page(self, name: str) -> tuple[ChunkEntry, ...]:
         data = self.store.get(name, MAX_PAGE)

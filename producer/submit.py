@@ -90,7 +90,7 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
                 # Somebody was faster with the same key: theirs is the job.
                 upload.discard()
                 return submit(source, form, defaults, options, settings, clients, progress)
-            messages = chunk_messages(spool, settings.tenant, ticket.job)
+            messages = chunk_messages(spool, settings.tenant, ticket.job, options.parameters)
             _send(clients, settings, messages, chunks=len(spool), ticket=ticket, progress=progress)
             if lookup is not None:
                 lookup.mark_sent()

@@ -9,7 +9,7 @@ import typer
 
 from sealbatch import __version__
 from sealbatch.face import Face, as_typed
-from sealbatch.verbs import ask, bridge, dev, enclave, fetch, listing, model, run, status, submit, validate, wait
+from sealbatch.verbs import ask, bridge, dev, enclave, fetch, listing, model, run, status, submit, sweep, validate, wait
 
 app = typer.Typer(
     name="sealbatch",
@@ -61,6 +61,7 @@ for name, verb in (
     ("wait", wait),
     ("fetch", fetch),
     ("list", listing),
+    ("sweep", sweep),
     ("bridge", bridge),
     ("enclave", enclave),
 ):

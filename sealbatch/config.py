@@ -52,6 +52,8 @@ class Resources(_Strict):
     region: str | None = None
     bucket: str | None = None
     queue_url: str | None = None
+    dead_letter_url: str | None = None
+    """Where messages go that nobody can read; without it they stay in the queue until SQS moves them."""
     question_key: _KeyArn | None = None
     answer_key: _KeyArn | None = None
     image: Annotated[str, Field(pattern=f"^{IMAGE.pattern}$")] | None = None
@@ -88,7 +90,8 @@ class Config:
 
     def bridge(self, enclaves: Sequence[Address]) -> BridgeSettings:
         """Settings of a bridge to `enclaves`."""
-        return BridgeSettings(**self._require(("queue_url", "bucket", "question_key")), enclaves=tuple(enclaves))
+        required = self._require(("queue_url", "bucket", "question_key"))
+        return BridgeSettings(**required, enclaves=tuple(enclaves), dead_letters=self.resources.dead_letter_url)
 
     def _require(self, names: Sequence[str]) -> dict[str, Any]:
         values = {name: getattr(self.resources, name) for name in names}

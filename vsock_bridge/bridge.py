@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.chunk_queue import ChunkQueue, SqsClient
 from vsock_bridge.courier import Courier, KmsClient
 from vsock_bridge.heartbeat import Heartbeat
-from vsock_bridge.held import Held, HeldRegistry
+from vsock_bridge.held import Held, HeldRegistry, Piece
 from vsock_bridge.link import Link
+from vsock_bridge.metrics import Metrics
+from vsock_bridge.plan import ALONE, SINGLE, joined, ranges, unanswered
 from vsock_bridge.pool import Pool
 from vsock_bridge.reasons import reason
-from vsock_bridge.settings import BridgeSettings
+from vsock_bridge.settings import HOLD, BridgeSettings
 from vsock_bridge.settle import Settler
 from vsock_bridge.store import ChunkMissingError, S3Client, Store
+from wire.ledger import Mark
 from wire.stream import Address
 
 IDLE = 0.5
@@ -46,9 +50,16 @@ class Bridge:
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._registry = HeldRegistry()
+        self.metrics = Metrics()
         self._store = Store(clients.s3, settings.bucket)
         self._queue = ChunkQueue(
-            clients.sqs, settings.queue_url, self._registry, visibility=settings.visibility, wait=settings.wait
+            clients.sqs,
+            settings.queue_url,
+            self._registry,
+            self.metrics,
+            visibility=settings.visibility,
+            wait=settings.wait,
+            dead_letters=settings.dead_letters,
         )
         self._breaker = CircuitBreaker(settings.breaker_first, settings.breaker_longest)
         self._settlers = ThreadPoolExecutor(8, thread_name_prefix="settle")
@@ -61,10 +72,14 @@ class Bridge:
             executor=self._settlers,
             question_key=settings.question_key,
             stopping=self._stop,
+            metrics=self.metrics,
         )
         self._courier = Courier(clients.kms, settings.question_key)
         self._pool = Pool(settings.enclaves, self._link)
         self._heartbeat = Heartbeat(self._queue, self._registry, settings, self._pool.eject)
+        self.metrics.watch("in_flight", "Messages held", lambda: len(self._registry))
+        self.metrics.watch("credits", "Pieces that the enclaves have room for", self._pool.room)
+        self.metrics.watch("enclaves", "Enclaves connected", lambda: float(self._pool.connected))
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Carry chunks until `stop`; `ready` is called once the first enclave is connected."""
@@ -89,7 +104,13 @@ class Bridge:
     def _link(self, address: Address) -> Link:
         return Link(address, self._settler, self._courier.unwrap, self._couriers)
 
+    def health(self) -> tuple[bool, dict[str, object]]:
+        """Whether the receiving loop turns and an enclave is connected, and the two numbers."""
+        connected, age = self._pool.connected, self.metrics.loop_age
+        return connected > 0 and age < self._settings.stall, {"enclaves": connected, "loop_age": round(age, 1)}
+
     def _turn(self) -> None:
+        self.metrics.turned()
         window = self._pool.window()
         free = window - self._registry.wait_below(window, IDLE)
         wanted = self._breaker.permits(free)
@@ -100,6 +121,7 @@ class Bridge:
             received = self._queue.receive(wanted)
         except (ClientError, BotoCoreError) as error:
             _log.error("queue not read error=%s", reason(error))
+            self.metrics.fault("sqs")
             self._breaker.release()
             self._stop.wait(QUEUE_PAUSE)
             return
@@ -109,24 +131,79 @@ class Bridge:
             self._forward(held)
 
     def _forward(self, held: Held) -> None:
-        """Hand one chunk to an enclave; wait while windows in bytes are full, give it back when stopping."""
+        """See a chunk on its way: to an enclave, to its end, or back into the queue."""
         chunk = held.chunk
         try:
-            sealed = self._store.questions(chunk)
+            pieces = self._pieces(held)
+            sealed = self._store.questions(chunk) if pieces else b""
         except ChunkMissingError:
             _log.error("questions missing job=%s chunk=%d", chunk.job, chunk.chunk)
+            self._without_questions(held)
         except (ClientError, BotoCoreError) as error:
-            _log.error("questions not read job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
-        else:
-            while not self._stop.is_set() and self._pool.window() > 0:
-                if self._pool.send(held, sealed):
-                    return
-                self._registry.wait_below(len(self._registry), IDLE)
+            _log.error("chunk not prepared job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
+            self.metrics.fault("s3")
             self._breaker.release()
-            self._queue.give_back(held)
-            return
+            self._settler.retry_later(held)
+        else:
+            if not pieces:
+                self._breaker.release()
+                return
+            for piece in pieces:
+                if not self._send(piece, sealed):
+                    return
+                while held.receives >= ALONE and self._registry.open(piece) and not self._stop.is_set():
+                    self._registry.wait_change(IDLE)
+
+    def _pieces(self, held: Held) -> list[Piece]:
+        """What is to be asked of an enclave; nothing, and the message is settled, if the chunk has no need or no time.
+
+        Raises:
+            ClientError, BotoCoreError: S3 or the network does not answer.
+        """
+        chunk, now = held.chunk, time.time_ns() // 1_000_000
+        if chunk.not_before_ms is not None and now < chunk.not_before_ms:
+            self._queue.give_back(held, min(HOLD, -(-(chunk.not_before_ms - now) // 1000)))
+            return []
+        if chunk.deadline_ms is not None and now >= chunk.deadline_ms:
+            # The reader knows the deadline from the manifest and needs no word of ours.
+            _log.info("chunk expired job=%s chunk=%d", chunk.job, chunk.chunk)
+            self.metrics.failed("expired", chunk.count)
+            self._queue.delete(held)
+            return []
+        mark = self._store.mark(chunk)
+        if mark is not None:
+            _log.info("chunk dropped job=%s chunk=%d reason=%s", chunk.job, chunk.chunk, mark)
+            left = joined(unanswered(chunk, self._store.answers(chunk))) if mark is Mark.CANCELED else []
+            self._settler.end(held, str(mark), left)
+            return []
+        there = self._store.answers(chunk) if held.receives >= SINGLE else []
+        pieces = self._registry.split(held, ranges(chunk, held.receives, there))
+        if not pieces:
+            self._queue.delete(held)
+        return pieces
+
+    def _send(self, piece: Piece, sealed: bytes) -> bool:
+        """Hand a piece to an enclave; wait while windows are full. False if the chunk went back, or is not ours now."""
+        while not self._stop.is_set() and self._pool.window() > 0 and self._registry.holds(piece.held):
+            if self._pool.send(piece, sealed):
+                return True
+            self._registry.wait_change(IDLE)
+        if self._registry.holds(piece.held):
+            self._breaker.release()
+            self._queue.give_back(piece.held)
+        return False
+
+    def _without_questions(self, held: Held) -> None:
+        """S3 shows what was written at once: questions that are not there again and again will not be there."""
         self._breaker.release()
-        self._settler.retry_later(held)
+        if held.receives < SINGLE:
+            self._settler.retry_later(held)
+            return
+        try:
+            left = joined(unanswered(held.chunk, self._store.answers(held.chunk)))
+            self._settler.end(held, "decrypt_failed", left)
+        except (ClientError, BotoCoreError):
+            self._settler.retry_later(held)
 
     def _drain(self) -> None:
         """Give running chunks their grace, then end in the order that loses nothing."""

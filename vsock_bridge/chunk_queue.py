@@ -1,15 +1,19 @@
 """The queue: receive, extend, give back, delete. The one place that talks to SQS."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vsock_bridge.dead_letters import encode_dead_letter
 from vsock_bridge.held import Held, HeldRegistry
+from vsock_bridge.metrics import Metrics
 from vsock_bridge.reasons import reason
+from vsock_bridge.settings import HOLD
 from wire.errors import LedgerError
-from wire.ledger import parse_chunk_message
+from wire.ledger import ChunkMessage, parse_chunk_message
 
 BATCH: Final = 10
 """Most messages of one SQS call."""
@@ -29,6 +33,10 @@ class SqsClient(Protocol):
         """ChangeMessageVisibilityBatch."""
 
     @property
+    def send_message(self) -> Callable[..., Any]:
+        """SendMessage."""
+
+    @property
     def delete_message(self) -> Callable[..., Any]:
         """DeleteMessage."""
 
@@ -36,17 +44,30 @@ class SqsClient(Protocol):
 class ChunkQueue:
     """One SQS queue of chunk messages."""
 
-    def __init__(self, sqs: SqsClient, url: str, registry: HeldRegistry, *, visibility: int, wait: int) -> None:
+    def __init__(
+        self,
+        sqs: SqsClient,
+        url: str,
+        registry: HeldRegistry,
+        metrics: Metrics,
+        *,
+        visibility: int,
+        wait: int,
+        dead_letters: str | None = None,
+    ) -> None:
         self._sqs = sqs
         self._url = url
         self._registry = registry
+        self._metrics = metrics
         self._visibility = visibility
         self._wait = wait
+        self._dead_letters = dead_letters
 
     def receive(self, most: int) -> list[Held]:
         """Up to `most` chunks, after a long poll if none is there; they are held from now on.
 
-        A message that is none of ours stays where it is: SQS moves it to the dead-letter queue after enough receipts.
+        A message that is none of ours goes to the dead-letter queue: the reason, and nothing of what it holds. Where no
+        such queue is configured it stays where it is, and SQS moves it there after enough receipts.
 
         Raises:
             ClientError, BotoCoreError: SQS or the network does not answer.
@@ -56,7 +77,7 @@ class ChunkQueue:
             MaxNumberOfMessages=min(most, BATCH),
             WaitTimeSeconds=self._wait,
             VisibilityTimeout=self._visibility,
-            AttributeNames=["ApproximateReceiveCount"],
+            AttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
         )
         received: list[Held] = []
         for message in reply.get("Messages", ()):
@@ -64,22 +85,23 @@ class ChunkQueue:
                 chunk = parse_chunk_message(message["Body"])
             except LedgerError as error:
                 _log.error("message undecodable message_id=%s reason=%s", message["MessageId"], error)
+                self._metrics.undecodable()
+                self._bury(message, str(error))
                 continue
             now = self._registry.clock()
-            receives = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
+            attributes = message.get("Attributes", {})
+            sent_ms = int(attributes.get("SentTimestamp", "0"))
+            receives = _receives(chunk, int(attributes.get("ApproximateReceiveCount", "1")), sent_ms)
+            self._metrics.received(time.time() - sent_ms / 1000, receives)
             held = Held(message["MessageId"], message["ReceiptHandle"], receives, chunk, now, now)
             self._registry.add(held)
             received.append(held)
         return received
 
     def delete(self, held: Held) -> None:
-        """Delete a message whose answer is durable. The only call of DeleteMessage there is."""
+        """Delete a message whose records all have an outcome that is durable, or a deadline that has passed."""
         if self._registry.remove(held):
-            try:
-                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=held.receipt)
-            except (ClientError, BotoCoreError) as error:
-                # It comes again, finds its answer in S3 and is deleted then.
-                _log.warning("delete failed message_id=%s error=%s", held.message_id, reason(error))
+            self._delete(held.message_id, held.receipt)
 
     def give_back(self, held: Held, delay: int = 0) -> None:
         """Let the message be received again after `delay` seconds."""
@@ -90,6 +112,25 @@ class ChunkQueue:
         """Keep messages invisible for another while."""
         for start in range(0, len(messages), BATCH):
             self._change(messages[start : start + BATCH], self._visibility)
+
+    def _bury(self, message: dict[str, Any], why: str) -> None:
+        if self._dead_letters is None:
+            return
+        body = encode_dead_letter(message["Body"], why)
+        try:
+            self._sqs.send_message(QueueUrl=self._dead_letters, MessageBody=body)
+        except (ClientError, BotoCoreError) as error:
+            _log.warning("not moved message_id=%s error=%s", message["MessageId"], reason(error))
+            return
+        self._delete(message["MessageId"], message["ReceiptHandle"])
+
+    def _delete(self, message_id: str, receipt: str) -> None:
+        """The only call of DeleteMessage there is."""
+        try:
+            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
+        except (ClientError, BotoCoreError) as error:
+            # It comes again, finds its answer in S3 and is deleted then.
+            _log.warning("delete failed message_id=%s error=%s", message_id, reason(error))
 
     def _change(self, messages: Sequence[Held], seconds: int) -> None:
         entries = [
@@ -105,3 +146,11 @@ class ChunkQueue:
         for failed in reply.get("Failed", ()):
             held = messages[int(failed["Id"])]
             _log.warning("visibility not changed message_id=%s code=%s", held.message_id, failed.get("Code"))
+
+
+def _receives(chunk: ChunkMessage, receives: int, sent_ms: int) -> int:
+    """How often the chunk was received to be answered: not those times that it came before its time."""
+    if chunk.not_before_ms is None:
+        return receives
+    early = -(-max(0, chunk.not_before_ms - sent_ms) // (HOLD * 1000))
+    return max(1, receives - early)

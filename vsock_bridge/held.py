@@ -1,8 +1,8 @@
-"""The messages that this bridge has received and neither deleted nor given back."""
+"""The messages that this bridge has received and neither deleted nor given back, and the pieces of each."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wire.ledger import ChunkMessage
@@ -21,6 +21,17 @@ class Held:
     waiting: bool = field(default=True)
     """No enclave has it yet."""
     abandoned: bool = field(default=False)
+    pieces: set["Piece"] = field(default_factory=set)
+    """Those of it that are neither answered nor given up."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """The records `first` to `first + count - 1` of a held chunk: what an enclave is asked for at a time."""
+
+    held: Held
+    first: int
+    count: int
 
 
 class HeldRegistry:
@@ -44,6 +55,30 @@ class HeldRegistry:
             self._lock.notify_all()
             return found
 
+    def holds(self, held: Held) -> bool:
+        """Whether the message is still ours."""
+        with self._lock:
+            return id(held) in self._held
+
+    def split(self, held: Held, ranges: Sequence[tuple[int, int]]) -> list[Piece]:
+        """Ask for a message's chunk in pieces of these (first, count)."""
+        pieces = [Piece(held, first, count) for first, count in ranges]
+        with self._lock:
+            held.pieces = set(pieces)
+        return pieces
+
+    def settle(self, piece: Piece) -> bool:
+        """A piece is answered or given up; True if it was the last of its message."""
+        with self._lock:
+            piece.held.pieces.discard(piece)
+            self._lock.notify_all()
+            return not piece.held.pieces
+
+    def open(self, piece: Piece) -> bool:
+        """Whether a piece is unsettled, and its message still ours."""
+        with self._lock:
+            return piece in piece.held.pieces and id(piece.held) in self._held
+
     def touch(self, held: Held) -> None:
         """Note that the chunk's enclave works on it."""
         held.alive_at = self._progress_at = self.clock()
@@ -65,3 +100,8 @@ class HeldRegistry:
         with self._lock:
             self._lock.wait_for(lambda: len(self._held) < limit, timeout)
             return len(self._held)
+
+    def wait_change(self, timeout: float) -> None:
+        """Wait until a piece is settled or a message let go, or `timeout` seconds have passed."""
+        with self._lock:
+            self._lock.wait(timeout)

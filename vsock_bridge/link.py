@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vsock_bridge.held import Held
+from vsock_bridge.held import Piece
 from wire import messages
 from wire.errors import StreamError, WireError
 from wire.messages import Answer, Progress, Ready, Refusal, RefusalCode, Unwrap, Unwrapped, UnwrapRefused, Work
@@ -24,22 +24,22 @@ _log = logging.getLogger("sealbatch.vsock_bridge")
 class LinkEvents(Protocol):
     """What a link tells its owner, each from the link's own thread."""
 
-    def answered(self, held: Held, sealed: bytes) -> None:
+    def answered(self, piece: Piece, sealed: bytes) -> None:
         """The enclave answered."""
 
-    def refused(self, held: Held, code: RefusalCode, image: str) -> None:
-        """The enclave, whose image that is, gave the chunk back."""
+    def refused(self, piece: Piece, code: RefusalCode, image: str) -> None:
+        """The enclave, whose image that is, gave the piece back."""
 
-    def progressed(self, held: Held) -> None:
+    def progressed(self, piece: Piece) -> None:
         """The enclave works on it."""
 
-    def lost(self, held: Held) -> None:
+    def lost(self, piece: Piece) -> None:
         """The connection ended before an answer."""
 
 
 @dataclass(slots=True)
 class _Outstanding:
-    held: Held
+    piece: Piece
     size: int
 
 
@@ -79,12 +79,12 @@ class Link:
             raise
 
     def room(self) -> int:
-        """Chunks that the window has room for."""
+        """Pieces that the window has room for."""
         with self._lock:
             return self.ready.window_chunks - len(self._outstanding) if self._open else 0
 
-    def send(self, held: Held, sealed: bytes) -> bool:
-        """Hand a chunk over; False if it does not fit the window or the connection has ended."""
+    def send(self, piece: Piece, sealed: bytes) -> bool:
+        """Hand a piece of a chunk over; False if it does not fit the window or the connection has ended."""
         with self._lock:
             full = len(self._outstanding) >= self.ready.window_chunks
             if not self._open or full or self._bytes + len(sealed) > self.ready.window_bytes:
@@ -93,16 +93,15 @@ class Link:
                 self._heard_at = self._clock()
             self._next += 1
             ref = self._next
-            held.waiting = False
-            self._outstanding[ref] = _Outstanding(held, len(sealed))
+            piece.held.waiting = False
+            self._outstanding[ref] = _Outstanding(piece, len(sealed))
             self._bytes += len(sealed)
         try:
-            self._stream.send(messages.encode(Work(ref, held.chunk.first, held.chunk.count, sealed)))
+            self._stream.send(messages.encode(Work(ref, piece.first, piece.count, sealed)))
         except StreamError:
             # The reader finds the same end and gives back all that is outstanding, unless we are quicker: then the
-            # chunk is still the caller's.
-            held.waiting = self._take(ref) is not None
-            return not held.waiting
+            # piece is still the caller's.
+            return self._take(ref) is None
         return True
 
     def serve(self) -> None:
@@ -115,10 +114,10 @@ class Link:
         finally:
             self.close()
             with self._lock:
-                lost = [outstanding.held for outstanding in self._outstanding.values()]
+                lost = [outstanding.piece for outstanding in self._outstanding.values()]
                 self._outstanding.clear()
-            for held in lost:
-                self._events.lost(held)
+            for piece in lost:
+                self._events.lost(piece)
 
     def hung(self, limit: float) -> bool:
         """Whether nothing has come for `limit` seconds though the enclave has work."""
@@ -142,16 +141,16 @@ class Link:
         self._heard_at = self._clock()
         match message:
             case Answer(ref, sealed):
-                if (held := self._take(ref)) is not None:
-                    self._events.answered(held, sealed)
+                if (piece := self._take(ref)) is not None:
+                    self._events.answered(piece, sealed)
             case Refusal(ref, code):
-                if (held := self._take(ref)) is not None:
-                    self._events.refused(held, code, self.ready.image)
+                if (piece := self._take(ref)) is not None:
+                    self._events.refused(piece, code, self.ready.image)
             case Progress(ref):
                 with self._lock:
                     outstanding = self._outstanding.get(ref)
                 if outstanding is not None:
-                    self._events.progressed(outstanding.held)
+                    self._events.progressed(outstanding.piece)
             case Unwrap():
                 self._unwraps.acquire()
                 self._couriers.submit(self._carry, message).add_done_callback(self._carried)
@@ -170,10 +169,10 @@ class Link:
         if not future.cancelled() and (fault := future.exception()) is not None:
             _log.critical("courier failed error=%s", type(fault).__name__)
 
-    def _take(self, ref: int) -> Held | None:
+    def _take(self, ref: int) -> Piece | None:
         with self._lock:
             outstanding = self._outstanding.pop(ref, None)
             if outstanding is None:
                 return None
             self._bytes -= outstanding.size
-            return outstanding.held
+            return outstanding.piece

@@ -5,7 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-from vsock_bridge.held import Held
+from vsock_bridge.held import Piece
 from vsock_bridge.link import Link
 from wire.errors import WireError
 from wire.stream import Address
@@ -51,10 +51,19 @@ class Pool:
         """Chunks that all connected enclaves take at a time, together."""
         return sum(link.ready.window_chunks for link in self._current())
 
-    def send(self, held: Held, sealed: bytes) -> bool:
-        """Hand a chunk to the enclave with the most room; False if none has any."""
+    def room(self) -> int:
+        """Pieces that they have room for now."""
+        return sum(link.room() for link in self._current())
+
+    @property
+    def connected(self) -> int:
+        """Enclaves that are connected."""
+        return len(self._current())
+
+    def send(self, piece: Piece, sealed: bytes) -> bool:
+        """Hand a piece of a chunk to the enclave with the most room; False if none has any."""
         by_room = sorted(self._current(), key=Link.room, reverse=True)
-        return any(link.send(held, sealed) for link in by_room)
+        return any(link.send(piece, sealed) for link in by_room)
 
     def eject(self, limit: float) -> None:
         """Close the connections of enclaves that have hung for more than `limit` seconds; they are tried again."""

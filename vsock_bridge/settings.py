@@ -7,6 +7,8 @@ from wire.stream import Address
 
 MAX_VISIBILITY: Final = 43_200
 """Seconds, counted from receipt, that SQS lets a message stay invisible in all: 12 hours."""
+HOLD: Final = MAX_VISIBILITY - 600
+"""Seconds at most that a chunk is put off which came before its time; it comes again and is put off again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +28,5 @@ class BridgeSettings:
     """Time that running chunks get to finish when the bridge is told to stop."""
     breaker_first: float = 2.0
     breaker_longest: float = 60.0
+    dead_letters: str | None = None
+    """URL of the queue for messages that are none of ours."""

@@ -1,4 +1,4 @@
-"""What is done with a chunk when its enclave has answered, refused or vanished. Deleting comes last."""
+"""What is done with a piece when its enclave has answered, refused or vanished. Deleting the message comes last."""
 
 import logging
 import random
@@ -10,7 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.chunk_queue import ChunkQueue
-from vsock_bridge.held import Held, HeldRegistry
+from vsock_bridge.held import Held, HeldRegistry, Piece
+from vsock_bridge.metrics import Metrics
+from vsock_bridge.plan import GIVE_UP
 from vsock_bridge.reasons import reason
 from vsock_bridge.store import Store
 from wire.messages import RefusalCode
@@ -24,7 +26,7 @@ _log = logging.getLogger("sealbatch.vsock_bridge")
 
 
 class Settler:
-    """Takes what links tell and settles each chunk once, on threads of its own."""
+    """Takes what links tell and settles each piece once, on threads of its own."""
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Settler:
         executor: Executor,
         question_key: str,
         stopping: threading.Event,
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -44,58 +47,80 @@ class Settler:
         self._executor = executor
         self._question_key = question_key
         self._stopping = stopping
+        self._metrics = metrics
 
-    def answered(self, held: Held, sealed: bytes) -> None:
-        """Store the answer, then delete the message."""
+    def answered(self, piece: Piece, sealed: bytes) -> None:
+        """Store the answer; after the last piece's, delete the message."""
         self._breaker.succeed()
-        self._registry.touch(held)  # storing it has the full stall time
-        self._settle(held, lambda: self._finish(held, sealed))
+        self._registry.touch(piece.held)  # storing it has the full stall time
+        self._settle(piece, lambda: self._finish(piece, sealed))
 
-    def refused(self, held: Held, code: RefusalCode, image: str) -> None:
+    def refused(self, piece: Piece, code: RefusalCode, image: str) -> None:
         """Do what the refusal's code asks for."""
-        self._settle(held, lambda: self._refuse(held, code, image))
+        self._metrics.refused(code)
+        self._settle(piece, lambda: self._refuse(piece, code, image))
 
-    def progressed(self, held: Held) -> None:
+    def progressed(self, piece: Piece) -> None:
         """The heartbeat goes on for this chunk."""
-        self._registry.touch(held)
+        self._registry.touch(piece.held)
 
-    def lost(self, held: Held) -> None:
+    def lost(self, piece: Piece) -> None:
         """The enclave is gone: the chunk is for the next one, at once unless it may be what enclaves die of."""
+        held = piece.held
         _log.warning("chunk lost with its enclave job=%s chunk=%d", held.chunk.job, held.chunk.chunk)
+        self._metrics.lost()
         self._breaker.release()
-        suspect = held.receives > 1 and not self._stopping.is_set()
-        self._settle(held, lambda: self.retry_later(held) if suspect else self._queue.give_back(held))
+        if self._stopping.is_set() or held.receives == 1:
+            self._settle(piece, lambda: self._queue.give_back(held))
+        elif held.receives >= GIVE_UP and piece.count == 1:
+            self._settle(piece, lambda: self._give_up(piece))
+        else:
+            self._settle(piece, lambda: self.retry_later(held))
+
+    def end(self, held: Held, code: str, ranges: list[tuple[int, int]]) -> None:
+        """Say that the records in `ranges` will have no answer, and delete the message.
+
+        Raises:
+            ClientError, BotoCoreError: S3 or the network does not take it.
+        """
+        for first, count in ranges:
+            self._store.put_failure(held.chunk, code, first, count)
+            self._metrics.failed(code, count)
+        self._queue.delete(held)
 
     def retry_later(self, held: Held) -> None:
         """Give the message back for a while that grows with the times it was received, and is never the same."""
+        self._metrics.retried()
         self._queue.give_back(held, _delay(held))
 
-    def _settle(self, held: Held, work: Callable[[], None]) -> None:
+    def _settle(self, piece: Piece, work: Callable[[], None]) -> None:
         """Do `work` on a thread of the executor; a fault in it costs the chunk a delay and is not passed over."""
 
         def done(future: Future[None]) -> None:
             if (fault := future.exception()) is not None:
-                chunk = held.chunk
+                chunk = piece.held.chunk
                 _log.critical(
                     "chunk not settled job=%s chunk=%d error=%s", chunk.job, chunk.chunk, type(fault).__name__
                 )
-                self.retry_later(held)
+                self.retry_later(piece.held)
 
         self._executor.submit(work).add_done_callback(done)
 
-    def _finish(self, held: Held, sealed: bytes) -> None:
-        chunk = held.chunk
+    def _finish(self, piece: Piece, sealed: bytes) -> None:
+        chunk = piece.held.chunk
         try:
-            self._store.put_answer(chunk, sealed)
+            self._store.put_answer(chunk, sealed, piece.first, piece.count)
         except (ClientError, BotoCoreError) as error:
             _log.error("answer not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
-            self.retry_later(held)
+            self.retry_later(piece.held)
             return
-        self._queue.delete(held)
-        _log.info("chunk answered job=%s chunk=%d n=%d", chunk.job, chunk.chunk, chunk.count)
+        self._metrics.answered(piece.count)
+        _log.info("chunk answered job=%s chunk=%d first=%d n=%d", chunk.job, chunk.chunk, piece.first, piece.count)
+        if self._registry.settle(piece):
+            self._queue.delete(piece.held)
 
-    def _refuse(self, held: Held, code: RefusalCode, image: str) -> None:
-        chunk = held.chunk
+    def _refuse(self, piece: Piece, code: RefusalCode, image: str) -> None:
+        held, chunk = piece.held, piece.held.chunk
         _log.warning("chunk refused job=%s chunk=%d code=%s", chunk.job, chunk.chunk, code)
         if code not in NOT_THIS_IMAGE:
             self._breaker.release()
@@ -103,17 +128,34 @@ class Settler:
             if code in PERMANENT:
                 if code == RefusalCode.KEY_INVALID:
                     self._store.put_notice(chunk, str(code), image, self._question_key)
-                self._store.put_failure(chunk, "decrypt_failed")
-                self._queue.delete(held)
+                self._fail(piece, "decrypt_failed")
                 return
             if code in NOT_THIS_IMAGE:
                 self._alarm(held, code, image)
                 return
             if code == RefusalCode.KEY_UNAVAILABLE:
                 self._store.put_notice(chunk, "kms_unavailable", image, self._question_key)
+            if code == RefusalCode.INTERNAL and held.receives >= GIVE_UP and piece.count == 1:
+                self._fail(piece, "enclave_lost")
         except (ClientError, BotoCoreError) as error:
             _log.error("note not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
         self.retry_later(held)
+
+    def _give_up(self, piece: Piece) -> None:
+        """Enclaves were lost with this record again and again: it ends, and the others of its chunk come again."""
+        chunk = piece.held.chunk
+        _log.error("record given up job=%s chunk=%d record=%d", chunk.job, chunk.chunk, piece.first)
+        try:
+            self._fail(piece, "enclave_lost")
+        except (ClientError, BotoCoreError) as error:
+            _log.error("note not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
+        self._queue.give_back(piece.held)
+
+    def _fail(self, piece: Piece, code: str) -> None:
+        self._store.put_failure(piece.held.chunk, code, piece.first, piece.count)
+        self._metrics.failed(code, piece.count)
+        if self._registry.settle(piece):
+            self._queue.delete(piece.held)
 
     def _alarm(self, held: Held, code: RefusalCode, image: str) -> None:
         """Stop receiving, and say so where the operator and the submitter look."""

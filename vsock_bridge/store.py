@@ -1,5 +1,6 @@
 """S3 as the bridge uses it: sealed questions in; answers, each once, and notes in the bridge's own word out."""
 
+import contextlib
 import hashlib
 import logging
 import time
@@ -9,11 +10,17 @@ from typing import Any, Final, Protocol
 from botocore.exceptions import ClientError
 
 from wire import ledger
-from wire.ledger import ChunkMessage, Failure, Notice
+from wire.errors import LedgerError
+from wire.ledger import AnswerName, ChunkMessage, Failure, Mark, Notice
 from wire.messages import MAX_SEALED
 
 CONFLICT_ATTEMPTS: Final = 5
 """Times that a put is made when S3 reports another write to the same key at the same moment (409)."""
+
+MARK_LIFE: Final = 5.0
+"""Seconds that a look at a job's marks is good for."""
+MARKS: Final = 1024
+"""Jobs whose marks are remembered."""
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
 
@@ -24,6 +31,10 @@ class S3Client(Protocol):
     @property
     def get_object(self) -> Callable[..., Any]:
         """GetObject."""
+
+    @property
+    def list_objects_v2(self) -> Callable[..., Any]:
+        """ListObjectsV2."""
 
     @property
     def put_object(self) -> Callable[..., Any]:
@@ -38,11 +49,17 @@ class Store:
     """One bucket."""
 
     def __init__(
-        self, s3: S3Client, bucket: str, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+        self,
+        s3: S3Client,
+        bucket: str,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._s3 = s3
         self._bucket = bucket
         self._now_ms = now_ms
+        self._clock = clock
+        self._marks: dict[tuple[str, str], tuple[float, Mark | None]] = {}
 
     def questions(self, chunk: ChunkMessage) -> bytes:
         """The chunk's sealed questions, out of its message or out of S3.
@@ -58,13 +75,42 @@ class Store:
             raise ChunkMissingError
         return sealed
 
-    def put_answer(self, chunk: ChunkMessage, sealed: bytes) -> None:
+    def answers(self, chunk: ChunkMessage) -> list[AnswerName]:
+        """What the bucket has about the chunk's records: names of answers and failures, none of them opened.
+
+        Raises:
+            ClientError, BotoCoreError: S3 or the network does not answer.
+        """
+        prefixes = (ledger.answer_prefix(chunk.tenant, chunk.job), ledger.failure_prefix(chunk.tenant, chunk.job))
+        found: list[AnswerName] = []
+        for prefix in prefixes:
+            for name in self._names(f"{prefix}{chunk.chunk:08d}."):
+                with contextlib.suppress(LedgerError):
+                    found.append(ledger.parse_answer_name(name))
+        return found
+
+    def mark(self, chunk: ChunkMessage) -> Mark | None:
+        """Whether the chunk's job was canceled or purged, as of some seconds ago.
+
+        Raises:
+            ClientError, BotoCoreError: S3 or the network does not answer.
+        """
+        job, now = (chunk.tenant, chunk.job), self._clock()
+        if (known := self._marks.get(job)) is None or now - known[0] > MARK_LIFE:
+            names = self._names(ledger.mark_prefix(*job))
+            known = now, next((mark for mark in (Mark.PURGED, Mark.CANCELED) if mark in names), None)
+            self._marks[job] = known
+            while len(self._marks) > MARKS:
+                self._marks.pop(next(iter(self._marks)), None)
+        return known[1]
+
+    def put_answer(self, chunk: ChunkMessage, sealed: bytes, first: int, count: int) -> None:
         """Make an answer durable at its key, or beside it when another object is there.
 
         Raises:
             ClientError, BotoCoreError: S3 or the network does not take it.
         """
-        key = ledger.answer_key(chunk.tenant, chunk.job, chunk.chunk, chunk.first, chunk.count)
+        key = ledger.answer_key(chunk.tenant, chunk.job, chunk.chunk, first, count)
         if self._put_once(key, sealed):
             return
         there = self._get(key, MAX_SEALED)
@@ -75,9 +121,9 @@ class Store:
         _log.warning("answer key taken job=%s chunk=%d", chunk.job, chunk.chunk)
         self._put_once(ledger.alternative(key, sealed), sealed)
 
-    def put_failure(self, chunk: ChunkMessage, code: str) -> None:
-        """Say, in the bridge's word, that the chunk's records will have no answer."""
-        key = ledger.failure_key(chunk.tenant, chunk.job, chunk.chunk, chunk.first, chunk.count)
+    def put_failure(self, chunk: ChunkMessage, code: str, first: int, count: int) -> None:
+        """Say, in the bridge's word, that records of the chunk will have no answer."""
+        key = ledger.failure_key(chunk.tenant, chunk.job, chunk.chunk, first, count)
         self._put_once(key, ledger.encode_note(Failure(code, self._now_ms())))
 
     def put_notice(self, chunk: ChunkMessage, code: str, image: str, key_arn: str) -> None:
@@ -99,6 +145,11 @@ class Store:
             else:
                 return True
         raise AssertionError("unreachable")
+
+    def _names(self, prefix: str) -> list[str]:
+        """The last parts of the names that begin so; a chunk's are few, and one page is looked at."""
+        page = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
+        return [str(item["Key"]).rpartition("/")[2] for item in page.get("Contents", ())]
 
     def _get(self, key: str, limit: int) -> bytes | None:
         """The object, or None if there is none or it has more than `limit` bytes."""

@@ -4,6 +4,7 @@ The bridge imports this and nothing that opens a seal.
 """
 
 import base64
+import enum
 import hashlib
 import json
 import re
@@ -78,6 +79,23 @@ def lookup_key(tenant: str, mark: str) -> str:
     return f"{tenant}/lookup/{mark}"
 
 
+class Mark(enum.StrEnum):
+    """An object that says what was done with a whole job."""
+
+    CANCELED = "canceled"
+    PURGED = "purged"
+
+
+def mark_prefix(tenant: str, job: str) -> str:
+    """What the names of a job's marks begin with."""
+    return f"{tenant}/{job}/marks/"
+
+
+def mark_key(tenant: str, job: str, mark: Mark) -> str:
+    """Where it is said that the job was canceled or purged."""
+    return f"{mark_prefix(tenant, job)}{mark}"
+
+
 def alternative(key: str, body: bytes) -> str:
     """Where an answer goes when another object is at its key: `<key>~<first 16 hex digits of its SHA-256>`."""
     return f"{key}~{hashlib.sha256(body).hexdigest()[:16]}"
@@ -111,7 +129,10 @@ def parse_answer_name(name: str) -> AnswerName:
 
 @dataclass(frozen=True, slots=True)
 class ChunkMessage:
-    """One chunk to be answered: where it lies, the SHA-256 and size of the sealed object, and the object if it fits."""
+    """One chunk to be answered: where it lies, the SHA-256 and size of the sealed object, and the object if it fits.
+
+    It is not to be answered after `deadline_ms` nor before `not_before_ms`, milliseconds since 1970, UTC.
+    """
 
     tenant: str
     job: str
@@ -121,6 +142,8 @@ class ChunkMessage:
     digest: bytes
     size: int
     inline: bytes | None
+    deadline_ms: int | None = None
+    not_before_ms: int | None = None
 
     def encode(self) -> str:
         """JSON text, with the sealed object inline when the text stays within `MAX_BODY`."""
@@ -134,6 +157,8 @@ class ChunkMessage:
             "digest": self.digest.hex(),
             "size": self.size,
         }
+        times = {"deadline_ms": self.deadline_ms, "not_before_ms": self.not_before_ms}
+        fields |= {name: value for name, value in times.items() if value is not None}
         if self.inline is not None:
             text = _dump(fields | {"inline": base64.b64encode(self.inline).decode()})
             if len(text) <= MAX_BODY:
@@ -149,6 +174,7 @@ def parse_chunk_message(body: str) -> ChunkMessage:
     """
     fields = _load(body, MAX_BODY)
     inline = fields.pop("inline", None)
+    times = {name: fields.pop(name, None) for name in ("deadline_ms", "not_before_ms")}
     checks: dict[str, bool] = {
         "v": _is_number(fields.pop("v", None), MESSAGE_VERSION, MESSAGE_VERSION),
         "tenant": _is_name(fields.get("tenant"), TENANT),
@@ -159,16 +185,17 @@ def parse_chunk_message(body: str) -> ChunkMessage:
         "digest": _is_name(fields.get("digest"), re.compile("[0-9a-f]{64}")),
         "size": _is_number(fields.get("size"), 1, MAX_SEALED),
         "inline": inline is None or isinstance(inline, str),
+        **{name: value is None or _is_number(value) for name, value in times.items()},
     }
     wrong = [name for name, right in checks.items() if not right]
-    if wrong or len(fields) != len(checks) - 2:
+    if wrong or len(fields) != len(checks) - 4:
         raise LedgerError(f"queue message: wrong or missing {', '.join(wrong) or 'nothing, but fields too many'}")
     fields["digest"] = bytes.fromhex(str(fields["digest"]))
     try:
         data = None if inline is None else base64.b64decode(str(inline), validate=True)
     except ValueError:
         raise LedgerError("queue message: inline is not base64") from None
-    return ChunkMessage(**fields, inline=data)  # type: ignore[arg-type]
+    return ChunkMessage(**fields, **times, inline=data)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

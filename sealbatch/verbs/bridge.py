@@ -1,5 +1,6 @@
 """`sealbatch bridge`: the program of the EC2 parent."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from sealbatch.faults import Stop
 
 EXAMPLES = """Examples:
 sealbatch bridge --enclave vsock://16:5005
-sealbatch bridge --enclave vsock://16:5005 --enclave vsock://17:5005"""
+sealbatch bridge --enclave vsock://16:5005 --enclave vsock://17:5005 --health 127.0.0.1:9464"""
 
 
 @ends_well
@@ -20,13 +21,24 @@ def command(
     enclave: Annotated[
         list[str], typer.Option(metavar="ADDRESS", help="vsock://CID:PORT or unix:///PATH; may be given again.")
     ],
+    visibility: Annotated[
+        int, typer.Option(min=3, max=3600, metavar="SECONDS", help="A message is hidden so long at a time.")
+    ] = 120,
+    stall: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Without progress for so long, an enclave is given up.")
+    ] = 300.0,
+    grace: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time for running chunks on SIGTERM.")] = 30.0,
+    health: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve /health and /metrics (Prometheus) there.")
+    ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Touch this file when an enclave is connected.")
     ] = None,
 ) -> None:
     """Carry sealed chunks between queue, enclaves and bucket.
 
-    Runs on the enclave's parent until SIGTERM.
+    Runs on the enclave's parent until SIGTERM. Then nothing more is received, running chunks get the grace, and all else
+    goes back into the queue: it ends within 10 s, the longest poll, and the grace. A second SIGTERM leaves out the grace.
     """
     import logging
 
@@ -39,9 +51,20 @@ def command(
         addresses = [Address.parse(text) for text in enclave]
     except ValueError as error:
         raise Stop(Exit.USAGE, f"--enclave: {error}") from None
+    endpoint = _endpoint(health)
     # A service's log is what its operator reads, so it is on without --verbose.
     logging.getLogger().setLevel(logging.INFO)
     logging.getLogger("sealbatch").setLevel(logging.INFO)
     config = face.config(face.screen())
+    settings = replace(config.bridge(addresses), visibility=visibility, stall=stall, grace=grace)
     ready = (lambda: None) if ready_file is None else ready_file.touch
-    raise typer.Exit(run(config.bridge(addresses), bridge_clients(config), ready))
+    raise typer.Exit(run(settings, bridge_clients(config), ready, endpoint))
+
+
+def _endpoint(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise Stop(Exit.USAGE, "--health is HOST:PORT, such as 127.0.0.1:9464")
+    return host, int(port)

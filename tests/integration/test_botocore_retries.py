@@ -84,7 +84,7 @@ def test_a_lost_response_refuses_our_own_conditional_write(world: World) -> None
         world.s3.put_object(Bucket="retries", Key="mine", Body=b"x", IfNoneMatch="*")
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 412
     world.proxy.rules = [Rule(Kind.DROP, "PutObject", times=1)]
-    Store(world.s3, "retries").put_answer(CHUNK, b"answer")
+    Store(world.s3, "retries").put_answer(CHUNK, b"answer", CHUNK.first, CHUNK.count)
     assert world.answers() == [ANSWER]
     world.proxy.rules = [Rule(Kind.DROP, "PutObject", times=1)]
     JobStore(world.s3, "retries").put(ledger.manifest_key(TENANT, JOB), b"manifest")

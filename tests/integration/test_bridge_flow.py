@@ -3,6 +3,9 @@
 import hashlib
 import json
 import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +20,13 @@ from moto.server import ThreadedMotoServer
 from waiting import wait_until
 
 from vsock_bridge.bridge import Bridge, Clients
+from vsock_bridge.dead_letters import DeadLetters
+from vsock_bridge.health import HealthServer
+from vsock_bridge.plan import GIVE_UP
 from vsock_bridge.settings import BridgeSettings
 from wire import ledger
 from wire.ledger import ChunkMessage
-from wire.messages import Refusal, RefusalCode, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused, Work
+from wire.messages import Message, Refusal, RefusalCode, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused, Work
 from wire.stream import Address
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"
@@ -53,12 +59,21 @@ class World:
     settings: BridgeSettings
     address: Address
     running: list[tuple[Bridge, threading.Thread]]
+    dead_letters: str
 
-    def send(self, chunk: int, *, inline: bool = True) -> ChunkMessage:
+    def send(self, chunk: int, *, inline: bool = True, **times: int) -> ChunkMessage:
         """Put a chunk into the bucket and its message into the queue."""
         sealed = b"sealed questions %d" % chunk
         message = ChunkMessage(
-            TENANT, JOB, chunk, 4 * chunk, 4, hashlib.sha256(sealed).digest(), len(sealed), sealed if inline else None
+            TENANT,
+            JOB,
+            chunk,
+            4 * chunk,
+            4,
+            hashlib.sha256(sealed).digest(),
+            len(sealed),
+            sealed if inline else None,
+            **times,
         )
         self.s3.put_object(Bucket="bucket", Key=ledger.question_key(TENANT, JOB, chunk), Body=sealed)
         self.sqs.send_message(QueueUrl=self.settings.queue_url, MessageBody=message.encode())
@@ -85,6 +100,10 @@ class World:
         """Names of the job's objects below `part`."""
         listing = self.s3.list_objects_v2(Bucket="bucket", Prefix=f"{TENANT}/{JOB}/{part}")
         return [item["Key"].rpartition("/")[2] for item in listing.get("Contents", ())]
+
+    def answered(self) -> int:
+        """Records that lie in answers; those of a chunk that was received before lie in several."""
+        return sum(ledger.parse_answer_name(name).count for name in self.names("answers/"))
 
     def body(self, key: str) -> bytes:
         """An object."""
@@ -121,13 +140,15 @@ def world(endpoint: str, tmp_path: Path) -> Iterator[World]:
     settings = BridgeSettings(
         url, "bucket", KEY, (address,), visibility=30, wait=1, grace=5.0, breaker_first=0.2, breaker_longest=0.4
     )
-    world = World(sqs, s3, FakeKms(), settings, address, [])
+    dead_letters = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    world = World(sqs, s3, FakeKms(), settings, address, [], dead_letters)
     yield world
     world.stop()
     for item in s3.list_objects_v2(Bucket="bucket").get("Contents", ()):
         s3.delete_object(Bucket="bucket", Key=item["Key"])
     s3.delete_bucket(Bucket="bucket")
     sqs.delete_queue(QueueUrl=url)
+    sqs.delete_queue(QueueUrl=dead_letters)
 
 
 @pytest.fixture
@@ -174,7 +195,7 @@ def test_a_dead_enclave_loses_nothing(world: World, enclave: FakeEnclave) -> Non
     wait_until(lambda: len(enclave.seen) == 2, what="two chunks with the enclave")
     enclave.behave = answer
     enclave.hang_up()
-    wait_until(lambda: len(world.names("answers/")) == 2 and world.queued() == (0, 0), what="two answers")
+    wait_until(lambda: world.answered() == 8 and world.queued() == (0, 0), 20, "two answers")
 
 
 def test_a_chunk_that_was_answered_before_keeps_its_answer(world: World, enclave: FakeEnclave) -> None:
@@ -210,7 +231,24 @@ def test_a_tampered_inline_copy_is_replaced_by_the_one_in_the_bucket(world: Worl
     assert enclave.seen[0].sealed == b"sealed questions 0"
 
 
-def test_an_undecodable_message_is_left_to_the_dead_letter_queue(world: World, enclave: FakeEnclave) -> None:
+def test_an_undecodable_message_goes_to_the_dead_letter_queue_without_its_content(
+    world: World, enclave: FakeEnclave
+) -> None:
+    """What lies there is the reason, size and digest; others are not kept waiting by it."""
+    world.sqs.send_message(QueueUrl=world.settings.queue_url, MessageBody="no chunk, but words of somebody's")
+    world.send(0)
+    world.bridge(dead_letters=world.dead_letters)
+    wait_until(lambda: len(world.names("answers/")) == 1 and world.queued() == (0, 0), what="the good chunk's answer")
+    letters = DeadLetters(world.sqs, world.dead_letters, world.settings.queue_url)
+    (letter,) = letters.look(10)
+    assert (letter.reason, letter.why) == ("undecodable", "not the JSON object that was expected")
+    assert (letter.size, letter.chunk) == (33, None)
+    assert "words" not in letter.body
+    letters.drop(letter)
+    assert len(enclave.seen) == 1
+
+
+def test_without_a_dead_letter_queue_an_undecodable_message_stays(world: World, enclave: FakeEnclave) -> None:
     """It is neither deleted nor in the way of others."""
     world.sqs.send_message(QueueUrl=world.settings.queue_url, MessageBody="no chunk")
     world.send(0)
@@ -220,14 +258,117 @@ def test_an_undecodable_message_is_left_to_the_dead_letter_queue(world: World, e
     assert len(enclave.seen) == 1
 
 
-def test_missing_questions_are_not_forgotten(world: World, enclave: FakeEnclave) -> None:
-    """A chunk whose questions are gone goes back to the queue instead of being deleted."""
+def test_missing_questions_are_looked_for_again_and_then_given_up(world: World, enclave: FakeEnclave) -> None:
+    """A chunk whose questions are gone goes back to the queue; the job can end when they stay away."""
     world.send(0, inline=False)
     world.s3.delete_object(Bucket="bucket", Key=ledger.question_key(TENANT, JOB, 0))
     world.bridge()
-    wait_until(lambda: sum(world.queued()) == 1 and not world.running[0][0]._registry.all(), what="the message back")
+    wait_until(lambda: world.queued() == (0, 0) and bool(world.names("failures/")), 30, "a failure")
+    assert world.names("failures/") == ["00000000.0.4"]
     assert not enclave.seen
     assert not world.names("answers/")
+
+
+def test_a_chunk_that_came_before_is_asked_for_in_ranges(world: World, enclave: FakeEnclave) -> None:
+    """The first time whole; then record by record, and one record that always takes the enclave along ends alone."""
+    poison = 2
+
+    def behave(work: Work) -> Message | None:
+        if work.first <= poison < work.first + work.count:
+            enclave.hang_up()
+            return None
+        return answer(work)
+
+    enclave.behave = behave
+    world.send(0)
+    for count in range(GIVE_UP - 1):
+        world.sqs.receive_message(QueueUrl=world.settings.queue_url, VisibilityTimeout=0)
+        assert count < GIVE_UP
+    world.bridge()
+    wait_until(lambda: bool(world.names("failures/")), 60, "the record given up")
+    wait_until(lambda: len(world.names("answers/")) == 3, 60, "the answers of its neighbours")
+    assert sorted(world.names("answers/")) == ["00000000.0.1", "00000000.1.1", "00000000.3.1"]
+    assert world.names("failures/") == ["00000000.2.1"]
+
+
+def test_a_second_delivery_is_asked_for_in_ranges_that_cover_it(world: World, enclave: FakeEnclave) -> None:
+    """Each record once."""
+    world.send(0)
+    world.sqs.receive_message(QueueUrl=world.settings.queue_url, VisibilityTimeout=0)
+    world.bridge()
+    wait_until(lambda: world.queued() == (0, 0), what="an empty queue")
+    assert sorted((work.first, work.count) for work in enclave.seen) == [(0, 1), (1, 1), (2, 1), (3, 1)]
+    assert len(world.names("answers/")) == 4
+
+
+def test_after_the_deadline_nothing_is_answered(world: World, enclave: FakeEnclave) -> None:
+    """The message is deleted; the reader knows the deadline from the manifest."""
+    world.send(0, deadline_ms=1)
+    world.send(1)
+    world.bridge()
+    wait_until(lambda: world.queued() == (0, 0) and len(world.names("answers/")) == 1, what="an empty queue")
+    assert [work.first for work in enclave.seen] == [4]
+    assert not world.names("failures/")
+
+
+def test_a_chunk_that_comes_before_its_time_waits_for_it(world: World, enclave: FakeEnclave) -> None:
+    """It is put off until then, and that receipt does not count: it is asked for whole."""
+    due = time.time_ns() // 1_000_000 + 3000
+    world.send(0, not_before_ms=due)
+    world.bridge()
+    wait_until(lambda: world.names("answers/") == ["00000000.0.4"], 20, "the answer")
+    assert time.time_ns() // 1_000_000 >= due
+    assert [(work.first, work.count) for work in enclave.seen] == [(0, 4)]
+
+
+def test_a_canceled_job_gets_no_more_answers(world: World, enclave: FakeEnclave) -> None:
+    """What waits becomes a failure in the bridge's word; what is answered stays."""
+    world.s3.put_object(Bucket="bucket", Key=ledger.mark_key(TENANT, JOB, ledger.Mark.CANCELED), Body=b"{}")
+    world.s3.put_object(Bucket="bucket", Key=ledger.answer_key(TENANT, JOB, 0, 0, 1), Body=b"kept")
+    world.send(0)
+    world.bridge()
+    wait_until(lambda: world.queued() == (0, 0) and bool(world.names("failures/")), what="a failure")
+    assert world.names("failures/") == ["00000000.1.3"]
+    assert world.names("answers/") == ["00000000.0.1"]
+    assert not enclave.seen
+
+
+def test_a_purged_job_is_forgotten(world: World, enclave: FakeEnclave) -> None:
+    """Its messages go, and nothing new is written for it."""
+    world.s3.put_object(Bucket="bucket", Key=ledger.mark_key(TENANT, JOB, ledger.Mark.PURGED), Body=b"{}")
+    world.send(0)
+    world.bridge()
+    wait_until(lambda: world.queued() == (0, 0), what="an empty queue")
+    assert not world.names("failures/")
+    assert not enclave.seen
+
+
+def test_health_and_metrics_tell_what_goes_on_and_name_nobody(world: World, enclave: FakeEnclave) -> None:
+    """Counts by outcome, the age of messages, what is in flight; no tenant, no job, no content."""
+    bridge = world.bridge()
+    server = HealthServer("127.0.0.1", 0, bridge.metrics.registry, bridge.health)
+    server.start()
+    try:
+        base = "http://{}:{}".format(*server.address)
+        wait_until(lambda: bridge.health()[0], what="a connection")
+        world.send(0)
+        wait_until(lambda: world.queued() == (0, 0) and len(world.names("answers/")) == 1, what="an answer")
+        with urllib.request.urlopen(f"{base}/health", timeout=10) as reply:  # noqa: S310 - ours
+            assert json.load(reply) | {"loop_age": 0} == {"healthy": True, "enclaves": 1, "loop_age": 0}
+        with urllib.request.urlopen(f"{base}/metrics", timeout=10) as reply:  # noqa: S310 - ours
+            text = reply.read().decode()
+        assert 'sealbatch_records_total{outcome="answered"} 4.0' in text
+        assert "sealbatch_queue_age_seconds_count 1.0" in text
+        assert "sealbatch_in_flight 0.0" in text
+        assert "sealbatch_credits 2.0" in text
+        assert TENANT not in text
+        assert JOB not in text
+        enclave.stop()
+        wait_until(lambda: not bridge.health()[0], what="the connection's end")
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"{base}/health", timeout=10)  # noqa: S310 - ours
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("code", [RefusalCode.UNSEAL_FAILED, RefusalCode.MALFORMED, RefusalCode.KEY_INVALID])
@@ -257,7 +398,7 @@ def test_a_refused_image_stops_the_receiving_and_is_said(world: World, enclave: 
     tried = len(enclave.seen)
     wait_until(lambda: len(enclave.seen) > tried, what="a trial")
     denied.clear()
-    wait_until(lambda: len(world.names("answers/")) == 5 and world.queued() == (0, 0), 20, what="five answers")
+    wait_until(lambda: world.answered() == 20 and world.queued() == (0, 0), 30, what="five answers")
 
 
 def test_a_passing_refusal_gives_the_message_back(world: World, enclave: FakeEnclave) -> None:
@@ -416,7 +557,7 @@ def test_logs_hold_no_sealed_bytes(world: World, enclave: FakeEnclave, caplog: p
     world.send(0)
     world.bridge()
     wait_until(lambda: world.queued() == (0, 0) and len(world.names("answers/")) == 1, what="an answer")
-    assert "chunk answered job=abcdefghijklmnop chunk=0 n=4" in caplog.text
+    assert "chunk answered job=abcdefghijklmnop chunk=0 first=0 n=4" in caplog.text
     assert "sealed questions" not in caplog.text
     assert json.dumps("answer to") not in caplog.text
     assert enclave.seen == [Work(1, 0, 4, b"sealed questions 0")]

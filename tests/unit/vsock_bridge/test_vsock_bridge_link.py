@@ -11,7 +11,7 @@ import pytest
 from fake_enclave import IMAGE, FakeEnclave
 from waiting import wait_until
 
-from vsock_bridge.held import Held
+from vsock_bridge.held import Held, Piece
 from vsock_bridge.link import MAX_UNWRAPS, Link
 from wire.errors import WireError
 from wire.ledger import ChunkMessage
@@ -27,22 +27,22 @@ class Events:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
 
-    def answered(self, held: Held, sealed: bytes) -> None:
+    def answered(self, piece: Piece, sealed: bytes) -> None:
         """Note it."""
-        self.told.append((sealed.decode(), held.message_id))
+        self.told.append((sealed.decode(), piece.held.message_id))
 
-    def refused(self, held: Held, code: RefusalCode, image: str) -> None:
+    def refused(self, piece: Piece, code: RefusalCode, image: str) -> None:
         """Note it."""
         assert image == IMAGE
-        self.told.append((str(code), held.message_id))
+        self.told.append((str(code), piece.held.message_id))
 
-    def progressed(self, held: Held) -> None:
+    def progressed(self, piece: Piece) -> None:
         """Note it."""
-        self.told.append(("progressed", held.message_id))
+        self.told.append(("progressed", piece.held.message_id))
 
-    def lost(self, held: Held) -> None:
+    def lost(self, piece: Piece) -> None:
         """Note it."""
-        self.told.append(("lost", held.message_id))
+        self.told.append(("lost", piece.held.message_id))
 
 
 class SlowExecutor(Executor):
@@ -103,9 +103,10 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.stop()
 
 
-def held(name: str) -> Held:
+def held(name: str) -> Piece:
     """A chunk."""
-    return Held(name, "receipt", 1, ChunkMessage("a", "a" * 16, 0, 0, 1, bytes(32), 1, None), 0.0, 0.0)
+    message = Held(name, "receipt", 1, ChunkMessage("a", "a" * 16, 0, 0, 1, bytes(32), 1, None), 0.0, 0.0)
+    return Piece(message, 0, 1)
 
 
 def test_the_window_is_kept_in_chunks_and_in_bytes(world: World) -> None:
@@ -150,7 +151,7 @@ def test_a_chunk_waits_no_longer_once_an_enclave_has_it(world: World) -> None:
     """The heartbeat then looks at this chunk's own progress."""
     chunk = held("one")
     assert world.link.send(chunk, b"x")
-    assert not chunk.waiting
+    assert not chunk.held.waiting
 
 
 def test_unwraps_under_way_are_bounded(world: World) -> None:

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from vsock_bridge.breaker import CircuitBreaker
-from vsock_bridge.held import Held, HeldRegistry
+from vsock_bridge.held import Held, HeldRegistry, Piece
+from vsock_bridge.metrics import Metrics
+from vsock_bridge.plan import GIVE_UP
 from vsock_bridge.settle import LONGEST_DELAY, Settler
 from wire.ledger import ChunkMessage
 from wire.messages import RefusalCode
@@ -29,9 +31,9 @@ class Outside:
             raise self.fault
         self.done.append("answer")
 
-    def put_failure(self, _: ChunkMessage, code: str) -> None:
+    def put_failure(self, _: ChunkMessage, code: str, first: int, count: int) -> None:
         """Note it."""
-        self.done.append(f"failure {code}")
+        self.done.append(f"failure {code}" if count > 1 else f"failure {code} of {first}")
 
     def put_notice(self, _: ChunkMessage, code: str, image: str, key: str) -> None:
         """Note it."""
@@ -63,6 +65,7 @@ class World:
             executor=executor,
             question_key="key",
             stopping=self.stopping,
+            metrics=Metrics(),
         )
 
     def settled(self) -> list[str]:
@@ -78,9 +81,11 @@ def world() -> Iterator[World]:
         yield World(executor)
 
 
-def held(receives: int = 1) -> Held:
-    """A chunk received so many times."""
-    return Held("id", "receipt", receives, ChunkMessage("a", "a" * 16, 0, 0, 1, bytes(32), 1, None), 0.0, 0.0)
+def held(receives: int = 1, count: int = 4) -> Piece:
+    """A whole chunk received so many times."""
+    chunk = ChunkMessage("a", "a" * 16, 0, 0, 4, bytes(32), 1, None)
+    message = Held("id", "receipt", receives, chunk, 0.0, 0.0)
+    return HeldRegistry().split(message, [(0, count)])[0]
 
 
 def test_the_answer_is_stored_before_the_message_is_deleted(world: World) -> None:
@@ -146,3 +151,33 @@ def test_delays_have_a_longest(world: World) -> None:
     world.settler.refused(held(receives=1000), RefusalCode.KEY_DENIED, IMAGE)
     world.settled()
     assert LONGEST_DELAY / 2 <= world.outside.delays[0] <= LONGEST_DELAY
+
+
+@pytest.mark.parametrize("receives", [GIVE_UP, GIVE_UP + 5])
+def test_a_record_that_enclaves_are_always_lost_with_is_given_up(world: World, receives: int) -> None:
+    """It gets the bridge's word, and the rest of its chunk comes again."""
+    world.settler.lost(held(receives=receives, count=1))
+    assert world.settled() == ["failure enclave_lost of 0", "delete", "back"]
+
+
+def test_a_range_is_never_given_up_whole(world: World) -> None:
+    """Only a record that was alone can be the one."""
+    world.settler.lost(held(receives=GIVE_UP, count=2))
+    assert world.settled() == ["back"]
+
+
+def test_a_record_that_an_enclave_always_fails_on_is_given_up(world: World) -> None:
+    """A bug of the enclave's own does not keep a job from its end."""
+    world.settler.refused(held(receives=GIVE_UP, count=1), RefusalCode.INTERNAL, IMAGE)
+    assert world.settled() == ["failure enclave_lost of 0", "delete", "back"]
+
+
+def test_the_message_goes_with_its_last_piece(world: World) -> None:
+    """Pieces are stored one by one; the message stays until none is open."""
+    message = held().held
+    pieces = world.settler._registry.split(message, [(0, 2), (2, 2)])
+    world.settler.answered(pieces[0], b"one")
+    world.settler.answered(pieces[1], b"two")
+    done = world.settled()
+    assert sorted(done) == ["answer", "answer", "delete"]
+    assert done[-1] == "delete"

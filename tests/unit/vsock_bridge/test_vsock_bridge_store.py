@@ -50,7 +50,7 @@ def test_a_write_conflict_is_tried_again() -> None:
     """409 says that another write was under way; the next attempt settles it."""
     bucket = Bucket()
     bucket.faults = [(s3_error("ConditionalRequestConflict", 409), False)] * 2
-    Store(bucket, "bucket").put_answer(CHUNK, b"answer")
+    Store(bucket, "bucket").put_answer(CHUNK, b"answer", CHUNK.first, CHUNK.count)
     assert (bucket.objects, bucket.puts) == ({KEY: b"answer"}, 3)
 
 
@@ -59,7 +59,7 @@ def test_a_conflict_that_does_not_end_is_an_error() -> None:
     bucket = Bucket()
     bucket.faults = [(s3_error("ConditionalRequestConflict", 409), False)] * CONFLICT_ATTEMPTS
     with pytest.raises(ClientError):
-        Store(bucket, "bucket").put_answer(CHUNK, b"answer")
+        Store(bucket, "bucket").put_answer(CHUNK, b"answer", CHUNK.first, CHUNK.count)
     assert not bucket.objects
 
 
@@ -67,7 +67,7 @@ def test_a_put_whose_response_was_lost_is_found_done() -> None:
     """The repeated put meets its own object: nothing is written beside it."""
     bucket = Bucket()
     bucket.faults = [(s3_error("ConditionalRequestConflict", 409), True)]
-    Store(bucket, "bucket").put_answer(CHUNK, b"answer")
+    Store(bucket, "bucket").put_answer(CHUNK, b"answer", CHUNK.first, CHUNK.count)
     assert bucket.objects == {KEY: b"answer"}
 
 
@@ -76,8 +76,8 @@ def test_an_answer_already_beside_a_foreign_object_is_done() -> None:
     bucket = Bucket()
     bucket.objects[KEY] = b"foreign"
     store = Store(bucket, "bucket")
-    store.put_answer(CHUNK, b"answer")
-    store.put_answer(CHUNK, b"answer")
+    store.put_answer(CHUNK, b"answer", CHUNK.first, CHUNK.count)
+    store.put_answer(CHUNK, b"answer", CHUNK.first, CHUNK.count)
     assert bucket.objects == {KEY: b"foreign", ledger.alternative(KEY, b"answer"): b"answer"}
 
 
@@ -87,7 +87,7 @@ def test_the_first_failure_stays() -> None:
     times = iter([1, 2, 3, 4])
     store = Store(bucket, "bucket", lambda: next(times))
     for _ in range(2):
-        store.put_failure(CHUNK, "decrypt_failed")
+        store.put_failure(CHUNK, "decrypt_failed", CHUNK.first, CHUNK.count)
     image, arn = "ab" * 48, "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"
     for _ in range(2):
         store.put_notice(CHUNK, "key_denied", image, arn)

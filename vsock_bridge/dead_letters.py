@@ -1,0 +1,142 @@
+"""The dead-letter queue: what lies there, by reason, and the way back. Nothing of it is opened.
+
+Two kinds lie there: chunks that SQS moved after too many receipts, whose bodies are chunk messages as they were sent;
+and what the bridge put there in place of a message that was none of ours, with the reason and without the content.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from wire.errors import LedgerError
+from wire.ledger import ChunkMessage, parse_chunk_message
+
+VERSION: Final = 1
+TOO_MANY_RECEIVES: Final = "too_many_receives"
+UNDECODABLE: Final = "undecodable"
+LOOK: Final = 60
+"""Seconds for which a message that is looked at is hidden, so that one look sees each once."""
+BATCH: Final = 10
+
+
+class DeadLetterClient(Protocol):
+    """The part of boto3's SQS client that is used."""
+
+    @property
+    def receive_message(self) -> Callable[..., Any]:
+        """ReceiveMessage."""
+
+    @property
+    def send_message(self) -> Callable[..., Any]:
+        """SendMessage."""
+
+    @property
+    def delete_message(self) -> Callable[..., Any]:
+        """DeleteMessage."""
+
+    @property
+    def change_message_visibility(self) -> Callable[..., Any]:
+        """ChangeMessageVisibility."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message: `chunk` if it can be sent again, else `why` it is none of ours."""
+
+    message_id: str
+    receipt: str
+    sent_ms: int
+    reason: str
+    size: int
+    sha256: str
+    why: str
+    chunk: ChunkMessage | None
+    body: str
+
+
+def encode_dead_letter(body: str, why: str) -> str:
+    """What takes the place of a message that is none of ours: the reason, its size and its SHA-256."""
+    data = body.encode("utf-8", "surrogatepass")
+    fields = {
+        "v": VERSION,
+        "undecodable": why,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "at_ms": time.time_ns() // 1_000_000,
+    }
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True)
+
+
+class DeadLetters:
+    """One dead-letter queue, and the queue that its chunks came from."""
+
+    def __init__(self, sqs: DeadLetterClient, url: str, home: str) -> None:
+        self._sqs = sqs
+        self._url = url
+        self._home = home
+
+    def look(self, most: int) -> Iterator[DeadLetter]:
+        """Up to `most` messages, each once; whoever has not taken one out gives it back with `leave`.
+
+        Raises:
+            ClientError, BotoCoreError: SQS or the network does not answer.
+        """
+        seen = 0
+        while seen < most:
+            reply = self._sqs.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=min(BATCH, most - seen),
+                VisibilityTimeout=LOOK,
+                WaitTimeSeconds=1,
+                AttributeNames=["SentTimestamp"],
+            )
+            messages = reply.get("Messages", ())
+            if not messages:
+                return
+            for message in messages:
+                seen += 1
+                yield _letter(message)
+
+    def leave(self, letter: DeadLetter) -> None:
+        """Show the message again at once."""
+        self._sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=letter.receipt, VisibilityTimeout=0)
+
+    def redrive(self, letter: DeadLetter) -> None:
+        """Send a chunk to the queue that it came from, then take it out here; a second copy of it does no harm."""
+        if letter.chunk is None:
+            raise ValueError("nothing to send: the message was none of ours")
+        self._sqs.send_message(QueueUrl=self._home, MessageBody=letter.body)
+        self.drop(letter)
+
+    def drop(self, letter: DeadLetter) -> None:
+        """Take the message out for good. A chunk's questions stay in the bucket."""
+        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt)
+
+
+def _letter(message: dict[str, Any]) -> DeadLetter:
+    body = message["Body"]
+    data = body.encode("utf-8", "surrogatepass")
+    reason, why, chunk = TOO_MANY_RECEIVES, "", None
+    size, digest = len(data), hashlib.sha256(data).hexdigest()
+    try:
+        chunk = parse_chunk_message(body)
+    except LedgerError as error:
+        reason, why = UNDECODABLE, str(error)
+        if (note := _note(body)) is not None:
+            why, size, digest = note
+    sent = int(message.get("Attributes", {}).get("SentTimestamp", "0"))
+    return DeadLetter(message["MessageId"], message["ReceiptHandle"], sent, reason, size, digest, why, chunk, body)
+
+
+def _note(body: str) -> tuple[str, int, str] | None:
+    """What the bridge wrote in place of a message, if that is what lies there."""
+    try:
+        fields = json.loads(body)
+        if set(fields) != {"v", "undecodable", "bytes", "sha256", "at_ms"}:
+            return None
+        return str(fields["undecodable"])[:200], int(fields["bytes"]), str(fields["sha256"])[:64]
+    except (ValueError, TypeError, RecursionError):
+        return None
