@@ -37,8 +37,9 @@ def command(
 ) -> None:
     """Carry sealed chunks between queue, enclaves and bucket.
 
-    Runs on the enclave's parent until SIGTERM. Then nothing more is received, running chunks get the grace, and all else
-    goes back into the queue: it ends within 10 s, the longest poll, and the grace. A second SIGTERM leaves out the grace.
+    Runs on the enclave's parent until SIGTERM. Then nothing more is received, running chunks get the grace, and all
+    else goes back into the queue; it ends after the running poll of 10 s at most, and the grace. A second SIGTERM
+    leaves out the grace.
     """
     import logging
 

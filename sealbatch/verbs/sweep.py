@@ -21,9 +21,9 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be sent.")] = False,
     as_json: q.JSON = False,
 ) -> None:
-    """Send the chunks of a job again that have no answer and no message; a chunk that is sent twice does no harm.
+    """Send again what has no answer and no message.
 
-    A message is taken to be gone when the queue is empty, or when it has kept messages for as long as it does.
+    A chunk that is sent twice does no harm. A message is taken to be gone when the queue is empty, or when it has kept messages for as long as it does.
     """
     from results_consumer.errors import IntegrityError
     from sealbatch.clients import producer_clients, reader_s3
