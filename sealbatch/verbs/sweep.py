@@ -23,7 +23,8 @@ def command(
 ) -> None:
     """Send again what has no answer and no message.
 
-    A chunk that is sent twice does no harm. A message is taken to be gone when the queue is empty, or when it has kept messages for as long as it does.
+    A chunk that is sent twice does no harm. A message is taken to be gone when the queue is empty, or when it was sent
+    longer ago than the queue keeps messages.
     """
     from results_consumer.errors import IntegrityError
     from sealbatch.clients import producer_clients, reader_s3
