@@ -12,7 +12,8 @@ from sealbatch.faults import Stop
 
 EXAMPLES = """Examples:
 sealbatch bridge --enclave vsock://16:5005
-sealbatch bridge --enclave vsock://16:5005 --enclave vsock://17:5005 --health 127.0.0.1:9464"""
+sealbatch bridge --enclave vsock://16:5005 --enclave vsock://17:5005
+sealbatch bridge --enclave vsock://16:5005 --health 127.0.0.1:9464"""
 
 
 @ends_well
