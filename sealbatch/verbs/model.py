@@ -75,11 +75,12 @@ def save(name: str, revision: str, target: Path) -> str:
         raise Stop(Exit.CONFIGURATION, "the model stack is not installed: pip install 'sealbatch[enclave]'")
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.utils import logging as hub_logging
 
     from enclave_worker.manifest import load_manifest, write_manifest
 
     # Its warnings quote addresses, which may hold a token.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    hub_logging.set_verbosity(logging.ERROR)
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
