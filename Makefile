@@ -13,10 +13,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help demo test chaos lint format clean
+=======
+.PHONY: help demo test lint bench-engine format clean
+>>>>>>> 1827690 (Measure the engine against its peers: four seeded workloads, pinned and interleaved, with every missing peer named)
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Seal, answer and open the example questions on this machine
 	@$(BIN)/sealbatch dev demo
@@ -32,6 +36,9 @@ lint: $(VENV)/.test $(VENV)/.lint ## Check style, types and the boundaries betwe
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench-engine: $(VENV)/.bench ## Measure the engine's speed beside its peers' (20 minutes, after installing them)
+	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/sealbatch bench engine
 
 format: $(VENV)/.lint ## Lay out the code
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
@@ -51,6 +58,10 @@ $(VENV)/.torch: constraints.txt
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	@echo "Installing sealbatch"
 	@$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.demo
+	@$(PIP) --constraint constraints.txt --editable '.[dev,bench]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo

@@ -9,7 +9,22 @@ import typer
 
 from sealbatch import __version__
 from sealbatch.face import Face, as_typed
-from sealbatch.verbs import ask, bridge, dev, enclave, fetch, listing, model, run, status, submit, sweep, validate, wait
+from sealbatch.verbs import (
+    ask,
+    bench,
+    bridge,
+    dev,
+    enclave,
+    fetch,
+    listing,
+    model,
+    run,
+    status,
+    submit,
+    sweep,
+    validate,
+    wait,
+)
 
 app = typer.Typer(
     name="sealbatch",
@@ -67,6 +82,7 @@ for name, verb in (
 ):
     app.command(name, epilog=as_typed(verb.EXAMPLES))(verb.command)
 app.add_typer(dev.app, name="dev")
+app.add_typer(bench.app, name="bench")
 app.add_typer(model.app, name="model")
 
 

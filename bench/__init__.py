@@ -1,0 +1,1 @@
+"""Measures the engine against its peers. For the source tree: no part of what is installed."""

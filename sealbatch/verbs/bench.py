@@ -1,0 +1,80 @@
+"""`sealbatch bench`: measures the engine against its peers, and what its precisions cost in accuracy."""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealbatch.exits import Exit
+from sealbatch.face import Face, as_typed, ends_well
+from sealbatch.faults import Stop
+
+app = typer.Typer(help="Measure the engine, from the source tree.", no_args_is_help=True)
+
+EXAMPLES = """Examples:
+sealbatch bench engine
+sealbatch bench engine --only sealbatch_int8 --only openvino_int8 --minutes 10"""
+RESULTS = Path("bench/results/engine.json")
+BUILD = Path("build/bench")
+
+
+@app.callback()
+def _group() -> None:
+    """Measure the engine, from the source tree."""
+
+
+def _need_source_tree() -> None:
+    if importlib.util.find_spec("bench") is None or importlib.util.find_spec("torch") is None:
+        raise Stop(Exit.CONFIGURATION, "the bench runs in a source tree, with: pip install --editable '.[dev,bench]'")
+
+
+@app.command(epilog=as_typed(EXAMPLES))
+@ends_well
+def engine(
+    context: typer.Context,
+    minutes: Annotated[
+        float, typer.Option(metavar="N", min=0.1, help="Time for the runs; installing comes on top.")
+    ] = 20.0,
+    full: Annotated[bool, typer.Option("--full", help="All workloads whole, three rounds, however long.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Run this contender; may be given again.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A model, if not random weights in the shape of bloom-560m.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON; the plot goes beside.")
+    ] = RESULTS,
+    build: Annotated[Path, typer.Option(metavar="FOLDER", help="Where peers and models are kept.")] = BUILD,
+) -> None:
+    """Measure the engine's speed beside its peers'.
+
+    Seeded workloads on one core and on two, in rounds over all contenders. Peers are installed into environments of
+    their own; one that cannot be is named with the reason. Results and a plot are written.
+    """
+    _need_source_tree()
+    from bench.contenders import CONTENDERS
+    from bench.plot import draw
+    from bench.random_model import make
+    from bench.report import save
+    from bench.speed import Bench, Options
+
+    face: Face = context.obj
+    screen = face.screen()
+    chosen = tuple(only or CONTENDERS)
+    for unknown in set(chosen) - CONTENDERS.keys():
+        raise Stop(Exit.USAGE, f"--only {unknown}: there is {', '.join(CONTENDERS)}")
+    folder = model.resolve() if model else make(build.resolve() / "bloom-560m")
+    options = Options(build.resolve(), folder, chosen, None if full else minutes)
+    result = Bench(options, screen.say).measure()
+    save(result, output)
+    columns = ("title", "workload", "cores", "tokens_per_second", "requests", "rss_mb", "load_s", "agreement")
+    screen.rows(columns, result["rows"])
+    for gap in result["missing"]:
+        screen.say(f"missing: {CONTENDERS[gap['contender']].title}, {gap['workload']}, {gap['cores']}: {gap['reason']}")
+    if not result["rows"]:
+        raise Stop(Exit.FAILED, "nothing could be run")
+    plot = output.with_suffix(".svg")
+    draw(result, plot)
+    screen.say(f"{output} and {plot}")
