@@ -59,4 +59,4 @@ def last_error(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR") or "Error" in line.partition(" ")[0]]
     line = (errors or lines or ["it says nothing"])[-1]
-    return " ".join(word for word in line.split() if "://" not in word and not word.startswith("/"))[:200]
+    return " ".join(word for word in line.split() if word.count("/") < 2)[:200]

@@ -14,7 +14,7 @@ app = typer.Typer(help="Measure the engine, from the source tree.", no_args_is_h
 
 EXAMPLES = """Examples:
 sealbatch bench engine
-sealbatch bench engine --only sealbatch_int8 --only openvino_int8 --minutes 10"""
+sealbatch bench engine --only sealbatch_int8 --minutes 5"""
 RESULTS = Path("bench/results/engine.json")
 BUILD = Path("build/bench")
 
