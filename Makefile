@@ -13,11 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo test chaos lint format clean
-=======
-.PHONY: help demo test lint bench-engine format clean
->>>>>>> 1827690 (Measure the engine against its peers: four seeded workloads, pinned and interleaved, with every missing peer named)
+.PHONY: help demo test million chaos lint bench-engine format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +26,9 @@ test: $(VENV)/.test ## Run every test
 
 chaos: $(VENV)/.test ## Kill, halt and fault the real processes for SECONDS=120 by SEED=; compare every answer
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+
+million: $(VENV)/.test ## Measure the producer's memory with a million lines
+	@SEALBATCH_LINES=1000000 $(BIN)/python -m pytest -q -s tests/integration/test_producer_memory.py
 
 lint: $(VENV)/.test $(VENV)/.lint ## Check style, types and the boundaries between the packages
 	@$(BIN)/ruff check .

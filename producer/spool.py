@@ -90,4 +90,4 @@ class Spool:
         try:
             yield
         except OSError as error:
-            raise SpoolError(self._folder, full=error.errno in {errno.ENOSPC, errno.EDQUOT}) from None
+            raise SpoolError(self._folder, full=error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}) from None

@@ -1,5 +1,6 @@
 """Types `sealbatch` as a user does: a process of its own, with a home of its own."""
 
+import ctypes
 import os
 import resource
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_LIBC = ctypes.CDLL(None)
 
 
 @dataclass
@@ -62,3 +65,9 @@ class Typist:
 def limit_file_size(size: int) -> Callable[[], None]:
     """What makes the child's disk seem full: no file of its may grow beyond `size` bytes."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def obey_permissions() -> None:
+    """What makes the child obey file modes even as root: it can never have the right to pass them by."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        _LIBC.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; who is not root has no such right to drop

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Typist, limit_file_size
+from command import Typist, limit_file_size, obey_permissions
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -206,6 +206,37 @@ def test_an_input_that_is_no_file_is_a_usage_error(typist: Typist, name: Callabl
     done = typist.type("submit", name(typist.folder))
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_a_file_that_may_not_be_read_is_told_as_such(typist: Typist) -> None:
+    """Exit code 77 and the path; the right to read it is missing, not the file."""
+    path = write_questions(typist.folder / "in.jsonl", 1)
+    path.chmod(0)
+    done = typist.type("submit", "in.jsonl", before=obey_permissions)
+    assert done.returncode == 77, done.stderr.decode()
+    assert b"in.jsonl cannot be read: permission denied" in done.stderr
+    assert done.stdout == b""
+
+
+def test_a_folder_that_may_not_be_written_is_found_before_anything_is_sent(typist: Typist, bucket: Any) -> None:
+    """Exit code 77, and not one object more in the bucket."""
+    write_questions(typist.folder / "in.jsonl", 1)
+    (typist.folder / "shut").mkdir(mode=0o500)
+    before = sum(1 for _ in bucket.objects.all())
+    done = typist.type("run", "in.jsonl", "-o", "shut/out.jsonl", before=obey_permissions)
+    assert done.returncode == 77, done.stderr.decode()
+    assert b"may not be written" in done.stderr
+    assert sum(1 for _ in bucket.objects.all()) == before
+
+
+def test_a_disk_that_is_full_while_sealing_sends_nothing(typist: Typist, bucket: Any) -> None:
+    """The sealed spool has no room: exit code 75 in those words, and not one object more in the bucket."""
+    write_questions(typist.folder / "in.jsonl", 200)
+    before = sum(1 for _ in bucket.objects.all())
+    done = typist.type("submit", "in.jsonl", before=limit_file_size(16 * 1024))
+    assert done.returncode == 75, done.stderr.decode()
+    assert b"no space left" in done.stderr
+    assert sum(1 for _ in bucket.objects.all()) == before
 
 
 def test_an_existing_output_is_not_overwritten_and_nothing_is_sent(typist: Typist) -> None:
