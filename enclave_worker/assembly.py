@@ -33,7 +33,11 @@ class Assembly:
     def prompts(self) -> list[Prompt]:
         """The sequences that are still to be generated."""
         with self._lock:
-            return [Prompt(key, question.tokens, question.params) for key, question in self._open.items()]
+            header = self._chunk.header
+            return [
+                Prompt(key, question.tokens, question.params, header.tenant, header.job)
+                for key, question in self._open.items()
+            ]
 
     def add(self, completion: Completion) -> bool:
         """Take one completion; True when it was the last."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from enclave_worker.engine import Completion, Engine, Prompt
+from enclave_worker.repeats import Repeats
 from enclave_worker.scheduler import Scheduler
 
 STOP_TIMEOUT: Final = 5.0
@@ -29,11 +30,14 @@ class Sink(Protocol):
 class Driver:
     """Feeds waiting sequences to the engine and hands out what it completes."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, deduplicate: bool = True, single_tenant: bool = False) -> None:
         self._engine = engine
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(single_tenant=single_tenant)
+        self._repeats = Repeats() if deduplicate else None
         self._sinks: dict[int, Sink] = {}
-        self._running: set[int] = set()
+        self._running: dict[int, str] = {}
+        self._known: list[Completion] = []
+        self._unwanted: list[int] = []
         self._changed = threading.Condition()
         self._stopped = False
         self._steps = 0
@@ -58,17 +62,20 @@ class Driver:
     def submit(self, prompts: Sequence[Prompt], sink: Sink) -> None:
         """Have sequences generated for `sink`."""
         with self._changed:
-            self._scheduler.add(prompts)
             self._sinks.update((prompt.key, sink) for prompt in prompts)
+            self._scheduler.add(prompt for prompt in prompts if self._is_new(prompt))
             self._changed.notify_all()
 
     def withdraw(self, sink: Sink) -> None:
-        """Forget what waits for `sink`; what runs for it ends unheard."""
+        """Forget what waits or runs for `sink`."""
         with self._changed:
-            keys = [key for key, owner in self._sinks.items() if owner is sink]
-            self._scheduler.discard(keys)
+            keys = {key for key, owner in self._sinks.items() if owner is sink}
             for key in keys:
                 del self._sinks[key]
+            unwanted = list(keys) if self._repeats is None else self._repeats.leave(keys)
+            self._scheduler.discard(unwanted)
+            self._unwanted += [key for key in unwanted if key in self._running]
+            self._changed.notify_all()
 
     def _run(self) -> None:
         while self._await_work():
@@ -84,33 +91,56 @@ class Driver:
 
     def _await_work(self) -> bool:
         with self._changed:
-            while not (self._stopped or self._scheduler or self._engine.busy()):
+            while not (self._stopped or self._scheduler or self._known or self._engine.busy()):
                 self._changed.wait()
             return not self._stopped
 
     def _iterate(self) -> list[Completion]:
+        with self._changed:
+            unwanted, self._unwanted = self._unwanted, []
+            for key in unwanted:
+                self._running.pop(key, None)
+        if unwanted:
+            self._engine.cancel(unwanted)
         room = self._engine.room()
         with self._changed:
-            prompts = self._scheduler.take(room)
-            self._running.update(prompt.key for prompt in prompts)
+            prompts = self._scheduler.take(room, set(self._running.values()))
+            self._running.update((prompt.key, prompt.tenant) for prompt in prompts)
+            known, self._known = self._known, []
         if prompts:
             self._engine.admit(prompts)
-        completions = self._engine.step()
+        completions = self._engine.step() if self._engine.busy() else []
         self._steps += 1
-        return completions
+        return known + completions
+
+    def _is_new(self, prompt: Prompt) -> bool:
+        """Whether the engine has to compute this, and no other sequence's answer serves."""
+        if self._repeats is None:
+            return True
+        found = self._repeats.join(prompt)
+        if isinstance(found, Completion):
+            self._known.append(found)
+        return found == prompt.key
 
     def _hand_out(self, completion: Completion) -> None:
         with self._changed:
-            self._running.discard(completion.key)
-            sink = self._sinks.pop(completion.key, None)
-        if sink is not None:
-            sink.complete(completion)
+            self._running.pop(completion.key, None)
+            completions = [completion] if self._repeats is None else self._repeats.finish(completion) or [completion]
+            told = [(self._sinks.pop(item.key, None), item) for item in completions]
+        for sink, item in told:
+            if sink is not None:
+                sink.complete(item)
 
     def _fail_running(self) -> None:
         self._engine.reset()
         with self._changed:
-            failed = {id(sink): sink for key in self._running if (sink := self._sinks.get(key)) is not None}
+            keys = [key for leader in self._running for key in self._waiting_for(leader)]
+            failed = {id(sink): sink for key in keys if (sink := self._sinks.get(key)) is not None}
             self._running.clear()
+            self._unwanted.clear()
         for sink in failed.values():
             self.withdraw(sink)
             sink.fail()
+
+    def _waiting_for(self, leader: int) -> list[int]:
+        return [leader] if self._repeats is None else self._repeats.fail(leader)

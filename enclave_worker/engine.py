@@ -1,6 +1,6 @@
 """What the rest of the enclave knows of a model: tokens in, text out, one iteration at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -9,22 +9,38 @@ FinishReason = Literal["stop", "length", "poison"]
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How one answer is generated; temperature 0 is greedy, and then `top_p` and `seed` say nothing."""
+    """How one answer is generated; temperature 0 is greedy, and then `top_k`, `top_p` and `seed` say nothing.
+
+    `top_k` 0 and `top_p` 1 leave all tokens in. `repetition_penalty` above 1 makes tokens that the prompt or the answer
+    holds less likely (Keskar et al. 2019, as in transformers).
+    """
 
     max_tokens: int
     temperature: float
     top_p: float
     seed: int
     stop: tuple[str, ...]
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is taken as the model sees it."""
+        return self.temperature == 0 and self.repetition_penalty == 1
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One sequence to complete: `key` is the caller's name for it."""
+    """One sequence to complete: `key` is the caller's name for it.
+
+    Sequences of one `tenant` may share what they have in common, and identical ones of one `job` an answer.
+    """
 
     key: int
     tokens: Sequence[int]
     params: SamplingParams
+    tenant: str = ""
+    job: str = ""
 
     @property
     def positions(self) -> int:
@@ -47,10 +63,22 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What may be admitted now: `sequences`, and `positions` counted as if each took as many as the longest."""
+    """What may be admitted now: so many sequences, which take so many positions.
+
+    Each takes its own positions, rounded up to a multiple of `page`; with `page` 0 each takes as many as the longest.
+    """
 
     sequences: int
     positions: int
+    page: int = 0
+
+    def holds(self, prompts: Collection[Prompt]) -> bool:
+        """Whether all of `prompts` may be admitted together."""
+        if self.page:
+            taken = sum(-(-prompt.positions // self.page) * self.page for prompt in prompts)
+        else:
+            taken = len(prompts) * max((prompt.positions for prompt in prompts), default=0)
+        return len(prompts) <= self.sequences and taken <= self.positions
 
 
 class Poisonous(Exception):  # noqa: N818 - what the text is
@@ -93,6 +121,10 @@ class Engine(Protocol):
 
     def step(self) -> list[Completion]:
         """One iteration for all admitted sequences; returns those that finished by it."""
+        ...
+
+    def cancel(self, keys: Collection[int]) -> None:
+        """Forget these sequences, those of them that are admitted; they complete no more."""
         ...
 
     def busy(self) -> bool:

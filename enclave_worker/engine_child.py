@@ -67,12 +67,14 @@ def main(build: Callable[[Settings], Engine] = build_engine) -> int:
 
 
 def _step(engine: Engine, body: bytes) -> Reply:
-    prompts, reset = decode_step(body)
+    step = decode_step(body)
     try:
-        if reset:
+        if step.reset:
             engine.reset()
-        if prompts:
-            engine.admit(prompts)
+        if step.cancelled:
+            engine.cancel(step.cancelled)
+        if step.prompts:
+            engine.admit(step.prompts)
         completions = engine.step()
     except Exception as error:  # noqa: BLE001 - whatever a model stack raises; the parent finds out which sequence it is
         engine.reset()

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from enclave_worker.engine import Prompt
 from enclave_worker.engine_wire import (
     CannotStart,
     Profile,
     Reply,
+    Step,
     decode_greeting,
     decode_reply,
     decode_tokens,
@@ -72,14 +72,14 @@ class EngineProcess:
         # Until the kernel has ended and the keeper reaped it, a killed process still looks as if it ran.
         return not self._killed and self._process.poll() is None
 
-    def step(self, prompts: Sequence[Prompt], *, reset: bool) -> Reply:
-        """One iteration, see `encode_step`.
+    def step(self, step: Step) -> Reply:
+        """One iteration.
 
         Raises:
             EngineGone: it died by it, or did not finish it in time.
         """
         try:
-            self._steps.send(encode_step(prompts, reset=reset))
+            self._steps.send(encode_step(step))
             return decode_reply(self._received(self._steps, self._stall))
         except WireError as error:
             self.kill()

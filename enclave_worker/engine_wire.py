@@ -17,6 +17,7 @@ from wire.codec import Value, pack, unpack
 from wire.errors import CodecError, MessageError
 from wire.fields import Fields
 from wire.framing import MAX_FRAME
+from wire.names import JOB_LENGTH, MAX_TENANT
 
 MAX_TEXT: Final = 8 * 1024 * 1024
 MAX_TOKENS_BYTES: Final = 4 * 1024 * 1024
@@ -88,10 +89,8 @@ def encode_greeting(greeting: Greeting) -> bytes:
     """The engine process's first message."""
     match greeting:
         case Profile():
-            room = greeting.room
-            return pack(
-                [1, greeting.model_name, greeting.model_digest, greeting.context_length, room.sequences, room.positions]
-            )
+            profile: list[Value] = [1, greeting.model_name, greeting.model_digest, greeting.context_length]
+            return pack(profile + _room_values(greeting.room))
         case CannotStart():
             return pack([2, greeting.reason[:MAX_REASON]])
 
@@ -113,13 +112,22 @@ def decode_greeting(data: bytes) -> Greeting:
     return greeting
 
 
-def encode_step(prompts: Sequence[Prompt], *, reset: bool) -> bytes:
-    """Forget everything first if `reset`, take `prompts`, and do one iteration."""
-    return pack([reset, [_prompt_values(prompt) for prompt in prompts]])
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Forget everything first if `reset`, and the sequences `cancelled`; take `prompts`, and do one iteration."""
+
+    prompts: Sequence[Prompt]
+    cancelled: Sequence[int] = ()
+    reset: bool = False
 
 
-def decode_step(data: bytes) -> tuple[list[Prompt], bool]:
-    """The prompts of a step and whether to forget first.
+def encode_step(step: Step) -> bytes:
+    """What the engine process is to do next."""
+    return pack([step.reset, list(step.cancelled), [_prompt_values(prompt) for prompt in step.prompts]])
+
+
+def decode_step(data: bytes) -> Step:
+    """The step in `data`.
 
     Raises:
         MessageError: it is no step.
@@ -128,9 +136,12 @@ def decode_step(data: bytes) -> tuple[list[Prompt], bool]:
     reset = taken.take("reset")
     if not isinstance(reset, bool):
         raise MessageError("step: reset is no truth value")
+    cancelled = taken.array("cancelled", longest=MAX_SEQUENCES)
+    if not all(type(key) is int for key in cancelled):
+        raise MessageError("step: cancelled is not a list of numbers")
     prompts = [_read_prompt(value) for value in taken.array("prompts", longest=MAX_SEQUENCES)]
     taken.end()
-    return prompts, reset
+    return Step(prompts, tuple(cancelled), reset)  # type: ignore[arg-type]
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -140,7 +151,7 @@ def encode_reply(reply: Reply) -> bytes:
             done: list[Value] = [
                 [item.key, item.text, item.finish_reason, item.completion_tokens] for item in reply.completions
             ]
-            return pack([1, done, reply.room.sequences, reply.room.positions])
+            return pack([1, done, *_room_values(reply.room)])
         case Failed():
             return pack([2, reply.error[:MAX_REASON]])
 
@@ -195,6 +206,10 @@ def _prompt_values(prompt: Prompt) -> list[Value]:
         float(params.top_p),
         params.seed,
         list(params.stop),
+        params.top_k,
+        float(params.repetition_penalty),
+        prompt.tenant,
+        prompt.job,
     ]
 
 
@@ -207,9 +222,12 @@ def _read_prompt(value: Value) -> Prompt:
         top_p=taken.real("top_p", low=0.0, high=1.0),
         seed=taken.number("seed", high=2**63 - 1),
         stop=tuple(_read_stop(item) for item in taken.array("stop", longest=MAX_STOPS)),
+        top_k=taken.number("top_k"),
+        repetition_penalty=taken.real("repetition_penalty", low=0.0, high=2.0),
     )
+    prompt = Prompt(key, tokens, params, taken.text("tenant", longest=MAX_TENANT), taken.text("job", longest=JOB_LENGTH))
     taken.end()
-    return Prompt(key, tokens, params)
+    return prompt
 
 
 def _read_stop(value: Value) -> str:
@@ -232,5 +250,9 @@ def _read_completion(value: Value) -> Completion:
     return completion
 
 
+def _room_values(room: Room) -> list[Value]:
+    return [room.sequences, room.positions, room.page]
+
+
 def _read_room(taken: Fields) -> Room:
-    return Room(taken.number("sequences"), taken.number("positions"))
+    return Room(taken.number("sequences"), taken.number("positions"), taken.number("page"))

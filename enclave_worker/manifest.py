@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,8 +41,10 @@ class FileEntry:
     size: int
 
 
-def load_manifest(folder: Path) -> ModelManifest:
+def load_manifest(folder: Path, reads: Callable[[str], bool] = lambda _: True) -> ModelManifest:
     """Read the manifest of `folder` and verify every file against it.
+
+    Files that the caller will not read, as `reads` says by name, need only be there and have the right size.
 
     Raises:
         ModelError: the manifest is missing or malformed, a file differs or is missing, or something else is there.
@@ -54,7 +57,7 @@ def load_manifest(folder: Path) -> ModelManifest:
     for name, entry in sorted(entries.items()):
         if name not in found:
             raise ModelError(f"{name}: in the manifest and not in the folder")
-        if _measure(folder / name) != entry:
+        if _size(folder / name) != entry.size or (reads(name) and _measure(folder / name) != entry):
             raise ModelError(f"{name}: size or SHA-256 is not the manifest's")
     return manifest
 
@@ -131,6 +134,13 @@ def _list_files(folder: Path) -> set[str]:
             raise ModelError(f"{path.name!r}: not a name for a model's file")
         names.add(path.name)
     return names - {NAME}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise ModelError(f"{path.name}: {error.strerror}") from None
 
 
 def _measure(path: Path) -> FileEntry:

@@ -1,10 +1,10 @@
 """Rows that run together: their keys and values, their mask, and the token that each comes to next."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import BloomForCausalLM, DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 
 from enclave_worker.engine import Completion, Prompt
 from enclave_worker.rows import Row
@@ -18,12 +18,17 @@ class Slot:
     row: Row
     sampler: Sampler
 
+    def choose(self, logits: torch.Tensor) -> int:
+        """The row's next token, given logits [vocabulary]."""
+        tokens = self.row.tokens
+        return self.sampler.choose(logits, [*self.row.prompt.tokens, *tokens], len(tokens))
+
 
 class PaddedBatch:
-    """Sequences padded on the left to one width. The mask hides the padding, and Bloom takes positions from it."""
+    """Sequences padded on the left to one width. The mask hides the padding, and positions are counted by it."""
 
     def __init__(
-        self, network: BloomForCausalLM, slots: Sequence[Slot], mask: torch.Tensor, cache: DynamicCache
+        self, network: PreTrainedModel, slots: Sequence[Slot], mask: torch.Tensor, cache: DynamicCache
     ) -> None:
         self._network = network
         self._slots = list(slots)
@@ -35,7 +40,7 @@ class PaddedBatch:
         return len(self._slots)
 
     @classmethod
-    def of(cls, network: BloomForCausalLM, slots: Sequence[Slot]) -> "PaddedBatch":
+    def of(cls, network: PreTrainedModel, slots: Sequence[Slot]) -> "PaddedBatch":
         """A batch that has computed nothing yet."""
         return cls(network, slots, torch.zeros(len(slots), 0, dtype=torch.long), DynamicCache(config=network.config))
 
@@ -64,16 +69,29 @@ class PaddedBatch:
 
     def _advance(self, tokens: torch.Tensor, mask: torch.Tensor) -> list[Completion]:
         self._mask = torch.cat([self._mask, mask], dim=1)
-        output = self._network.transformer(
-            input_ids=tokens, attention_mask=self._mask, past_key_values=self._cache, use_cache=True
+        # Bloom takes positions from the mask and no other argument; for others padding must not count.
+        positions = {} if self._network.config.model_type == "bloom" else {"position_ids": self._positions(tokens)}
+        output = self._network(
+            input_ids=tokens,
+            attention_mask=self._mask,
+            past_key_values=self._cache,
+            use_cache=True,
+            # The head is a quarter of a gigabyte and more: only each row's last position goes through it.
+            logits_to_keep=1,
+            **positions,
         )
-        # The head is a quarter of a gigabyte and more: only each row's last position goes through it.
-        logits = self._network.lm_head(output.last_hidden_state[:, -1])
-        chosen = [slot.sampler.choose(logits[index]) for index, slot in enumerate(self._slots)]
+        chosen = [slot.choose(output.logits[index, -1]) for index, slot in enumerate(self._slots)]
         ended = [slot.row.add(token) for slot, token in zip(self._slots, chosen, strict=True)]
         self._last = torch.tensor(chosen, dtype=torch.long)
         self._keep(index for index, completion in enumerate(ended) if completion is None)
         return [completion for completion in ended if completion is not None]
+
+    def _positions(self, tokens: torch.Tensor) -> torch.Tensor:
+        return (self._mask.cumsum(dim=1) - 1).clamp_min(0)[:, -tokens.shape[1] :]
+
+    def cancel(self, keys: Collection[int]) -> None:
+        """Drop the rows of these prompts."""
+        self._keep(index for index, slot in enumerate(self._slots) if slot.row.prompt.key not in keys)
 
     def _keep(self, kept: Iterable[int]) -> None:
         """Drop all other rows. It copies the cache once, as every iteration does anyway when the cache grows."""

@@ -8,14 +8,14 @@ killed from outside.
 
 import logging
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 from enclave_worker.engine import Completion, Poisonous, Prompt, Room
 from enclave_worker.engine_process import CHILD, EngineGone, EngineProcess, TextLost
-from enclave_worker.engine_wire import Failed, Profile
+from enclave_worker.engine_wire import Failed, Profile, Step
 from enclave_worker.keeper import Keeper
 from enclave_worker.settings import Settings
 
@@ -48,6 +48,7 @@ class ProcessEngine:
         self._deaths: Counter[int] = Counter()
         self._alone = False
         self._reset = False
+        self._cancelled: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -106,9 +107,21 @@ class ProcessEngine:
         """See `Engine.admit`. The process takes them with the next step."""
         self._admitted += prompts
 
+    def cancel(self, keys: Collection[int]) -> None:
+        """See `Engine.cancel`. The process hears of it with the next step."""
+        wanted = set(keys)
+        self._cancelled |= wanted & self._running.keys()
+        for key in wanted:
+            self._running.pop(key, None)
+            self._deaths.pop(key, None)
+        self._admitted = [prompt for prompt in self._admitted if prompt.key not in wanted]
+        self._suspects = deque(prompt for prompt in self._suspects if prompt.key not in wanted)
+        # One that ran alone and is forgotten makes room for others.
+        self._alone = self._alone and bool(self._running or self._admitted)
+
     def busy(self) -> bool:
-        """See `Engine.busy`."""
-        return bool(self._running or self._admitted or self._suspects)
+        """See `Engine.busy`: also while the process has not yet heard what to forget."""
+        return bool(self._running or self._admitted or self._suspects or self._cancelled)
 
     def reset(self) -> None:
         """See `Engine.reset`."""
@@ -116,6 +129,7 @@ class ProcessEngine:
         self._admitted.clear()
         self._suspects.clear()
         self._deaths.clear()
+        self._cancelled.clear()
         self._alone = False
         self._reset = True
 
@@ -133,12 +147,13 @@ class ProcessEngine:
         prompts, self._admitted = self._admitted, []
         self._running.update((prompt.key, prompt) for prompt in prompts)
         try:
-            reply = process.step(prompts, reset=self._reset)
+            reply = process.step(Step(prompts, tuple(self._cancelled), self._reset))
         except EngineGone:
             self._process = None
             return self._blame("died")
         if isinstance(reply, Failed):
             return self._blame(reply.error)
+        self._cancelled.clear()
         self._reset, self._room = False, reply.room
         # What the process was never asked for is not passed on, whatever it says.
         done = [completion for completion in reply.completions if self._running.pop(completion.key, None) is not None]
@@ -155,6 +170,7 @@ class ProcessEngine:
                 raise EngineGone("another model")
             self._admitted = [*self._running.values(), *self._admitted]
             self._running.clear()
+            self._cancelled.clear()
             self._process, self._room, self._reset = process, self._profile.room, False
         return process
 
@@ -162,6 +178,7 @@ class ProcessEngine:
         """The engine failed: suspect what ran, convict what ran alone often enough."""
         suspects = list(self._running.values())
         self._running.clear()
+        self._cancelled.clear()
         self._reset, self._room = True, self._profile.room
         _log.error("engine failed error=%s n=%d", why, len(suspects))
         if len(suspects) != 1:

@@ -57,6 +57,8 @@ class Prompter:
             top_p=params.top_p,
             seed=seed,
             stop=params.stop + self._template.stop,
+            top_k=params.top_k,
+            repetition_penalty=params.repetition_penalty,
         )
 
 

@@ -24,6 +24,11 @@ class Row:
         longest = max((len(stop.encode()) for stop in prompt.params.stop), default=0)
         self._tail = longest + MAX_UTF8
 
+    @property
+    def tokens(self) -> Sequence[int]:
+        """The answer so far."""
+        return self._tokens
+
     def add(self, token: int) -> Completion | None:
         """Take the next token; the completion when it is the last one."""
         self._tokens.append(token)

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from wire.messages import MAX_SEALED
+
+PRECISIONS: Final = ("auto", "fp32", "bf16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +21,18 @@ class Settings:
     """Sealed bytes that one connection may have outstanding."""
     max_connections: int = 4
     """Connections at a time; with the window this bounds the memory that waiting work takes."""
-    max_sequences: int = 32
+    max_sequences: int = 64
     """Sequences that the engine runs at a time."""
-    max_positions: int = 8192
-    """Positions that the engine's keys and values take at a time, padding included."""
+    max_positions: int = 16_384
+    """Positions that the engine's keys and values take at a time."""
+    deduplicate: bool = True
+    """Whether identical questions of one job are computed once."""
+    single_tenant: bool = False
+    """Whether questions of two tenants are never computed in one batch."""
+    precision: str = "auto"
+    """`fp32`, `bf16` or `int8`; `auto` is what the model's folder is packed for, else fp32."""
+    threads: int = 0
+    """Threads that compute; 0 for as many as there are cores."""
     default_max_tokens: int = 128
     """Tokens of an answer to a record that states no limit."""
     unwrap_timeout: float = 30.0
@@ -38,6 +49,8 @@ class Settings:
     def __post_init__(self) -> None:
         if min(self.window_chunks, self.max_connections, self.max_sequences, self.max_positions) < 1:
             raise ValueError("windows and budgets are at least 1")
+        if self.threads < 0 or self.precision not in PRECISIONS:
+            raise ValueError(f"threads is not below 0, and precision one of {', '.join(PRECISIONS)}")
         if self.window_bytes < MAX_SEALED:
             raise ValueError(f"window_bytes is at least {MAX_SEALED}, or the largest chunk could never come")
         if self.default_max_tokens < 1 or self.cached_keys < 1:

@@ -1,10 +1,10 @@
-"""The first engine: static padded batches through transformers' Bloom, with a decoding loop of our own.
+"""The engine for all but Bloom: static padded batches through transformers, with a decoding loop of our own.
 
 A batch is admitted whole, padded on the left to its longest prompt, and one `step` is one iteration: first the prompts,
 some rows at a time so that no step takes long, then one token for every row. Finished rows leave the batch at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import torch
@@ -57,8 +57,7 @@ class TransformersEngine:
 
     def admit(self, prompts: Sequence[Prompt]) -> None:
         """See `Engine.admit`."""
-        room = self.room()
-        if len(prompts) > room.sequences or len(prompts) * max(p.positions for p in prompts) > room.positions:
+        if not self.room().holds(prompts):
             raise ValueError("more sequences than there is room for")
         self._pending = list(prompts)
         self._width = widest(prompts)
@@ -70,6 +69,14 @@ class TransformersEngine:
         if self._batch is not None and not len(self._batch):
             self._batch = None
         return completions
+
+    def cancel(self, keys: Collection[int]) -> None:
+        """See `Engine.cancel`."""
+        self._pending = [prompt for prompt in self._pending if prompt.key not in keys]
+        if self._batch is not None:
+            self._batch.cancel(keys)
+            if not len(self._batch):
+                self._batch = None
 
     def busy(self) -> bool:
         """See `Engine.busy`."""

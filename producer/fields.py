@@ -8,15 +8,20 @@ from producer.problem import BadLineError, invalid
 from wire.payload import (
     CUSTOM_ID,
     MAX_CUSTOM_ID,
+    MAX_PENALTY,
     MAX_QUESTION_BYTES,
     MAX_STOP,
     MAX_STOPS,
     MAX_TOKENS,
+    MAX_TOP_K,
+    MIN_PENALTY,
     ErrorCode,
     Params,
 )
 
-PARAM_NAMES: Final = frozenset({"max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop"})
+PARAM_NAMES: Final = frozenset(
+    {"max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop", "top_k", "repetition_penalty"}
+)
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SEED_LOW: Final = -(2**63)
@@ -96,6 +101,8 @@ def read_params(fields: dict[str, Any], defaults: Params, prefix: str = "") -> P
     temperature = _number(fields, "temperature", prefix, 2.0)
     top_p = _number(fields, "top_p", prefix, 1.0)
     seed = _whole(fields, "seed", prefix, _SEED_LOW, _SEED_HIGH)
+    top_k = _whole(fields, "top_k", prefix, 0, MAX_TOP_K)
+    penalty = _number(fields, "repetition_penalty", prefix, MAX_PENALTY, MIN_PENALTY)
     max_tokens = _max_tokens(fields, prefix)
     stop = fields.get("stop")
     return Params(
@@ -104,6 +111,8 @@ def read_params(fields: dict[str, Any], defaults: Params, prefix: str = "") -> P
         top_p=defaults.top_p if top_p is None else top_p,
         seed=defaults.seed if seed is None else seed,
         stop=defaults.stop if stop is None else _stops(stop, f"{prefix}stop"),
+        top_k=defaults.top_k if top_k is None else top_k,
+        repetition_penalty=defaults.repetition_penalty if penalty is None else penalty,
     )
 
 
@@ -124,12 +133,12 @@ def _whole(fields: dict[str, Any], name: str, prefix: str, low: int, high: int) 
     return value
 
 
-def _number(fields: dict[str, Any], name: str, prefix: str, high: float) -> float | None:
+def _number(fields: dict[str, Any], name: str, prefix: str, high: float, low: float = 0) -> float | None:
     value = fields.get(name)
     if value is None:
         return None
-    if type(value) not in {int, float} or not 0 <= value <= high or not math.isfinite(value):
-        raise invalid(f"must be a number from 0 to {high:g}", prefix + name)
+    if type(value) not in {int, float} or not low <= value <= high or not math.isfinite(value):
+        raise invalid(f"must be a number from {low:g} to {high:g}", prefix + name)
     return float(value)
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from enclave_worker.engine import Completion, Prompt, Room
 
@@ -27,6 +27,7 @@ class ScriptedEngine:
         self.endless = False
         self.batches: list[list[int]] = []
         self.tokenized: list[str] = []
+        self.cancelled: list[int] = []
 
     def tokenize(self, prompt: str) -> list[int]:
         """The bytes of the prompt, which is remembered."""
@@ -39,9 +40,7 @@ class ScriptedEngine:
 
     def admit(self, prompts: Sequence[Prompt]) -> None:
         """Take a batch, and check that it is within the room."""
-        room = self.room()
-        assert len(prompts) <= room.sequences
-        assert len(prompts) * max(prompt.positions for prompt in prompts) <= room.positions
+        assert self.room().holds(prompts)
         self._running = {prompt.key: (prompt, len(prompt.tokens) % 3 + 1) for prompt in prompts}
         self.batches.append([prompt.key for prompt in prompts])
 
@@ -66,6 +65,12 @@ class ScriptedEngine:
     def busy(self) -> bool:
         """Whether a batch runs."""
         return bool(self._running)
+
+    def cancel(self, keys: Collection[int]) -> None:
+        """Forget these, and remember that they were named."""
+        self.cancelled += keys
+        for key in keys:
+            self._running.pop(key, None)
 
     def reset(self) -> None:
         """Forget the batch."""

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from enclave_worker.engine import Completion, Prompt, Room
@@ -68,6 +68,11 @@ class StubEngine:
     def busy(self) -> bool:
         """Whether sequences run."""
         return bool(self._running)
+
+    def cancel(self, keys: Collection[int]) -> None:
+        """Forget these."""
+        for key in keys:
+            self._running.pop(key, None)
 
     def reset(self) -> None:
         """Forget all."""

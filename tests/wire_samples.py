@@ -22,7 +22,7 @@ RECORDS = (
         7,
         "case-7",
         (payload.Message("system", "Be brief."), payload.Message("user", "Größe? 退職")),
-        payload.Params(temperature=0.5, top_p=0.9, seed=-3, stop=("\n\n", "END")),
+        payload.Params(temperature=0.5, top_p=0.9, seed=-3, stop=("\n\n", "END"), top_k=40, repetition_penalty=1.2),
     ),
     payload.Record(6, 8, "line-8", (), payload.Params(), payload.ErrorCode.INVALID_JSON_LINE),
 )

@@ -19,6 +19,9 @@ MAX_MESSAGES: Final = 64
 MAX_CUSTOM_ID: Final = 64
 MAX_STOPS: Final = 4
 MAX_STOP: Final = 64
+MAX_TOP_K: Final = 1_000_000
+MIN_PENALTY: Final = 0.1
+MAX_PENALTY: Final = 2.0
 MAX_TOKENS: Final = 65_536
 MAX_ANSWER_CHARACTERS: Final = 1_048_576
 MAX_DETAIL: Final = 200
@@ -70,13 +73,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """How to generate: None leaves it to the enclave; temperature 0 is greedy."""
+    """How to generate: None leaves it to the enclave; temperature 0 is greedy, and `top_k` 0 leaves all tokens in."""
 
     max_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    top_k: int = 0
+    repetition_penalty: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +203,15 @@ def _record_values(record: Record) -> list[Value]:
         record.line,
         record.custom_id,
         messages,
-        [params.max_tokens, float(params.temperature), float(params.top_p), params.seed, list(params.stop)],
+        [
+            params.max_tokens,
+            float(params.temperature),
+            float(params.top_p),
+            params.seed,
+            list(params.stop),
+            params.top_k,
+            float(params.repetition_penalty),
+        ],
         None if record.problem is None else str(record.problem),
     ]
 
@@ -239,6 +252,8 @@ def _read_params(value: Value) -> Params:
         top_p=fields.real("top_p", low=0.0, high=1.0),
         seed=fields.optional_number("seed", low=-(2**63), high=2**63 - 1),
         stop=tuple(_read_stop(item) for item in fields.array("stop", longest=MAX_STOPS)),
+        top_k=fields.number("top_k", high=MAX_TOP_K),
+        repetition_penalty=fields.real("repetition_penalty", low=MIN_PENALTY, high=MAX_PENALTY),
     )
     fields.end()
     return params

@@ -97,7 +97,7 @@ def remake(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model_type": "llama"}, "model_type is none of bloom"),
+        ({"model_type": "mamba"}, "model_type is none of bloom, gpt2"),
         ({"auto_map": {"AutoModel": "modeling.Evil"}}, "names code to be loaded"),
         ({"seq_length": 1}, "seq_length is not a number"),
         ({"vocab_size": 10}, "weights: "),

@@ -3,6 +3,8 @@
 import contextlib
 from pathlib import Path
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +23,18 @@ params = st.builds(
     top_p=st.floats(0, 1),
     seed=st.integers(0, 2**63 - 1),
     stop=st.lists(st.text(min_size=1, max_size=8), max_size=4).map(tuple),
+    top_k=numbers,
+    repetition_penalty=st.floats(0.1, 2),
 )
-prompts = st.builds(Prompt, key=numbers, tokens=st.lists(numbers, max_size=20), params=params)
-rooms = st.builds(Room, numbers, numbers)
+prompts = st.builds(
+    Prompt,
+    key=numbers,
+    tokens=st.lists(numbers, max_size=20),
+    params=params,
+    tenant=st.text("abc", max_size=8),
+    job=st.text("abc", max_size=8),
+)
+rooms = st.builds(Room, numbers, numbers, numbers)
 completions = st.builds(
     Completion,
     key=numbers,
@@ -47,12 +58,12 @@ replies = st.one_of(
 )
 
 
-@given(st.lists(prompts, max_size=4), st.booleans())
-def test_steps_survive_the_wire(sent: list[Prompt], reset: bool) -> None:
-    """Keys, tokens and parameters come out as they went in."""
-    got, forgotten = ew.decode_step(ew.encode_step(sent, reset=reset))
-    assert forgotten is reset
-    assert [(p.key, list(p.tokens), p.params) for p in got] == [(p.key, list(p.tokens), p.params) for p in sent]
+@given(st.lists(prompts, max_size=4), st.lists(numbers, max_size=4), st.booleans())
+def test_steps_survive_the_wire(sent: list[Prompt], cancelled: list[int], reset: bool) -> None:
+    """Keys, tokens, parameters and owners come out as they went in."""
+    got = ew.decode_step(ew.encode_step(ew.Step(sent, cancelled, reset)))
+    assert (got.reset, list(got.cancelled)) == (reset, cancelled)
+    assert [replace(prompt, tokens=list(prompt.tokens)) for prompt in got.prompts] == sent
 
 
 @given(greetings)

@@ -1,0 +1,61 @@
+"""Builds the engine's compiled operations when the package is installed; without a compiler it works without them."""
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+SOURCES = Path("enclave_worker", "native")
+LIBRARY = "libbloom.so"
+COMMON = ("-std=c++20", "-O3", "-fPIC", "-ffp-contract=off", "-fvisibility=default", "-mavx2", "-mfma", "-mf16c")
+# One file may use instructions that are asked for when it runs; the others must not.
+EXTRA = {"tiles_avx512.cpp": ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")}
+
+
+class NativeBuildHook(BuildHookInterface[Any]):
+    """`enclave_worker/native/libbloom.so`, on x86-64 with g++ or clang++."""
+
+    PLUGIN_NAME = "native"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, and make the wheel one of this platform; or say why not and go on."""
+        del version
+        compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+        if self.target_name != "wheel" or platform.machine() != "x86_64" or compiler is None:
+            self.app.display_warning("no C++ compiler for x86-64: the engine will compute with plain torch, slower")
+            return
+        folder = Path(self.root) / SOURCES
+        try:
+            compile_library(compiler, folder)
+        except (OSError, subprocess.CalledProcessError):
+            self.app.display_warning("the C++ compiler failed: the engine will compute with plain torch, slower")
+            return
+        build_data["artifacts"].append(f"{SOURCES}/{LIBRARY}")
+        build_data["infer_tag"] = True
+        build_data["pure_python"] = False
+
+
+def compile_library(compiler: str, folder: Path) -> None:
+    """The library beside its sources; it appears whole or not at all.
+
+    Raises:
+        CalledProcessError, OSError: the compiler cannot do it.
+    """
+    build = folder / "build"
+    build.mkdir(exist_ok=True)
+    try:
+        objects = []
+        for source in sorted(folder.glob("*.cpp")):
+            target = build / f"{source.stem}.o"
+            flags = [*COMMON, *EXTRA.get(source.name, ())]
+            subprocess.run([compiler, *flags, "-c", str(source), "-o", str(target)], check=True)
+            objects.append(str(target))
+        part = build / LIBRARY
+        subprocess.run([compiler, "-shared", "-pthread", *objects, "-o", str(part)], check=True)
+        part.replace(folder / LIBRARY)
+    finally:
+        shutil.rmtree(build, ignore_errors=True)
