@@ -225,7 +225,9 @@ def _read_prompt(value: Value) -> Prompt:
         top_k=taken.number("top_k"),
         repetition_penalty=taken.real("repetition_penalty", low=0.0, high=2.0),
     )
-    prompt = Prompt(key, tokens, params, taken.text("tenant", longest=MAX_TENANT), taken.text("job", longest=JOB_LENGTH))
+    prompt = Prompt(
+        key, tokens, params, taken.text("tenant", longest=MAX_TENANT), taken.text("job", longest=JOB_LENGTH)
+    )
     taken.end()
     return prompt
 

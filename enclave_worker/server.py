@@ -47,9 +47,7 @@ class EnclaveServer:
             raise ValueError("the budget of positions is below the model's context length")
         self._listener = listener
         self._settings = settings
-        self._driver = Driver(
-            engine, deduplicate=settings.deduplicate, single_tenant=settings.single_tenant
-        )
+        self._driver = Driver(engine, deduplicate=settings.deduplicate, single_tenant=settings.single_tenant)
         self._services = Services(
             identity=Identity(own_image(attestor), engine.model_name, engine.model_digest, template.digest),
             keyring=Keyring(attestor, settings.cached_keys),

@@ -4,18 +4,19 @@ Sequences come and go between steps. A step has at most `STEP_ROWS` rows: a toke
 prompts in the order of their arrival. So a long prompt never holds up an answer by more than its share of a step.
 """
 
-from collections.abc import Collection, Sequence as Tokens
+from collections.abc import Collection
+from collections.abc import Sequence as Tokens
 from typing import Final
 
 import torch
 
 from enclave_worker.bloom.cache import PAGE, Cache
+from enclave_worker.bloom.load import LoadedBloom
 from enclave_worker.bloom.network import Network
 from enclave_worker.bloom.operations import Spans
 from enclave_worker.bloom.pages import PagePool
 from enclave_worker.bloom.sequence import Sequence
 from enclave_worker.engine import Completion, Prompt, Room
-from enclave_worker.bloom.load import LoadedBloom
 from enclave_worker.rows import Row
 
 STEP_ROWS: Final = 256
@@ -136,7 +137,9 @@ class BloomEngine:
         return batch
 
     def _forward(self, batch: list[tuple[Sequence, int, Tokens[int]]]) -> torch.Tensor:
-        spans, tables, tokens = [], [], []
+        spans: list[list[int]] = []
+        tables: list[int] = []
+        tokens: list[int] = []
         for sequence, position, some in batch:
             spans.append([len(tokens), len(some), position, len(tables)])
             tables += sequence.lease.pages

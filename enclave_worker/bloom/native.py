@@ -55,7 +55,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def use(loaded: ctypes.CDLL, name: str) -> bool:
-    """Switch to an instruction set; False, and nothing is switched, if this CPU lacks it or computes wrongly with it."""
+    """Switch to an instruction set; False if this CPU lacks it or computes wrongly with it."""
     if not loaded.sb_supports(name.encode()):
         return False
     loaded.sb_use(name.encode())

@@ -64,7 +64,7 @@ class NativeOperations:
     def attention(self, qkv: torch.Tensor, cache: Cache, layer: int, spans: Spans, out: torch.Tensor) -> None:
         """See `Operations.attention`."""
         shape = cache.shape
-        place = (cache.data[layer], int(cache.halves), cache.page_values(shape))
+        place = (cache.data[layer], int(cache.width), cache.part_bytes(shape, cache.width))
         whose = (spans.spans, len(spans.spans), spans.tables)
         self._call("sb_attention", qkv, *place, *whose, cache.slopes, shape.heads, shape.head_size, out)
 

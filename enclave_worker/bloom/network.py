@@ -1,13 +1,17 @@
 """A forward pass of a Bloom over a packed batch of rows."""
 
+from typing import Final
+
 import torch
 
-from enclave_worker.bloom.cache import PAGE, Cache
+from enclave_worker.bloom.cache import PAGE, Cache, Width
 from enclave_worker.bloom.native import library
 from enclave_worker.bloom.native_operations import NativeOperations, suits
 from enclave_worker.bloom.operations import Action, Operations, Spans
 from enclave_worker.bloom.torch_operations import TorchOperations
 from enclave_worker.bloom.weights import Precision, Weights
+
+WIDTHS: Final = {Precision.FP32: Width.FLOAT, Precision.BF16: Width.HALF, Precision.INT8: Width.BYTE}
 
 
 def operations_for(weights: Weights, threads: int) -> Operations:
@@ -26,8 +30,8 @@ class Network:
         self.operations = operations
 
     def make_cache(self, pages: int) -> Cache:
-        """An empty cache of `pages` pages: in half precision, but for the reference."""
-        return Cache(self.weights.shape, pages, halves=self.weights.precision is not Precision.FP32)
+        """An empty cache of `pages` pages, its values as wide as the precision asks for."""
+        return Cache(self.weights.shape, pages, WIDTHS[self.weights.precision])
 
     def forward(self, tokens: torch.Tensor, spans: Spans, cache: Cache) -> torch.Tensor:
         """The last layer's output [rows, hidden] for `tokens` int64 [rows], before the final norm."""
@@ -54,9 +58,7 @@ class Network:
     def score(self, tokens: list[int]) -> torch.Tensor:
         """Logits after each of `tokens`, [n, vocabulary], in a cache of their own: to measure a model with."""
         pages = -(-len(tokens) // PAGE)
-        spans = Spans(
-            torch.tensor([[0, len(tokens), 0, 0]], dtype=torch.int32), torch.arange(pages, dtype=torch.int32)
-        )
+        spans = Spans(torch.tensor([[0, len(tokens), 0, 0]], dtype=torch.int32), torch.arange(pages, dtype=torch.int32))
         return self.logits(self.forward(torch.tensor(tokens), spans, self.make_cache(pages)))
 
     def _final(self, x: torch.Tensor) -> torch.Tensor:

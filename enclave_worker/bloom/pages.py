@@ -86,9 +86,7 @@ class PagePool:
         """Forget everything: all pages are free."""
         self.__init__(self._total)  # type: ignore[misc]
 
-    def _enter(
-        self, parent: object, tokens: Sequence[int], start: int, stop: int, own: list[int]
-    ) -> list[_Shared]:
+    def _enter(self, parent: object, tokens: Sequence[int], start: int, stop: int, own: list[int]) -> list[_Shared]:
         """Enter the prompt's own full pages into the tree, for those who come later."""
         entered = []
         for number, page in zip(range(start, stop), own, strict=False):

@@ -1,8 +1,8 @@
 """Weights in 8 bits, one scale an output, laid out for the CPU's instructions.
 
 Two neighbouring weights' magnitudes add up to at most 128: AVX2 multiplies unsigned by signed bytes and adds two
-products in 16 bits, and 255 * 128 is the most that fits. CPUs with VNNI would not need this, and get the same weights so that every
-CPU gives the same answer.
+products in 16 bits, and 255 * 128 is the most that fits. CPUs with VNNI would not need this, and get the same weights
+so that every CPU gives the same answer.
 """
 
 from dataclasses import dataclass
@@ -38,13 +38,13 @@ class Rounded:
 
 def round_weights(weight: torch.Tensor) -> Rounded:
     """`weight` [outputs, inputs], inputs even, in 8 bits with the least squared error for each output."""
-    parts = [_round_some(part.float()) for part in weight.split(AT_ONCE)]
+    parts = [_round_some(part.float()) for part in torch.split(weight, AT_ONCE)]
     return Rounded(torch.cat([part.values for part in parts]), torch.cat([part.scales for part in parts]))
 
 
 def _round_some(weight: torch.Tensor) -> Rounded:
     magnitudes = weight.abs()
-    pairs = magnitudes.unflatten(1, (-1, 2)).sum(-1).amax(1)
+    pairs = _pairs(magnitudes).sum(-1).amax(1)
     widest = torch.maximum(magnitudes.amax(1) / LARGEST, pairs / PAIR).clamp_min(torch.finfo(torch.float32).tiny)
     best, values, least = widest, torch.zeros_like(weight, dtype=torch.int8), torch.full_like(widest, torch.inf)
     for shrink in SHRINKS:
@@ -60,14 +60,18 @@ def _round_some(weight: torch.Tensor) -> Rounded:
 
 def _clip_pairs(values: torch.Tensor) -> torch.Tensor:
     """Whole numbers whose neighbours' magnitudes add up to at most PAIR, each pair at its nearest such."""
-    pair = values.unflatten(1, (-1, 2))
+    pair = _pairs(values)
     magnitude = pair.abs()
     excess = (magnitude.sum(-1) - PAIR).clamp_min(0)
     cut = torch.stack([(excess / 2).floor(), (excess / 2).ceil()], -1)
     # A weight smaller than its share of the cut becomes 0, and its neighbour takes the rest.
     short = (cut - magnitude).clamp_min(0)
     kept = (magnitude - cut - short.flip(-1)).clamp_min(0)
-    return (pair.sign() * kept).flatten(1)
+    return (pair.sign() * kept).view_as(values)
+
+
+def _pairs(values: torch.Tensor) -> torch.Tensor:
+    return values.view(len(values), -1, 2)
 
 
 def pack_bytes(values: torch.Tensor) -> torch.Tensor:

@@ -5,14 +5,14 @@ import math
 import torch
 from torch.nn import functional
 
-from enclave_worker.bloom.cache import PAGE, Cache
+from enclave_worker.bloom.cache import PAGE, Cache, Parts
 from enclave_worker.bloom.operations import Action, Bytes, Operand, Spans
 from enclave_worker.bloom.quantize import ZERO, unpack_bytes, unpack_floats
 from enclave_worker.bloom.weights import Head, Linear, Norm, Precision
 
 
 class TorchOperations:
-    """`Operations` of one precision. Matrices are laid out anew at their first use, which takes as much memory again."""
+    """`Operations` of one precision. Matrices are laid out anew at their first use, for as much memory again."""
 
     def __init__(self, precision: Precision, threads: int) -> None:
         self._bytes = precision is Precision.INT8
@@ -47,12 +47,12 @@ class TorchOperations:
         """See `Operations.attention`."""
         shape = cache.shape
         heads = qkv.view(len(qkv), 3, shape.heads, shape.head_size)
-        pages = cache.data[layer].view(-1, shape.heads, 2, shape.head_size * PAGE)
+        parts = cache.parts(layer)
         runs = spans.spans.tolist()
         for row, rows, position, table in runs:
-            _store(pages, heads[row : row + rows], position, spans.tables[table:])
+            _store(parts, heads[row : row + rows], position, spans.tables[table:])
         for row, rows, position, table in runs:
-            mixed = _attend(pages, heads[row : row + rows, 0], position, spans.tables[table:], cache.slopes)
+            mixed = _attend(parts, heads[row : row + rows, 0], position, spans.tables[table:], cache.slopes)
             out[row : row + rows] = mixed.reshape(rows, -1)
 
     def argmax(self, hidden: torch.Tensor, head: Head) -> torch.Tensor:
@@ -88,27 +88,35 @@ class TorchOperations:
         return self._plain[id(exact)]
 
 
-def _store(pages: torch.Tensor, rows: torch.Tensor, position: int, table: torch.Tensor) -> None:
-    size = rows.shape[-1]
-    for offset, (_, key, value) in enumerate(rows.clamp(-65504, 65504)):
-        page = pages[int(table[(position + offset) // PAGE])]
-        slot = (position + offset) % PAGE
-        page[:, 0].view(-1, size, PAGE)[:, :, slot] = key
-        page[:, 1].view(-1, PAGE, size)[:, slot] = value
+def _store(parts: Parts, rows: torch.Tensor, position: int, table: torch.Tensor) -> None:
+    for offset, (_, key, value) in enumerate(rows):
+        page, slot = int(table[(position + offset) // PAGE]), (position + offset) % PAGE
+        parts.keys[page, :, :, slot] = _rounded(key, parts.key_scales, page, slot)
+        parts.values[page, :, slot] = _rounded(value, parts.value_scales, page, slot)
+
+
+def _rounded(values: torch.Tensor, scales: torch.Tensor | None, page: int, slot: int) -> torch.Tensor:
+    """`values` [heads, head_size] as the cache holds them; their scales are put into it."""
+    if scales is None:
+        return values.clamp(-65504, 65504)
+    largest = values.abs().amax(1)
+    scales[page, :, slot] = largest / 127.0
+    return (values * torch.where(largest > 0, 127.0 / largest, 0.0)[:, None]).round()
 
 
 def _attend(
-    pages: torch.Tensor, queries: torch.Tensor, position: int, table: torch.Tensor, slopes: torch.Tensor
+    parts: Parts, queries: torch.Tensor, position: int, table: torch.Tensor, slopes: torch.Tensor
 ) -> torch.Tensor:
     """Outputs [rows, heads, head_size] of `queries`, the same, whose first is at `position`."""
-    rows, heads, size = queries.shape
-    keys_wanted = position + rows
-    used = pages[table[: -(-keys_wanted // PAGE)].long()].float()
-    keys = used[:, :, 0].view(-1, heads, size, PAGE).permute(1, 2, 0, 3).reshape(heads, size, -1)
-    values = used[:, :, 1].view(-1, heads, PAGE, size).transpose(0, 1).reshape(heads, -1, size)
+    rows, _, size = queries.shape
+    used = table[: -(-(position + rows) // PAGE)].long()
+    keys, values = parts.keys[used].float(), parts.values[used].float()
+    if parts.key_scales is not None and parts.value_scales is not None:
+        keys = keys * parts.key_scales[used][:, :, None]
+        values = values * parts.value_scales[used][..., None]
+    keys = keys.permute(1, 2, 0, 3).flatten(2)
+    values = values.transpose(0, 1).flatten(1, 2)
     distance = torch.arange(keys.shape[-1])[None] - (position + torch.arange(rows))[:, None]
     scores = queries.transpose(0, 1) @ keys / math.sqrt(size) + slopes[:, None, None] * distance
     scores = scores.masked_fill(distance > 0, -torch.inf)
     return (scores.softmax(-1) @ values).transpose(0, 1)
-
-

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from enclave_worker.bloom.config import BloomShape
+from enclave_worker.bloom.quantize import AT_ONCE, ZERO, Rounded, pack_bytes, pack_floats, pad_outputs, round_weights
 from enclave_worker.manifest import ModelError
-from enclave_worker.bloom.quantize import ZERO, pack_bytes, pack_floats, pad_outputs, round_weights
 
 Fetch = Callable[[str], torch.Tensor]
 """Gives a checkpoint's tensor by its name."""
@@ -157,7 +157,7 @@ _LINEARS = {
 
 
 def _check_sizes(fetch: Fetch, shape: BloomShape) -> None:
-    """One tensor of each kind says whether configuration and checkpoint belong together; others fail as they are used."""
+    """One tensor of each kind says whether configuration and checkpoint belong together."""
     hidden = shape.hidden
     wanted = {
         "word_embeddings.weight": (shape.vocabulary, hidden),
@@ -186,12 +186,19 @@ def _pack_linear(
 ) -> None:
     packed[f"{name}.bias"] = pad_outputs(bias.float())
     if precision is not Precision.INT8:
-        packed[f"{name}.weight"] = pack_floats(weight.to(torch.float32 if precision is Precision.FP32 else torch.bfloat16))
+        packed[f"{name}.weight"] = pack_floats(
+            weight.to(torch.float32 if precision is Precision.FP32 else torch.bfloat16)
+        )
         return
+    _pack_rounded(packed, name, weight)
+
+
+def _pack_rounded(packed: dict[str, torch.Tensor], name: str, weight: torch.Tensor) -> Rounded:
     rounded = round_weights(weight)
     packed[f"{name}.weight"] = pack_bytes(rounded.values)
     packed[f"{name}.scales"] = pad_outputs(rounded.scales)
     packed[f"{name}.offsets"] = pad_outputs(rounded.values.sum(1, dtype=torch.int32) * ZERO)
+    return rounded
 
 
 def _pack_ends(packed: dict[str, torch.Tensor], fetch: Fetch, shape: BloomShape, precision: Precision) -> None:
@@ -207,10 +214,12 @@ def _pack_ends(packed: dict[str, torch.Tensor], fetch: Fetch, shape: BloomShape,
     packed["embedding"] = embedding.contiguous()
     if not shape.tied:
         packed["head.exact"] = head.contiguous()
-    _pack_linear(packed, "head", head, no_bias, precision)
+    rounded = _pack_rounded(packed, "head", head)
+    packed["head.bias"] = pad_outputs(no_bias)
     lost, kept = [], []
-    rounded = round_weights(head)
-    for values, scales, exact in zip(rounded.values.split(4096), rounded.scales.split(4096), head.split(4096), strict=True):
+    for values, scales, exact in zip(
+        *(torch.split(tensor, AT_ONCE) for tensor in (rounded.values, rounded.scales, head)), strict=True
+    ):
         left = values.double() * scales.double()[:, None]
         # Rounded up, so that the bound made of them stays one.
         lost.append((exact.double() - left).norm(dim=1).mul(1 + 1e-6).float())

@@ -1,7 +1,8 @@
 // Attention with linear biases (ALiBi, Press et al. 2022) over a paged cache.
 //
-// The cache is [layer][page][head][2][64 or whatever the head has x 16]: 16 positions a page, keys transposed
-// ([dimension][position], so that 16 scores are computed side by side), values not ([position][dimension]).
+// The cache is [layer][page][head][part]: 16 positions a page. A part holds keys, transposed ([dimension][position], so
+// that 16 scores are computed side by side), then values ([position][dimension]). Bytes have a scale for each position
+// behind that, 16 floats for the keys and 16 for the values.
 // A query's arithmetic is the same whether it comes alone or in a tile of four, and pages are taken in order of
 // position: an answer's bits do not depend on how its prompt was cut or who shares a page.
 #include <algorithm>
@@ -29,12 +30,19 @@ struct Span {
 
 template <typename T>
 struct Cache {
-  T* data;          // of this layer
-  long page_size;   // values of a page: heads * 2 * dimensions * 16
+  static constexpr bool kScaled = sizeof(T) == 1;
+
+  char* data;       // of this layer
+  long part;        // bytes of one head's part of a page
+  long heads;
   long dimensions;  // of a head
 
-  T* keys(int32_t page, long head) const { return data + page * page_size + head * 2 * dimensions * kPage; }
+  T* keys(int32_t page, long head) const { return reinterpret_cast<T*>(data + (page * heads + head) * part); }
   T* values(int32_t page, long head) const { return keys(page, head) + dimensions * kPage; }
+  float* key_scales(int32_t page, long head) const {
+    return reinterpret_cast<float*>(keys(page, head) + 2 * dimensions * kPage);
+  }
+  float* value_scales(int32_t page, long head) const { return key_scales(page, head) + kPage; }
 
   // Pages lie anywhere in memory, and the memory is what attention waits for: the next head's part of a page is asked
   // for while this head's is computed with. Behind the last head comes the next page, which is harmless.
@@ -85,12 +93,30 @@ void score_pages(const float* const* query, const Cache<T>& cache, const int32_t
         // Distance to the query: at most 0 where the query may look.
         const long key = first_key + p * kPage + h * kLanes;
         const __m256 distance = _mm256_add_ps(_mm256_set1_ps(static_cast<float>(key - position[q])), lanes);
-        const __m256 score = _mm256_fmadd_ps(sum[q][p][h], _mm256_set1_ps(scale),
-                                             _mm256_mul_ps(distance, _mm256_set1_ps(slope)));
+        __m256 factor = _mm256_set1_ps(scale);
+        if constexpr (Cache<T>::kScaled)
+          factor = _mm256_mul_ps(factor, _mm256_loadu_ps(cache.key_scales(pages[p], head) + h * kLanes));
+        const __m256 score =
+            _mm256_fmadd_ps(sum[q][p][h], factor, _mm256_mul_ps(distance, _mm256_set1_ps(slope)));
         const __m256 hidden = _mm256_cmp_ps(distance, _mm256_setzero_ps(), _CMP_GT_OQ);
         const __m256 none = _mm256_set1_ps(-std::numeric_limits<float>::infinity());
         _mm256_storeu_ps(scores[q] + key, _mm256_blendv_ps(score, none, hidden));
       }
+}
+
+// `count` floats as bytes, `stride` apart; returns their scale.
+float round_bytes(const float* x, long count, int8_t* out, long stride) {
+  __m256 most = _mm256_setzero_ps();
+  for (long i = 0; i < count; i += kLanes) most = _mm256_max_ps(most, magnitude(_mm256_loadu_ps(x + i)));
+  const float largest = lane_max(most);
+  const __m256 factor = _mm256_set1_ps(largest > 0 ? 127.0f / largest : 0.0f);
+  for (long i = 0; i < count; i += kLanes) {
+    alignas(32) int32_t values[kLanes];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(values),
+                       _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), factor)));
+    for (int lane = 0; lane < kLanes; ++lane) out[(i + lane) * stride] = static_cast<int8_t>(values[lane]);
+  }
+  return largest / 127.0f;
 }
 
 // exp(score - largest) in place; returns 1 / their sum. `count` is a multiple of 16.
@@ -177,6 +203,14 @@ struct Job {
       score_pages<Q, 1>(query, cache, pages + page, head, scale, slopes[head], page * kPage, position, scores);
     float inverse[Q];
     for (int q = 0; q < Q; ++q) inverse[q] = soften(scores[q], keys);
+    if constexpr (Cache<T>::kScaled) {
+      // A value's scale goes into its weight, once for all dimensions.
+      for (long key = 0; key < keys; key += kLanes) {
+        const __m256 scales = _mm256_loadu_ps(cache.value_scales(pages[key / kPage], head) + key % kPage);
+        for (int q = 0; q < Q; ++q)
+          _mm256_storeu_ps(scores[q] + key, _mm256_mul_ps(_mm256_loadu_ps(scores[q] + key), scales));
+      }
+    }
     long d = 0;
     if constexpr (Q == 1) {
       for (; d + 64 <= dimensions; d += 64) mix<Q, 8>(cache, pages, head, keys, d, scores, inverse, target);
@@ -220,21 +254,26 @@ struct Job {
   void store_row(const float* key, long width, int32_t page, long head, long slot) const {
     T* keys = cache.keys(page, head);
     T* values = cache.values(page, head) + slot * cache.dimensions;
-    for (long d = 0; d < cache.dimensions; d += kLanes) {
-      T packed[kLanes];
-      store8(packed, _mm256_loadu_ps(key + d));
-      for (int lane = 0; lane < kLanes; ++lane) keys[(d + lane) * kPage + slot] = packed[lane];
-      store8(values + d, _mm256_loadu_ps(key + width + d));
+    if constexpr (Cache<T>::kScaled) {
+      cache.key_scales(page, head)[slot] = round_bytes(key, cache.dimensions, keys + slot, kPage);
+      cache.value_scales(page, head)[slot] = round_bytes(key + width, cache.dimensions, values, 1);
+    } else {
+      for (long d = 0; d < cache.dimensions; d += kLanes) {
+        T packed[kLanes];
+        store8(packed, _mm256_loadu_ps(key + d));
+        for (int lane = 0; lane < kLanes; ++lane) keys[(d + lane) * kPage + slot] = packed[lane];
+        store8(values + d, _mm256_loadu_ps(key + width + d));
+      }
     }
   }
 };
 
 template <typename T>
-void attend_all(const float* qkv, void* cache, long page_size, const int32_t* spans, long count, const int32_t* tables,
+void attend_all(const float* qkv, void* cache, long part, const int32_t* spans, long count, const int32_t* tables,
                 const float* slopes, long heads, long dimensions, float* out) {
   const Job<T> job{qkv,
                    3 * heads * dimensions,
-                   {static_cast<T*>(cache), page_size, dimensions},
+                   {static_cast<char*>(cache), part, heads, dimensions},
                    tables,
                    slopes,
                    1.0f / std::sqrt(static_cast<float>(dimensions)),
@@ -250,12 +289,12 @@ void attend_all(const float* qkv, void* cache, long page_size, const int32_t* sp
 extern "C" {
 
 // One layer's attention. qkv: rows of queries, keys and values of all heads; keys and values are put into the cache
-// (`cache` is this layer's part of it) before anybody attends, so spans of one call may share pages. spans: [count][4]
+// (`cache` is this layer's share of it, its values of `width` bytes) before anybody attends, so spans of one call may share pages. spans: [count][4]
 // of row, rows, position, table. out: rows of heads * dimensions floats. dimensions is a multiple of 8.
-void sb_attention(const float* qkv, void* cache, int halves, long page_size, const int32_t* spans, long count,
+void sb_attention(const float* qkv, void* cache, int width, long part, const int32_t* spans, long count,
                   const int32_t* tables, const float* slopes, long heads, long dimensions, float* out) {
-  if (halves) attend_all<uint16_t>(qkv, cache, page_size, spans, count, tables, slopes, heads, dimensions, out);
-  else attend_all<float>(qkv, cache, page_size, spans, count, tables, slopes, heads, dimensions, out);
+  const auto attend = width == 1 ? attend_all<int8_t> : width == 2 ? attend_all<uint16_t> : attend_all<float>;
+  attend(qkv, cache, part, spans, count, tables, slopes, heads, dimensions, out);
 }
 
 }  // extern "C"

@@ -1,9 +1,8 @@
 """Whatever comes over the socket to or from the engine process is parsed strictly or refused."""
 
 import contextlib
-from pathlib import Path
-
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
