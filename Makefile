@@ -43,7 +43,7 @@ format: $(VENV)/.lint ## Lay out the code
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
 clean: ## Remove the virtual environment and all caches
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist enclave_worker/native/*.so .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch comes first and alone, so that an index named for it serves nothing else.
@@ -54,7 +54,8 @@ $(VENV)/.torch: constraints.txt
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+# The engine's compiled part is built by the installation.
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml hatch_build.py $(wildcard enclave_worker/native/*.cpp enclave_worker/native/*.h)
 	@echo "Installing sealbatch"
 	@$(PIP) --constraint constraints.txt --editable '.[dev]'
 	@touch $@

@@ -18,15 +18,12 @@ def load(folder: Path, precision: Precision, threads: int) -> Engine:
     Raises:
         NotImplementedError: this build has no such precision.
     """
-    import torch
+    from enclave_worker.bloom.bloom_engine import BloomEngine
+    from enclave_worker.bloom.load import load_bloom
+    from enclave_worker.bloom.weights import Precision as Precisions
 
-    from enclave_worker.loader import load_model
-    from enclave_worker.transformers_engine import TransformersEngine
-
-    if precision != "fp32":
-        raise NotImplementedError(f"this build of the engine has no {precision}")
-    torch.set_num_threads(threads)
-    return TransformersEngine(load_model(folder), max_sequences=SEQUENCES, max_positions=POSITIONS)
+    model = load_bloom(folder, Precisions(precision), threads=threads)
+    return BloomEngine(model, max_sequences=SEQUENCES, max_positions=POSITIONS)
 
 
 def complete(engine: Engine, requests: Sequence[tuple[Sequence[int], int]]) -> list[Completion]:

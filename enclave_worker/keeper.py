@@ -93,6 +93,7 @@ class Keeper:
             process.kill()
         _log.info("engine process started n=%d pid=%d", self.starts, process.pid)
         code = process.wait()
+        process.kill()  # its sockets are what is left of it
         with self._changed:
             self._process = None
         if not self._closed.is_set():

@@ -12,7 +12,7 @@ from enclave_worker.bloom.weights import Precision, Weights, pack, unpack
 
 
 def make_oracle(shape: BloomShape, seed: int = 3) -> BloomForCausalLM:
-    """transformers' Bloom of these sizes."""
+    """Transformers' Bloom of these sizes."""
     torch.manual_seed(seed)
     config = BloomConfig(
         vocab_size=shape.vocabulary,
@@ -25,9 +25,9 @@ def make_oracle(shape: BloomShape, seed: int = 3) -> BloomForCausalLM:
     network = BloomForCausalLM(config).eval()
     # Fresh norms and biases are ones and zeros, which would hide a norm or bias that is left out.
     with torch.no_grad():
-        for name, parameter in network.named_parameters():
+        for name, weight in network.named_parameters():
             if "norm" in name or "ln_f" in name or name.endswith("bias"):
-                parameter += 0.1 * torch.randn_like(parameter)
+                weight.add_(0.1 * torch.randn_like(weight))
     return network
 
 

@@ -1,4 +1,4 @@
-"""The forward pass: as transformers computes it, the same with and without compiled code, the same bits in any company."""
+"""The forward pass: as transformers computes it, compiled or not, and with the same bits in any company."""
 
 import random
 
