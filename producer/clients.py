@@ -24,6 +24,10 @@ class S3Client(Protocol):
         """S3 GetObject."""
         ...
 
+    def list_object_versions(self, **request: Any) -> Mapping[str, Any]:
+        """S3 ListObjectVersions."""
+        ...
+
     def delete_objects(self, **request: Any) -> Mapping[str, Any]:
         """S3 DeleteObjects."""
         ...

@@ -12,11 +12,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import BinaryIO, Final
 
+from producer.choice import chosen
 from producer.clients import Clients
 from producer.errors import InputInvalid, SendIncomplete, ServiceError
 from producer.forms import InputForm
 from producer.keyset import Keyset, generate_keyset, throwaway_keyset
 from producer.lookup import Lookup
+from producer.problem import Problem
 from producer.published import open_published
 from producer.questions import read_records
 from producer.sealing import Sealer, seal_all
@@ -27,8 +29,9 @@ from producer.store import JobStore
 from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
 from producer.upload import Upload
 from producer.validate import Tally, ValidationReport
+from wire import ledger
 from wire.ledger import ChunkMessage
-from wire.payload import Params
+from wire.payload import Params, Record
 from wire.ticket import Ticket, new_job_id
 
 __all__ = ["Phase", "Submission", "SubmitOptions", "SubmitProgress", "submit"]
@@ -70,7 +73,11 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
     job = new_job_id()
     with Spool(options.spool_folder) as spool:
         tally = Tally(options.max_problems)
-        items = read_records(source, form, defaults, keep_invalid=options.skip_invalid, notes=tally.notes)
+        items: Iterable[Record | Problem] = read_records(
+            source, form, defaults, keep_invalid=options.skip_invalid, notes=tally.notes
+        )
+        if (retry := options.parameters.retry) is not None:
+            items = chosen(items, retry.ranges)
         sealer = Sealer(settings, job, _keyset_maker(clients, settings, job, dry_run=options.dry_run), spool)
         accepted = seal_all(
             items,
@@ -86,6 +93,10 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
         if clients is not None and store is not None:
             upload = Upload(store, settings, job, spool)
             ticket = _upload(upload, sealer.keyset, options, len(spool), progress)
+            if retry is not None:
+                # After the manifest, so that what is linked exists; before the first answer that a fetch could miss.
+                link = f"{ledger.retry_prefix(settings.tenant, retry.parent.job)}{ticket.job}"
+                store.put(link, str(ticket).encode())
             if lookup is not None and not lookup.claim(ticket):
                 # Somebody was faster with the same key: theirs is the job.
                 upload.discard()

@@ -18,6 +18,7 @@ from results_consumer.lines import Lines
 from results_consumer.match import InputMatch
 from results_consumer.output import OutputForm, OutputLine, encode_head, encode_line
 from results_consumer.prefetch import ordered
+from results_consumer.retries import Repeated, merged, open_retries
 from results_consumer.reveal import PinnedChunk, Revealed, Revealer, pin
 from results_consumer.settings import ReaderSettings
 from results_consumer.sink import Sink
@@ -102,7 +103,8 @@ def fetch(
         if found.missing_records and not late:
             raise JobNotFinished(found.missing, found.missing_records, found.records)
         revealer = Revealer(bucket, job, unwrap_keys(kms, job), late=late)
-        fetching = _Fetching(job, bucket, revealer, options or FetchOptions())
+        retries = open_retries(s3, kms, settings, job, ticket, now)
+        fetching = _Fetching(job, bucket, revealer, retries, options or FetchOptions())
         summary = fetching.in_one_pass(sink) if sink.revocable else fetching.in_two_passes(sink)
         sink.commit()
     _log.info("fetched job=%s records=%d ignored=%d", summary.job, summary.records, summary.ignored)
@@ -112,10 +114,13 @@ def fetch(
 class _Fetching:
     """One fetch of one job: walks over its chunks, once or twice."""
 
-    def __init__(self, job: Job, bucket: Bucket, revealer: Revealer, options: FetchOptions) -> None:
+    def __init__(
+        self, job: Job, bucket: Bucket, revealer: Revealer, retries: list[Repeated], options: FetchOptions
+    ) -> None:
         self._job = job
         self._bucket = bucket
         self._revealer = revealer
+        self._retries = retries
         self._options = options
 
     def in_one_pass(self, sink: Sink) -> FetchSummary:
@@ -137,20 +142,40 @@ class _Fetching:
     def _walk(
         self, chunks: Generator[Revealed], sink: Sink | None, pinned: list[PinnedChunk] | None = None
     ) -> FetchSummary:
-        lines, tally = Lines(self._job, self._options.models), Tally()
+        tally = Tally()
         match = None if self._options.inputs is None else InputMatch(self._options.inputs())
-        with closing(chunks):
-            for revealed in chunks:
-                self._refuse_missing(revealed)
-                for line in lines.of(revealed):
-                    self._take(line if match is None else match.matched(line), tally, sink)
-                tally.ignored += revealed.ignored
-                if pinned is not None:
-                    pinned.append(pin(revealed))
-                self._tell(tally.records, writing=sink is not None and not sink.revocable)
+        writing = sink is not None and not sink.revocable
+        lines = self._lines(self._job, chunks, tally, pinned, lambda: self._tell(tally.records, writing=writing))
+        with closing(merged(lines, self._retries, self._repeat)) as all_lines:
+            for line in all_lines:
+                self._take(line if match is None else match.matched(line), tally, sink)
         if match is not None:
             match.end()
         return tally.summary(self._job.manifest.job)
+
+    def _lines(
+        self,
+        job: Job,
+        chunks: Generator[Revealed],
+        tally: Tally,
+        pinned: list[PinnedChunk] | None = None,
+        told: Callable[[], None] = lambda: None,
+    ) -> Generator[OutputLine]:
+        """The lines of one job, chunk by chunk."""
+        lines = Lines(job, self._options.models)
+        with closing(chunks):
+            for revealed in chunks:
+                _refuse_missing(job, revealed)
+                yield from lines.of(revealed)
+                tally.ignored += revealed.ignored
+                if pinned is not None:
+                    pinned.append(pin(revealed))
+                told()
+
+    def _repeat(self, repeated: Repeated) -> Generator[OutputLine]:
+        """The lines of a retry, verified each time that they are read."""
+        chunks = ordered(repeated.revealer.reveal, scan(self._bucket, repeated.job), threads=THREADS)
+        return self._lines(repeated.job, chunks, Tally())
 
     def _take(self, line: OutputLine, tally: Tally, sink: Sink | None) -> None:
         tally.add(line)
@@ -159,11 +184,12 @@ class _Fetching:
             sink.write(encode_line(line, self._options.form))
             tally.written += 1
 
-    def _refuse_missing(self, revealed: Revealed) -> None:
-        """All was there when it was listed, so somebody took something away since."""
-        if revealed.missing:
-            raise JobNotFinished(revealed.missing, total(revealed.missing), self._job.manifest.records)
-
     def _tell(self, done: int, *, writing: bool) -> None:
         if self._options.progress is not None:
             self._options.progress(FetchProgress(done, self._job.manifest.records, writing))
+
+
+def _refuse_missing(job: Job, revealed: Revealed) -> None:
+    """All was there when it was listed, so somebody took something away since."""
+    if revealed.missing:
+        raise JobNotFinished(revealed.missing, total(revealed.missing), job.manifest.records)

@@ -9,6 +9,7 @@ from results_consumer.errors import Check, IntegrityError
 from results_consumer.settings import ReaderSettings
 from wire import ledger
 from wire.errors import ManifestError
+from wire.ledger import MAX_NOTE, Mark
 from wire.manifest import MAX_MANIFEST, MAX_PAGE, ChunkEntry, Manifest, decode_manifest, decode_page, manifest_digest
 from wire.merkle import MerkleTree
 from wire.ticket import Ticket
@@ -38,7 +39,9 @@ def open_job(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> Job:
     encoded = bucket.get(where, limit=MAX_MANIFEST)
     # 1. The manifest is there.
     if encoded is None:
-        raise IntegrityError(Check.MANIFEST_PRESENT, where)
+        # Whether it was purged is the host's word: it explains, and excuses nothing.
+        purged = bucket.get(ledger.mark_key(settings.tenant, ticket.job, Mark.PURGED), limit=MAX_NOTE) is not None
+        raise IntegrityError(Check.MANIFEST_PRESENT, where + (", which a tombstone says was purged" if purged else ""))
     # 2. It is the ticket's.
     if manifest_digest(encoded) != ticket.digest:
         raise IntegrityError(Check.MANIFEST_DIGEST, where)

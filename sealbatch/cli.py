@@ -13,11 +13,15 @@ from sealbatch.verbs import (
     ask,
     bench,
     bridge,
+    cancel,
     dev,
+    dlq,
     enclave,
     fetch,
     listing,
     model,
+    purge,
+    retry,
     run,
     status,
     submit,
@@ -76,11 +80,15 @@ for name, verb in (
     ("wait", wait),
     ("fetch", fetch),
     ("list", listing),
+    ("cancel", cancel),
+    ("retry", retry),
     ("sweep", sweep),
+    ("purge", purge),
     ("bridge", bridge),
     ("enclave", enclave),
 ):
     app.command(name, epilog=as_typed(verb.EXAMPLES))(verb.command)
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(dev.app, name="dev")
 app.add_typer(bench.app, name="bench")
 app.add_typer(model.app, name="model")

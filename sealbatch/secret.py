@@ -5,7 +5,10 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from producer.lookup import Idempotency
 from sealbatch.config import Config, ConfigError
+from sealbatch.exits import Exit
+from sealbatch.faults import Stop
 from sealbatch.paths import state_folder
 
 SIZE: Final = 32
@@ -33,6 +36,20 @@ def producer_secret(config: Config) -> bytes:
     if mode & 0o077:
         raise ConfigError(f"{path}: others may read the producer's secret; chmod 600 it")
     return secret
+
+
+def make_idempotency(config: Config, key: str | None) -> Idempotency | None:
+    """The key with the secret that hides it; None without a key.
+
+    Raises:
+        ConfigError: there is no secret to be had. Stop: the key is empty or too long.
+    """
+    if key is None:
+        return None
+    try:
+        return Idempotency(key, producer_secret(config))
+    except ValueError as error:
+        raise Stop(Exit.USAGE, f"--{error}") from None
 
 
 def _make(path: Path) -> None:

@@ -21,6 +21,8 @@ from sealbatch.tickets import TicketBook
 from wire.payload import Message
 
 VERB_TIMEOUT: Final = 900.0
+LARGE_CHUNKS: Final = ("--chunk-size", "128", "--max-tokens", "16")
+"""Many records a message, since it is messages that faults befall."""
 
 
 @dataclass
@@ -129,7 +131,7 @@ class Client:
     def _submit(self, job: Job) -> str:
         """The ticket; a submit that was killed after the job existed left it in the book of tickets."""
         before = len(self._book.all())
-        code, said = self._type("submit", "--name", job.folder.name, str(job.questions))
+        code, said = self._type("submit", "--name", job.folder.name, *LARGE_CHUNKS, str(job.questions))
         if code == 0:
             return said.decode().strip()
         kept = self._book.all()

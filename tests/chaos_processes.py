@@ -33,8 +33,10 @@ def environment(home: Path) -> dict[str, str]:
 class Service:
     """One process that is kept running until `stop`."""
 
-    def __init__(self, name: str, words: list[str], folder: Path) -> None:
+    def __init__(self, name: str, words: list[str], folder: Path, extra: dict[str, str] | None = None) -> None:
+        """`extra` goes into the environment."""
         self.name = name
+        self._extra = extra or {}
         self._words = words
         self._folder = folder
         self._stopping = threading.Event()
@@ -85,7 +87,7 @@ class Service:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=environment(self._folder),
+                    env=environment(self._folder) | self._extra,
                 )
             self.starts += 1
             self._process.wait()

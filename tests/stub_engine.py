@@ -98,5 +98,10 @@ def build(_: Settings) -> StubEngine:
     return StubEngine(pause=float(os.environ.get("STUB_PAUSE", "0.001")))
 
 
+def run() -> int:
+    """Serve as an engine process."""
+    return main(build)
+
+
 if __name__ == "__main__":
-    sys.exit(main(build))
+    sys.exit(run())

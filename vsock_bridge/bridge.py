@@ -16,7 +16,7 @@ from vsock_bridge.heartbeat import Heartbeat
 from vsock_bridge.held import Held, HeldRegistry, Piece
 from vsock_bridge.link import Link
 from vsock_bridge.metrics import Metrics
-from vsock_bridge.plan import ALONE, SINGLE, joined, ranges, unanswered
+from vsock_bridge.plan import ALONE, REST, joined, ranges, unanswered
 from vsock_bridge.pool import Pool
 from vsock_bridge.reasons import reason
 from vsock_bridge.settings import HOLD, BridgeSettings
@@ -176,7 +176,7 @@ class Bridge:
             left = joined(unanswered(chunk, self._store.answers(chunk))) if mark is Mark.CANCELED else []
             self._settler.end(held, str(mark), left)
             return []
-        there = self._store.answers(chunk) if held.receives >= SINGLE else []
+        there = self._store.answers(chunk) if held.receives >= REST else []
         pieces = self._registry.split(held, ranges(chunk, held.receives, there))
         if not pieces:
             self._queue.delete(held)
@@ -196,7 +196,7 @@ class Bridge:
     def _without_questions(self, held: Held) -> None:
         """S3 shows what was written at once: questions that are not there again and again will not be there."""
         self._breaker.release()
-        if held.receives < SINGLE:
+        if held.receives < REST:
             self._settler.retry_later(held)
             return
         try:

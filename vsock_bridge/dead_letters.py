@@ -7,7 +7,7 @@ and what the bridge put there in place of a message that was none of ours, with 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -17,7 +17,7 @@ from wire.ledger import ChunkMessage, parse_chunk_message
 VERSION: Final = 1
 TOO_MANY_RECEIVES: Final = "too_many_receives"
 UNDECODABLE: Final = "undecodable"
-LOOK: Final = 60
+LOOK: Final = 300
 """Seconds for which a message that is looked at is hidden, so that one look sees each once."""
 BATCH: Final = 10
 
@@ -77,32 +77,24 @@ class DeadLetters:
         self._sqs = sqs
         self._url = url
         self._home = home
+        self._left: dict[str, str] = {}
 
-    def look(self, most: int) -> Iterator[DeadLetter]:
-        """Up to `most` messages, each once; whoever has not taken one out gives it back with `leave`.
+    def look(self, most: int) -> Generator[DeadLetter]:
+        """Up to `most` messages, each once. What was not taken out by the end of the look can be seen again then.
 
         Raises:
             ClientError, BotoCoreError: SQS or the network does not answer.
         """
         seen = 0
-        while seen < most:
-            reply = self._sqs.receive_message(
-                QueueUrl=self._url,
-                MaxNumberOfMessages=min(BATCH, most - seen),
-                VisibilityTimeout=LOOK,
-                WaitTimeSeconds=1,
-                AttributeNames=["SentTimestamp"],
-            )
-            messages = reply.get("Messages", ())
-            if not messages:
-                return
-            for message in messages:
-                seen += 1
-                yield _letter(message)
-
-    def leave(self, letter: DeadLetter) -> None:
-        """Show the message again at once."""
-        self._sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=letter.receipt, VisibilityTimeout=0)
+        self._left.clear()
+        try:
+            while seen < most and (letters := self._receive(min(BATCH, most - seen))):
+                seen += len(letters)
+                self._left.update((letter.message_id, letter.receipt) for letter in letters)
+                yield from letters
+        finally:
+            for receipt in self._left.values():
+                self._sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=0)
 
     def redrive(self, letter: DeadLetter) -> None:
         """Send a chunk to the queue that it came from, then take it out here; a second copy of it does no harm."""
@@ -114,6 +106,17 @@ class DeadLetters:
     def drop(self, letter: DeadLetter) -> None:
         """Take the message out for good. A chunk's questions stay in the bucket."""
         self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt)
+        self._left.pop(letter.message_id, None)
+
+    def _receive(self, most: int) -> list[DeadLetter]:
+        reply = self._sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=most,
+            VisibilityTimeout=LOOK,
+            WaitTimeSeconds=1,
+            AttributeNames=["SentTimestamp"],
+        )
+        return [_letter(message) for message in reply.get("Messages", ())]
 
 
 def _letter(message: dict[str, Any]) -> DeadLetter:

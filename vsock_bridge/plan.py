@@ -1,8 +1,8 @@
 """In which pieces a chunk is asked for. The more often it was received, the less it is trusted to be harmless.
 
 A chunk that came before may be what enclaves die of. Asked for in pieces, a record that kills takes fewer neighbours
-with it each time: eighths at first, then single records, and in the end one after the other, so that it is plain which
-it was.
+with it each time: a quarter at first, then a sixteenth, down to single records, and in the end one after the other, so
+that it is plain which it was.
 """
 
 from collections.abc import Iterable
@@ -10,28 +10,21 @@ from typing import Final
 
 from wire.ledger import AnswerName, ChunkMessage
 
-CUT: Final = 2
-"""From this receipt on, a chunk is asked for in eighths."""
-SINGLE: Final = 3
-"""From this receipt on, in single records, and only those that have nothing in the bucket yet."""
+REST: Final = 3
+"""From this receipt on, only records are asked for that have nothing in the bucket yet."""
 ALONE: Final = 5
-"""From this receipt on, one record at a time."""
+"""From this receipt on, single records are asked for, and one at a time."""
 GIVE_UP: Final = 8
 """From this receipt on, a record that an enclave is lost with is given up. SQS's own limit has to be higher."""
-PARTS: Final = 8
+PARTS: Final = 4
+"""Pieces of a range that becomes smaller with each receipt."""
 
 
 def ranges(chunk: ChunkMessage, receives: int, there: Iterable[AnswerName]) -> list[tuple[int, int]]:
     """(first, count) of the pieces, in order; `there` are the chunk's answers and failures in the bucket."""
-    if receives < CUT:
-        return [(chunk.first, chunk.count)]
-    if receives < SINGLE:
-        size = -(-chunk.count // PARTS)
-        return [
-            (first, min(size, chunk.first + chunk.count - first))
-            for first in range(chunk.first, chunk.first + chunk.count, size)
-        ]
-    return [(number, 1) for number in unanswered(chunk, there)]
+    size = 1 if receives >= ALONE else max(1, -(-chunk.count // PARTS ** (receives - 1)))
+    runs = [(chunk.first, chunk.count)] if receives < REST else joined(unanswered(chunk, there))
+    return [(at, min(size, first + count - at)) for first, count in runs for at in range(first, first + count, size)]
 
 
 def unanswered(chunk: ChunkMessage, there: Iterable[AnswerName]) -> list[int]:

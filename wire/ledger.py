@@ -74,6 +74,11 @@ def notice_key(tenant: str, job: str) -> str:
     return f"{tenant}/{job}/notice"
 
 
+def retry_prefix(tenant: str, job: str) -> str:
+    """What the names of the tickets begin with that stand for retries of a job; the last part is the retry's job."""
+    return f"{tenant}/{job}/retries/"
+
+
 def lookup_key(tenant: str, mark: str) -> str:
     """Where the ticket of a job lies that was submitted under an idempotency key; `mark` is the key's HMAC."""
     return f"{tenant}/lookup/{mark}"

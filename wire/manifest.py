@@ -19,7 +19,7 @@ from wire.errors import ManifestError
 from wire.fields import Fields
 from wire.messages import MAX_RECORD, MAX_WRAPPED
 from wire.names import IMAGE, JOB, JOB_LENGTH, KEY_ARN, MAX_ARN, MAX_TENANT, TENANT
-from wire.ticket import DIGEST_BYTES
+from wire.ticket import DIGEST_BYTES, Ticket
 
 MAGIC: Final = b"SBMF"
 VERSION: Final = 1
@@ -27,6 +27,8 @@ MAC_SIZE: Final = 32
 MAX_MANIFEST: Final = 4 * 1024 * 1024
 MAX_KEYSETS: Final = 256
 MAX_NAME: Final = 128
+MAX_RANGES: Final = 262_144
+"""Ranges of records that a job may repeat; they have to fit into the manifest, too."""
 PAGE_ENTRIES: Final = 4096
 MAX_PAGE: Final = 512 * 1024
 """Largest page in bytes: 4096 entries of at most 64 bytes take half of it."""
@@ -46,12 +48,29 @@ class Keyset:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """What a job repeats: records of the job `parent`, which is a ticket, as ascending (first, count) without overlap.
+
+    Its own records are those, in the same order.
+    """
+
+    parent: Ticket
+    ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def records(self) -> int:
+        """How many records that are."""
+        return sum(count for _, count in self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
 class Parameters:
     """What the submitter asked of the whole job; times in milliseconds since 1970, UTC."""
 
     name: str = ""
     deadline_ms: int | None = None
     not_before_ms: int | None = None
+    retry: Retry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +132,7 @@ def encode_manifest(manifest: Manifest, answer_key: bytes) -> bytes:
             manifest.pages,
             keysets,
             manifest.root,
-            [parameters.name, parameters.deadline_ms, parameters.not_before_ms],
+            _parameters_values(parameters),
         ]
     )
     signed = _PREFIX.pack(MAGIC, VERSION, len(body)) + body
@@ -150,7 +169,9 @@ def decode_manifest(data: bytes) -> Manifest:
         parameters=_read_parameters(fields.take("parameters")),
     )
     fields.end()
-    if not manifest.keysets or manifest.pages != -(-manifest.chunks // PAGE_ENTRIES):
+    retry = manifest.parameters.retry
+    wrong = retry is not None and retry.records != manifest.records
+    if wrong or not manifest.keysets or manifest.pages != -(-manifest.chunks // PAGE_ENTRIES):
         raise ManifestError("manifest: counts do not agree")
     return manifest
 
@@ -223,6 +244,34 @@ def _read_parameters(value: Value) -> Parameters:
         name=fields.text("name", longest=MAX_NAME),
         deadline_ms=fields.optional_number("deadline_ms"),
         not_before_ms=fields.optional_number("not_before_ms"),
+        retry=_read_retry(fields.take("retry")),
     )
     fields.end()
     return parameters
+
+
+def _parameters_values(parameters: Parameters) -> list[Value]:
+    retry: Value = None
+    if parameters.retry is not None:
+        parent = parameters.retry.parent
+        ranges: list[Value] = [[first, count] for first, count in parameters.retry.ranges]
+        retry = [parent.job, parent.digest, ranges]
+    return [parameters.name, parameters.deadline_ms, parameters.not_before_ms, retry]
+
+
+def _read_retry(value: Value) -> Retry | None:
+    if value is None:
+        return None
+    fields = Fields(value, ManifestError, "retry")
+    job = fields.text("job", longest=JOB_LENGTH, check=JOB.fullmatch)
+    parent = Ticket(job, fields.data("digest", size=DIGEST_BYTES))
+    ranges: list[tuple[int, int]] = []
+    end = 0
+    for item in fields.array("ranges", longest=MAX_RANGES):
+        span = Fields(item, ManifestError, "retry range")
+        first = span.number("first", low=end, high=MAX_RECORD)
+        ranges.append((first, span.number("count", low=1, high=MAX_RECORD)))
+        end = first + ranges[-1][1]
+        span.end()
+    fields.end()
+    return Retry(parent, tuple(ranges))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from producer.forms import InputForm
 from sealbatch.face import Face, ends_well
 from sealbatch.verbs import questions as q
 from sealbatch.verbs.run import FORCE, OUTPUT, check_output, open_sink, output_form
@@ -50,19 +51,17 @@ def command(
     options = FetchOptions(
         form=output_form(output),
         only=None if only is None else Only(only),
-        inputs=None if source is None else _pairs(source),
+        inputs=None if source is None else pairs(source, q.make_form(source, "auto", None, None, None)),
     )
     summary = jobs.fetch_job(screen, config, reader_s3(config), found, open_sink(output, force=force), options)
     jobs.show_summary(screen, summary, "standard output" if output == "-" else output)
     raise typer.Exit(jobs.exit_for(summary))
 
 
-def _pairs(path: str) -> Callable[[], Iterator[tuple[int, str]]]:
+def pairs(path: str, form: InputForm) -> Callable[[], Iterator[tuple[int, str]]]:
     """Line and custom_id of each record of an input, read anew each time."""
     from producer.questions import read_records
     from wire.payload import Params, Record
-
-    form = q.make_form(path, "auto", None, None, None)
 
     def read() -> Iterator[tuple[int, str]]:
         with q.open_input(path) as stream:

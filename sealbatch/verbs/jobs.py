@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from producer.chunks import ChunkLimits
 from producer.errors import InputInvalid
 from producer.forms import InputForm
+from producer.lookup import Idempotency
 from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
 from results_consumer.fetch import FetchOptions, FetchProgress, fetch
 from results_consumer.job import open_job
@@ -20,9 +21,10 @@ from sealbatch.exits import Exit
 from sealbatch.face import Face
 from sealbatch.faults import Stop
 from sealbatch.screen import Meter, Screen
+from sealbatch.times import JobTimes
 from sealbatch.verbs.questions import show_notes, show_problems
 from wire.ledger import Notice
-from wire.manifest import Parameters
+from wire.manifest import Parameters, Retry
 from wire.payload import Params
 from wire.ticket import Ticket
 
@@ -44,20 +46,25 @@ class Intake:
     chunk_size: int | None = None
     skip_invalid: bool = False
     dry_run: bool = False
+    times: JobTimes = field(default_factory=JobTimes)
+    idempotency: Idempotency | None = None
+    retry: Retry | None = None
 
     def options(self) -> SubmitOptions:
         """As the producer takes them.
 
         Raises:
-            Stop: the name is too long.
+            Stop: the name is too long, or a time is none.
         """
         limits = ChunkLimits() if self.chunk_size is None else ChunkLimits(records=self.chunk_size)
         try:
+            deadline, not_before = self.times.resolve(time.time_ns() // 1_000_000)
             return SubmitOptions(
                 limits=limits,
-                parameters=Parameters(name=self.name),
+                parameters=Parameters(self.name, deadline, not_before, self.retry),
                 skip_invalid=self.skip_invalid,
                 dry_run=self.dry_run,
+                idempotency=self.idempotency,
             )
         except ValueError as error:
             raise Stop(Exit.USAGE, f"--{error}") from None

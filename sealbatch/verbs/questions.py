@@ -39,6 +39,17 @@ CHUNK = Annotated[int | None, typer.Option(metavar="N", min=1, max=4096, help="R
 NAME = Annotated[
     str, typer.Option(metavar="TEXT", show_default=False, help="A name for the job. The host can read it.")
 ]
+DEADLINE = Annotated[
+    str | None, typer.Option(metavar="TIME", help="What is not answered by then is expired, such as 2026-11-26T05:00.")
+]
+WINDOW = Annotated[
+    str | None, typer.Option("--completion-window", metavar="SPAN", help="The same as a span: 90m, 24h, 2d.")
+]
+NOT_BEFORE = Annotated[str | None, typer.Option(metavar="TIME", help="Nothing is answered before then.")]
+KEY = Annotated[
+    str | None,
+    typer.Option("--idempotency-key", metavar="KEY", help="Submit once under this key, however often it is typed."),
+]
 JSON = Annotated[bool, typer.Option("--json", help="JSON lines even on a terminal.")]
 
 

@@ -72,17 +72,24 @@ def command(
     name: q.NAME = "",
     chunk_size: q.CHUNK = None,
     skip_invalid: q.SKIP = False,
+    deadline: q.DEADLINE = None,
+    window: q.WINDOW = None,
+    not_before: q.NOT_BEFORE = None,
+    key: q.KEY = None,
     force: FORCE = False,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to wait at most.")] = None,
 ) -> None:
     """Seal a file of questions, have it answered, open the answers."""
     from results_consumer.fetch import FetchOptions
     from sealbatch.clients import reader_s3
+    from sealbatch.secret import make_idempotency
+    from sealbatch.times import JobTimes
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
     screen = face.screen()
     check_output(output, force=force)
+    config = face.config(screen)
     intake = jobs.Intake(
         path=file,
         form=q.make_form(file, kind, id_column, question_column, delimiter),
@@ -90,8 +97,9 @@ def command(
         name=name,
         chunk_size=chunk_size,
         skip_invalid=skip_invalid,
+        times=JobTimes(deadline, window, not_before),
+        idempotency=make_idempotency(config, key),
     )
-    config = face.config(screen)
     with q.open_input(file) as source:
         ticket = jobs.submit_job(face, screen, config, source, intake).ticket
     if ticket is None:

@@ -10,6 +10,8 @@ from sealbatch.verbs import questions as q
 EXAMPLES = """Examples:
 sealbatch submit questions.jsonl
 TICKET=$(sealbatch submit - < questions.jsonl)
+sealbatch submit questions.jsonl --idempotency-key mail-2026-11-25
+sealbatch submit questions.jsonl --completion-window 8h
 sealbatch submit mail.csv --question-column text --id-column case"""
 
 
@@ -28,6 +30,10 @@ def command(
     name: q.NAME = "",
     chunk_size: q.CHUNK = None,
     skip_invalid: q.SKIP = False,
+    deadline: q.DEADLINE = None,
+    window: q.WINDOW = None,
+    not_before: q.NOT_BEFORE = None,
+    key: q.KEY = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Do all but ask KMS, store and send.")] = False,
     as_json: q.JSON = False,
 ) -> None:
@@ -37,10 +43,13 @@ def command(
     """
     import json
 
+    from sealbatch.secret import make_idempotency
+    from sealbatch.times import JobTimes
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
+    config = face.config(screen)
     intake = jobs.Intake(
         path=file,
         form=q.make_form(file, kind, id_column, question_column, delimiter),
@@ -48,9 +57,10 @@ def command(
         name=name,
         chunk_size=chunk_size,
         skip_invalid=skip_invalid,
+        times=JobTimes(deadline, window, not_before),
+        idempotency=make_idempotency(config, key),
         dry_run=dry_run,
     )
-    config = face.config(screen)
     with q.open_input(file) as source:
         done = jobs.submit_job(face, screen, config, source, intake)
     counts = f"{done.records:,} records in {done.chunks:,} chunks, {done.sealed_bytes:,} bytes sealed"
@@ -64,5 +74,5 @@ def command(
         )
     else:
         screen.data(str(done.ticket))
-    screen.say(counts)
+    screen.say("submitted before under this key; nothing was sealed again" if done.existed else counts)
     screen.next_step(f"sealbatch wait {done.ticket}")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsock_bridge.plan import CUT, SINGLE, joined, ranges, unanswered
+from vsock_bridge.plan import ALONE, REST, joined, ranges, unanswered
 from wire.ledger import AnswerName, ChunkMessage
 
 
@@ -27,7 +27,7 @@ def test_pieces_cover_the_chunk_exactly(asked: ChunkMessage, receives: int) -> N
 
 
 @given(chunks, st.data())
-def test_single_records_are_asked_for_that_have_nothing_yet(asked: ChunkMessage, data: st.DataObject) -> None:
+def test_only_records_are_asked_for_that_have_nothing_yet(asked: ChunkMessage, data: st.DataObject) -> None:
     """What an object is about, whatever its range, is left out; foreign ranges do no harm."""
     spans = st.tuples(st.integers(0, 10_200), st.integers(1, 2**40))
     there = [AnswerName(3, first, count, None) for first, count in data.draw(st.lists(spans, max_size=5))]
@@ -36,16 +36,21 @@ def test_single_records_are_asked_for_that_have_nothing_yet(asked: ChunkMessage,
         for number in range(asked.first, asked.first + asked.count)
         if any(name.first <= number < name.first + name.count for name in there)
     }
-    pieces = ranges(asked, SINGLE, there)
-    assert all(count == 1 for _, count in pieces)
+    pieces = ranges(asked, data.draw(st.integers(REST, 20)), there)
     assert set(records(pieces)) == set(range(asked.first, asked.first + asked.count)) - covered
 
 
-def test_a_chunk_is_whole_then_eighths_then_single_records() -> None:
+@given(chunks, st.integers(ALONE, 20))
+def test_in_the_end_single_records_are_asked_for(asked: ChunkMessage, receives: int) -> None:
+    """So that it is plain which one an enclave dies of."""
+    assert all(count == 1 for _, count in ranges(asked, receives, []))
+
+
+def test_a_chunk_is_whole_then_quarters_then_sixteenths() -> None:
     """The first time nothing is suspected."""
     assert ranges(chunk(64, 32), 1, []) == [(64, 32)]
-    assert ranges(chunk(64, 32), CUT, []) == [(64 + 4 * n, 4) for n in range(8)]
-    assert ranges(chunk(64, 32), SINGLE, []) == [(64 + n, 1) for n in range(32)]
+    assert ranges(chunk(64, 32), 2, []) == [(64 + 8 * n, 8) for n in range(4)]
+    assert ranges(chunk(64, 32), 3, []) == [(64 + 2 * n, 2) for n in range(16)]
 
 
 @given(chunks)

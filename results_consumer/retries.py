@@ -1,0 +1,135 @@
+"""Jobs that repeat records of another: found in the bucket, checked like any job, and merged line by line.
+
+What links a retry to its parent is the retry's own manifest, under the HMAC of its answer key: nobody can pass off
+another job as a retry. Its ticket in the bucket only says where to look; without it failed records stay failed.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from results_consumer.bucket import Bucket
+from results_consumer.clients import KmsClient, S3Client
+from results_consumer.coverage import measure
+from results_consumer.errors import Check, IntegrityError, JobNotFinished
+from results_consumer.job import Job, open_job
+from results_consumer.keyring import unwrap_keys
+from results_consumer.output import OutputLine
+from results_consumer.reveal import Revealer
+from results_consumer.settings import ReaderSettings
+from results_consumer.status import is_late
+from wire import ledger
+from wire.errors import TicketError
+from wire.manifest import Retry
+from wire.payload import Outcome
+from wire.ticket import TICKET_LENGTH, Ticket
+
+MAX_RETRIES: Final = 64
+"""Retries of one job that are looked at, and names in the bucket that are considered."""
+ANSWERED: Final = frozenset({Outcome.SUCCEEDED, Outcome.TRUNCATED})
+
+_log: Final = logging.getLogger("sealbatch.results_consumer")
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A retry that has ended: its job, what opens it, and the parent's records that it repeats."""
+
+    job: Job
+    revealer: Revealer
+    retry: Retry
+
+
+def open_retries(  # noqa: PLR0917 - whose bucket and keys, which job, and when
+    s3: S3Client, kms: KmsClient, settings: ReaderSettings, parent: Job, ticket: Ticket, now_ms: int
+) -> list[Repeated]:
+    """The retries of a job, oldest first.
+
+    Raises:
+        IntegrityError: a retry is not what its ticket says it is.
+        JobNotFinished: a retry has records without an outcome.
+        ServiceError: S3 or KMS do not answer.
+    """
+    bucket = Bucket(s3, settings.bucket)
+    found = []
+    for child in _tickets(bucket, parent):
+        job = open_job(s3, settings, child)
+        retry = job.manifest.parameters.retry
+        if retry is None or retry.parent != ticket:
+            _log.warning("not a retry of this job job=%s", child.job)
+            continue
+        if retry.ranges and sum(retry.ranges[-1]) > parent.manifest.records:
+            raise IntegrityError(Check.CHUNK_COVER, ledger.manifest_key(settings.tenant, child.job))
+        late = is_late(job, now_ms)
+        coverage = measure(bucket, job)
+        if coverage.missing_records and not late:
+            raise JobNotFinished(coverage.missing, coverage.missing_records, coverage.records)
+        found.append(Repeated(job, Revealer(bucket, job, unwrap_keys(kms, job), late=late), retry))
+    return sorted(found, key=lambda repeated: repeated.job.manifest.created_ms)
+
+
+def merged(
+    lines: Iterable[OutputLine], retries: Iterable[Repeated], walk: Callable[[Repeated], Generator[OutputLine]]
+) -> Generator[OutputLine]:
+    """The lines of a job with those of its retries in the place of failed ones, in the memory of a few chunks.
+
+    An answer is never replaced. Of several retries the latest one with an answer counts, else the latest.
+
+    Raises:
+        IntegrityError: a retry's line is of another line of the input.
+    """
+    streams = [_Numbered(walk(repeated), repeated.retry) for repeated in retries]
+    try:
+        for line in lines:
+            chosen = line
+            for stream in streams:
+                other = stream.take(line.number)
+                if other is not None and line.outcome not in ANSWERED:
+                    _refuse_foreign(line, other)
+                    if chosen.outcome not in ANSWERED or other.outcome in ANSWERED:
+                        chosen = replace(other, job=line.job, number=line.number)
+            yield chosen
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def _tickets(bucket: Bucket, parent: Job) -> Iterator[Ticket]:
+    prefix = ledger.retry_prefix(parent.manifest.tenant, parent.manifest.job)
+    for name in list(islice(bucket.names(prefix), MAX_RETRIES)):
+        data = bucket.get(f"{prefix}{name}", limit=TICKET_LENGTH)
+        try:
+            yield Ticket.parse((data or b"").decode("ascii", "replace"))
+        except TicketError:
+            _log.warning("no ticket where a retry's should be")
+
+
+class _Numbered:
+    """The lines of a retry by the numbers of its parent's records, taken in ascending order."""
+
+    def __init__(self, lines: Generator[OutputLine], retry: Retry) -> None:
+        self._lines = lines
+        self._numbers = (number for first, count in retry.ranges for number in range(first, first + count))
+        self._next: tuple[int, OutputLine] | None = None
+        self._advance()
+
+    def take(self, number: int) -> OutputLine | None:
+        """The line for the parent's record `number`, if there is one."""
+        while self._next is not None and self._next[0] < number:
+            self._advance()
+        return self._next[1] if self._next is not None and self._next[0] == number else None
+
+    def close(self) -> None:
+        """End the reading."""
+        self._lines.close()
+
+    def _advance(self) -> None:
+        number, line = next(self._numbers, None), next(self._lines, None)
+        self._next = None if number is None or line is None else (number, line)
+
+
+def _refuse_foreign(line: OutputLine, other: OutputLine) -> None:
+    if line.attested and other.attested and (line.line, line.custom_id) != (other.line, other.custom_id):
+        raise IntegrityError(Check.INPUT, f"record {line.number}, which its retry takes for another line")

@@ -1,0 +1,60 @@
+"""Which records of a job are worth asking again."""
+
+import json
+from types import TracebackType
+from typing import Final, Self
+
+from wire.payload import ErrorCode
+
+GONE_FOR_GOOD: Final = frozenset(
+    str(code)
+    for code in (
+        ErrorCode.INVALID_ENCODING,
+        ErrorCode.INVALID_JSON_LINE,
+        ErrorCode.INVALID_RECORD,
+        ErrorCode.LINE_TOO_LONG,
+        ErrorCode.QUESTION_TOO_LARGE,
+        ErrorCode.DUPLICATE_CUSTOM_ID,
+        ErrorCode.URL_MISMATCH,
+        ErrorCode.MISSING_COLUMN,
+    )
+)
+"""Errors of a line that was never a question: the same input has no other line there."""
+
+
+class FailedRecords:
+    """A sink for JSON lines that keeps the numbers of the records which failed, as ranges, and forgets the rest.
+
+    Without `every`, only those count whose error says that another try may succeed.
+    """
+
+    revocable = True
+
+    def __init__(self, *, every: bool) -> None:
+        self._every = every
+        self.ranges: list[tuple[int, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        """Take one line."""
+        if not data:  # what stands before the first line
+            return
+        line = json.loads(data)
+        error = line["error"]
+        if error is None or error["code"] in GONE_FOR_GOOD or not (self._every or error["retryable"]):
+            return
+        number = int(line["id"].rpartition("_")[2])
+        if self.ranges and sum(self.ranges[-1]) == number:
+            self.ranges[-1] = (self.ranges[-1][0], self.ranges[-1][1] + 1)
+        else:
+            self.ranges.append((number, 1))
+
+    def commit(self) -> None:
+        """Nothing to keep."""

@@ -1,0 +1,41 @@
+"""`sealbatch cancel`: ends a job before its end."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from sealbatch.face import Face, ends_well
+from sealbatch.verbs.status import TICKET
+
+EXAMPLES = """Examples:
+sealbatch cancel sb1-...
+sealbatch cancel sb1-... && sealbatch fetch sb1-... -o answers.jsonl"""
+
+
+@ends_well
+def command(
+    context: typer.Context,
+    ticket: TICKET,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON line even on a terminal.")] = False,
+) -> None:
+    """Cancel a job; what is answered is kept.
+
+    The job ends at once: records without an answer get the outcome canceled. Canceling twice, or a job that has ended,
+    changes nothing and is no error.
+    """
+    from sealbatch.canceler import cancel
+    from sealbatch.clients import producer_clients, reader_s3
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    found = face.tickets().find(ticket)
+    config = face.config(screen)
+    done = cancel(reader_s3(config), config.reader(), producer_clients(config), config.producer(), found)
+    if not screen.tables:
+        screen.data(json.dumps({"job": done.job, "records": done.records, "canceled": done.canceled}))
+    if done.canceled:
+        screen.say(f"{done.canceled:,} of {done.records:,} records are canceled; what was answered before is kept")
+    else:
+        screen.say("nothing was left to cancel: every record has its outcome")
+    screen.next_step(f"sealbatch fetch {found} -o answers.jsonl")

@@ -1,0 +1,148 @@
+"""`sealbatch dlq`: what lies in the dead-letter queue, and the way back. Nothing of it is opened."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sealbatch.exits import Exit
+from sealbatch.face import Face, ends_well
+from sealbatch.faults import Stop
+from sealbatch.verbs import questions as q
+
+if TYPE_CHECKING:
+    from vsock_bridge.dead_letters import DeadLetter, DeadLetters
+
+app = typer.Typer(help="The dead-letter queue: what could not be answered or read.", no_args_is_help=True)
+
+REASON = Annotated[str | None, typer.Option(metavar="REASON", help="Only too_many_receives, or only undecodable ones.")]
+JOB = Annotated[str | None, typer.Option(metavar="JOB", help="Only chunks of this job.")]
+LIMIT = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Look at so many messages at most.")]
+DRY = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done.")]
+YES = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command("ls")
+@ends_well
+def show_all(
+    context: typer.Context, reason: REASON = None, job: JOB = None, limit: LIMIT = 1000, as_json: q.JSON = False
+) -> None:
+    """List what lies there, by reason."""
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    letters = _open(face)
+    rows = [_row(letter) for letter in _matching(letters, reason, job, limit)]
+    screen.rows(("id", "reason", "job", "chunk", "bytes", "sent"), rows)
+    if not rows:
+        screen.say("nothing lies there")
+
+
+@app.command("show")
+@ends_well
+def show_one(
+    context: typer.Context,
+    message: Annotated[str, typer.Argument(metavar="ID", help="The beginning of a message's id.")],
+    limit: LIMIT = 1000,
+) -> None:
+    """Show all that is known of one message."""
+    import json
+
+    face: Face = context.obj
+    letters = _open(face)
+    with closing(letters.look(limit)) as all_letters:
+        found = next((letter for letter in all_letters if letter.message_id.startswith(message)), None)
+    if found is None:
+        raise Stop(Exit.NO_SUCH_JOB, "no message there has an id that begins so")
+    chunk = found.chunk
+    more = {} if chunk is None else {"first": chunk.first, "count": chunk.count, "digest": chunk.digest.hex()}
+    face.screen().data(json.dumps(_row(found) | {"why": found.why, "sha256": found.sha256} | more))
+
+
+@app.command()
+@ends_well
+def redrive(
+    context: typer.Context,
+    reason: REASON = None,
+    job: JOB = None,
+    limit: LIMIT = 1000,
+    dry_run: DRY = False,
+) -> None:
+    """Send chunks to the queue again that they came from.
+
+    Do this after what made them fail is mended. What is none of ours cannot be sent and stays.
+    """
+    face: Face = context.obj
+    letters = _open(face)
+    sent = 0
+    for letter in _matching(letters, reason, job, limit):
+        if letter.chunk is not None:
+            sent += 1
+            if not dry_run:
+                letters.redrive(letter)
+    face.screen().data(f"{sent} chunks {'would be sent' if dry_run else 'were sent'} again")
+
+
+@app.command()
+@ends_well
+def drop(
+    context: typer.Context,
+    reason: REASON = None,
+    job: JOB = None,
+    limit: LIMIT = 1000,
+    dry_run: DRY = False,
+    yes: YES = False,
+) -> None:
+    """Remove messages for good.
+
+    A chunk's questions stay in the bucket: sweep sends them again, as long as the job is not canceled or purged.
+    """
+    face: Face = context.obj
+    if not dry_run and not yes:
+        if not sys.stdin.isatty():
+            raise Stop(Exit.USAGE, "this cannot be undone; --yes says that it is meant")
+        typer.confirm("Remove these messages for good?", abort=True, err=True)
+    letters = _open(face)
+    dropped = 0
+    for letter in _matching(letters, reason, job, limit):
+        dropped += 1
+        if not dry_run:
+            letters.drop(letter)
+    face.screen().data(f"{dropped} messages {'would be' if dry_run else 'were'} removed")
+
+
+def _open(face: Face) -> "DeadLetters":
+    from sealbatch.clients import Connector
+    from sealbatch.config import ConfigError
+    from vsock_bridge.dead_letters import DeadLetters
+
+    config = face.config(face.screen())
+    queue, dead = config.resources.queue_url, config.resources.dead_letter_url
+    if queue is None or dead is None:
+        raise ConfigError(f"{config.source}: queue_url and dead_letter_url are needed")
+    return DeadLetters(Connector(config, config.resources.profiles.bridge).client("sqs"), dead, queue)
+
+
+def _matching(letters: "DeadLetters", reason: str | None, job: str | None, limit: int) -> "Iterator[DeadLetter]":
+    from vsock_bridge.dead_letters import TOO_MANY_RECEIVES, UNDECODABLE
+
+    if reason not in {None, TOO_MANY_RECEIVES, UNDECODABLE}:
+        raise Stop(Exit.USAGE, f"--reason is {TOO_MANY_RECEIVES} or {UNDECODABLE}")
+    for letter in letters.look(limit):
+        of_job = job is None or (letter.chunk is not None and letter.chunk.job.startswith(job))
+        if of_job and reason in {None, letter.reason}:
+            yield letter
+
+
+def _row(letter: "DeadLetter") -> dict[str, Any]:
+    sent = datetime.fromtimestamp(letter.sent_ms / 1000, UTC).astimezone()
+    return {
+        "id": letter.message_id,
+        "reason": letter.reason,
+        "job": letter.chunk and letter.chunk.job,
+        "chunk": letter.chunk and letter.chunk.chunk,
+        "bytes": letter.size,
+        "sent": sent.strftime("%Y-%m-%d %H:%M"),
+    }

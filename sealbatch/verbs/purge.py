@@ -1,0 +1,46 @@
+"""`sealbatch purge`: removes a job for good."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sealbatch.exits import Exit
+from sealbatch.face import Face, ends_well
+from sealbatch.faults import Stop
+from sealbatch.verbs.status import TICKET
+
+EXAMPLES = """Examples:
+sealbatch purge --dry-run sb1-...
+sealbatch purge --yes sb1-..."""
+
+
+@ends_well
+def command(
+    context: typer.Context,
+    ticket: TICKET,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be removed.")] = False,
+) -> None:
+    """Remove a job's questions, answers and keys for good.
+
+    Its wrapped keys go first: without them, every copy of its ciphertext that anybody may have kept is noise. What
+    stays is a tombstone with the ticket and the time.
+    """
+    from producer.purge import Purger
+    from sealbatch.clients import producer_clients
+
+    face: Face = context.obj
+    screen = face.screen()
+    found = face.tickets().find(ticket)
+    config = face.config(screen)
+    purger = Purger(producer_clients(config).s3, config.producer())
+    if dry_run:
+        screen.data(f"{purger.count(found)} objects would be removed")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Stop(Exit.USAGE, "this cannot be undone; --yes says that it is meant")
+        typer.confirm(f"Remove job {found.job} for good?", abort=True, err=True)
+    removed = purger.purge(found)
+    screen.say(f"{removed:,} objects of job {found.job} are removed; its keys are gone, and a tombstone is left")
