@@ -13,13 +13,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test million chaos lint bench-engine format clean
+.PHONY: help demo test million chaos bench-engine demo-nightly lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Seal, answer and open the example questions on this machine
 	@$(BIN)/sealbatch dev demo
+
+demo-nightly: $(VENV)/.demo ## Show a night: files in the inbox, answers and a report in the morning
+	@$(BIN)/sealbatch dev demo-nightly
 
 test: $(VENV)/.test ## Run every test
 	@$(BIN)/python -m pytest tests

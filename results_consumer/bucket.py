@@ -50,12 +50,24 @@ class Bucket:
         Raises:
             ServiceError: S3 or the network does not give them.
         """
+        for item in self._items(prefix):
+            yield str(item["Key"]).removeprefix(prefix)
+
+    def dated_names(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """The same, each with the time of its last change in milliseconds since 1970.
+
+        Raises:
+            ServiceError: S3 or the network does not give them.
+        """
+        for item in self._items(prefix):
+            yield str(item["Key"]).removeprefix(prefix), int(item["LastModified"].timestamp() * 1000)
+
+    def _items(self, prefix: str) -> Iterator[dict[str, Any]]:
         position: dict[str, str] = {}
         while True:
             with mapped(Call("s3", "ListObjectsV2", f"bucket {self._name}")):
                 page = self._s3.list_objects_v2(Bucket=self._name, Prefix=prefix, **position)
-            for item in page.get("Contents", ()):
-                yield str(item["Key"]).removeprefix(prefix)
+            yield from page.get("Contents", ())
             if not page.get("IsTruncated"):
                 return
             position = {"ContinuationToken": page["NextContinuationToken"]}

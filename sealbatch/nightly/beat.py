@@ -1,0 +1,61 @@
+"""Beat with a lock that fails closed: no lock, or no Redis to ask, no tick.
+
+Two beats are harmless, since runs begin by a record that is written once; the lock keeps the second one quiet.
+"""
+
+import logging
+import secrets
+from typing import Any, Final
+
+from celery.beat import Scheduler
+from redis.exceptions import RedisError
+
+from sealbatch.nightly.progress import connect
+
+LOCK: Final = "sealbatch:beat"
+_HOLD: Final = """
+local holder = redis.call('get', KEYS[1])
+if holder == false or holder == ARGV[1] then
+  redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 1
+end
+return 0
+"""
+
+_log = logging.getLogger("sealbatch.nightly")
+
+
+class BeatLock:
+    """Held by one beat at a time, for `life` seconds from each time that it is asked for."""
+
+    def __init__(self, redis: Any, life: float) -> None:
+        self._redis = redis
+        self._token = secrets.token_hex(16)
+        self._life_ms = int(life * 1000)
+
+    def hold(self) -> bool:
+        """Take or keep the lock; False if another beat has it, or if Redis does not say that we do."""
+        try:
+            return bool(self._redis.eval(_HOLD, 1, LOCK, self._token, self._life_ms) == 1)
+        except (RedisError, OSError):
+            return False
+
+
+class LockedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
+    """Sends what is due as long as it holds the lock."""
+
+    lock: BeatLock | None = None
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send a task, or not."""
+        if self._lock().hold():
+            super().apply_entry(entry, producer)
+        else:
+            _log.info("tick not sent: another beat holds the lock, or Redis does not answer")
+
+    def _lock(self) -> BeatLock:
+        if self.lock is None:
+            url = self.app.conf.broker_url.replace("redis+socket://", "unix://", 1)
+            tick = float(self.app.conf.beat_schedule["tick"]["schedule"].total_seconds())
+            self.lock = BeatLock(connect(url), max(15.0, 3 * tick))
+        return self.lock

@@ -1,0 +1,88 @@
+"""The end of a run: the morning report at the target, and whoever is to be told is told."""
+
+import json
+import logging
+from datetime import timedelta
+from typing import Final
+
+from sealbatch.nightly.context import Context
+from sealbatch.nightly.finish import write_private
+from sealbatch.nightly.report import render
+from sealbatch.nightly.summary import RunSummary, summarize
+from sealbatch.nightly.tell import TellError, event, tell
+
+FINISHED: Final = "run.finished"
+ATTENTION: Final = "run.needs_attention"
+FIRST_PAUSE: Final = timedelta(seconds=30)
+LONGEST_PAUSE: Final = timedelta(minutes=30)
+GIVE_UP: Final = timedelta(hours=24)
+"""How long a run tries to tell somebody who does not listen."""
+
+_log = logging.getLogger("sealbatch.nightly")
+
+
+def close(context: Context, run: str) -> None:
+    """Report on a run and tell of it; close it if it is finished and all were told.
+
+    Raises:
+        OSError: the report or the records cannot be written.
+    """
+    if context.shelf.get(f"runs/{run}/closed") is not None:
+        context.shelf.remove(f"open/{run}")
+        return
+    notes = context.shelf.get(f"runs/{run}/telling") or {}
+    if notes.get("next_at", "") > context.now().isoformat():
+        return
+    summary = summarize(context, run)
+    write_report(context, summary)
+    kind = FINISHED if summary.finished() else ATTENTION
+    untold = _tell_all(context, summary, kind)
+    if not untold and kind == ATTENTION:
+        context.shelf.put_new(f"runs/{run}/attention", context.dated())
+        return
+    if untold and not _gives_up(context, run, notes, untold):
+        return
+    if kind == FINISHED:
+        context.shelf.put_new(f"runs/{run}/closed", context.dated(files=len(summary.files)))
+        context.shelf.remove(f"open/{run}")
+        _log.info("run closed schedule=%s run=%s files=%d", context.schedule.name, run, len(summary.files))
+
+
+def write_report(context: Context, summary: RunSummary) -> None:
+    """The report as a page for people, and as JSON, at the target.
+
+    Raises:
+        OSError: the target cannot be written.
+    """
+    folder = context.answers_folder(summary.run)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(folder / "report.html", render(summary, context.schedule.time_zone))
+    write_private(folder / "report.json", json.dumps(event(summary, FINISHED), indent=2) + "\n")
+
+
+def _tell_all(context: Context, summary: RunSummary, kind: str) -> list[str]:
+    """Tell all who were not told yet; what kind of those could not be."""
+    untold = []
+    for at, whom in enumerate(context.schedule.tell):
+        mark = f"runs/{summary.run}/told/{kind}-{len(summary.files)}-{at}"
+        if context.shelf.get(mark) is not None:
+            continue
+        try:
+            tell(whom, event(summary, kind), context.aws.sns)
+        except TellError as error:
+            _log.warning("not told schedule=%s run=%s who=%s: %s", summary.schedule, summary.run, whom.kind, error)
+            untold.append(f"{whom.kind}: {error}")
+        else:
+            context.shelf.put_new(mark, context.dated())
+    return untold
+
+
+def _gives_up(context: Context, run: str, notes: dict[str, str | int], untold: list[str]) -> bool:
+    """Try again later, with growing pauses, for a day; whether that is over."""
+    since = str(notes.get("since") or context.now().isoformat())
+    failures = int(notes.get("failures", 0))
+    pause = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
+    record = {"since": since, "failures": failures + 1, "next_at": context.later(pause)}
+    context.shelf.put(f"runs/{run}/telling", record)
+    context.shelf.put(f"runs/{run}/untold", {"who": untold})
+    return context.later(-GIVE_UP) >= since

@@ -1,0 +1,86 @@
+"""What the work on one schedule's files needs: the schedule, its inbox and records, AWS, the clock."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from producer.clients import Clients
+from producer.lookup import Idempotency
+from producer.settings import ProducerSettings
+from results_consumer.settings import ReaderSettings
+from sealbatch.nightly.clock import Clock
+from sealbatch.nightly.inbox import FolderInbox
+from sealbatch.nightly.progress import NO_PROGRESS, Progress, Step
+from sealbatch.nightly.records import as_record, run_moment
+from sealbatch.nightly.schedule import NightlySettings, Schedule
+from sealbatch.nightly.shelf import Record, Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """Clients and settings of the roles that seal, open and tell; `sns` is None where no schedule tells a topic."""
+
+    producer: Clients
+    producer_settings: ProducerSettings
+    reader_s3: Any
+    reader_kms: Any
+    reader_settings: ReaderSettings
+    sns: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One schedule at work."""
+
+    schedule: Schedule
+    settings: NightlySettings
+    inbox: FolderInbox
+    shelf: Shelf
+    aws: Aws
+    clock: Clock
+    secret: bytes = field(repr=False)
+    progress: Progress = NO_PROGRESS
+
+    def now(self) -> datetime:
+        """The present, by the schedule's clock."""
+        return self.clock.now()
+
+    def now_ms(self) -> int:
+        """The same in milliseconds since 1970."""
+        return int(self.now().timestamp() * 1000)
+
+    def opened(self, run: str) -> datetime:
+        """When a run began, which is later than its firing if nobody was there to notice it in time."""
+        record = self.shelf.get(f"runs/{run}/run")
+        return datetime.fromisoformat(record["opened_at"]) if record else run_moment(run)
+
+    def picks_up_until(self, run: str) -> datetime:
+        """Until when files become the run's."""
+        return max(run_moment(run), self.opened(run)) + self.schedule.pick_up_for
+
+    def deadline_ms(self, run: str) -> int | None:
+        """The deadline of the run's jobs, in milliseconds since 1970."""
+        if self.schedule.deadline is None:
+            return None
+        return int((self.opened(run) + self.schedule.deadline).timestamp() * 1000)
+
+    def key(self, run: str, digest: str) -> Idempotency:
+        """What makes one job of a file, however often it is submitted: schedule, scheduled time, content."""
+        return Idempotency(f"{self.schedule.name}/{run}/{digest}", self.secret)
+
+    def answers_folder(self, run: str) -> Path:
+        """Where a run's answers go."""
+        return Path(self.schedule.answers) / run
+
+    def show(self, run: str, item: str, phase: str, done: int, total: int) -> None:
+        """Say how far a file is."""
+        self.progress.show(Step(self.schedule.name, run, item, phase, done, total))
+
+    def dated(self, **fields: Any) -> Record:
+        """A record with the time at which it was made."""
+        return as_record(at=self.now(), **fields)
+
+    def later(self, delay: timedelta) -> str:
+        """A moment from now, for a record."""
+        return (self.now() + delay).isoformat()

@@ -1,0 +1,73 @@
+"""Delivers the answers of a finished job to the target that the schedule names, whole or not at all."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from producer.questions import read_records
+from results_consumer.fetch import FetchOptions, FetchProgress, fetch
+from results_consumer.output import OutputForm
+from results_consumer.sink import FileSink
+from results_consumer.tally import FetchSummary
+from results_consumer.timeline import timeline
+from sealbatch.nightly.context import Context
+from sealbatch.nightly.names import own_names
+from sealbatch.nightly.records import ItemRecords
+from sealbatch.nightly.shelf import Record
+from wire.payload import Params
+from wire.payload import Record as Question
+from wire.ticket import Ticket
+
+COUNTS: Final = ("records", "succeeded", "truncated", "errored", "expired", "canceled", "unattested")
+TOKENS: Final = ("prompt_tokens", "completion_tokens")
+
+
+def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Record, source: Path) -> None:
+    """Fetch, verify, match every line to the input at `source`, write; and write down what it came to.
+
+    Raises:
+        ReaderError: anything is not as the ticket says, or the target cannot be written; nothing was delivered.
+        OSError: the input or the records cannot be read or written.
+    """
+    answers = own_names(records, str(claim["name"])).answers
+    folder = context.answers_folder(records.run)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aws = context.aws
+    options = FetchOptions(
+        form=OutputForm.CSV if answers.endswith(".csv") else OutputForm.JSONL,
+        inputs=lambda: _pairs(context, source),
+        progress=lambda state: _show(context, records, state),
+    )
+    # The name is this file's alone, so what may lie there is what we delivered before we could write it down.
+    sink = FileSink(folder / answers, overwrite=True)
+    summary = fetch(
+        aws.reader_s3,
+        aws.reader_kms,
+        aws.reader_settings,
+        Ticket.parse(str(ticket["ticket"])),
+        sink,
+        options=options,
+        now_ms=context.now_ms(),
+    )
+    seen = timeline(aws.reader_s3, aws.reader_settings, summary.job)
+    records.put_new("delivered", context.dated(where=str(folder / answers), **outcome(summary), timeline=asdict(seen)))
+
+
+def outcome(summary: FetchSummary) -> Record:
+    """Counts of a job's outcomes and tokens."""
+    counts = {name: getattr(summary, name) for name in (*COUNTS, *TOKENS)}
+    return counts | {"error_codes": [list(pair) for pair in summary.error_codes], "model": summary.model}
+
+
+def _pairs(context: Context, source: Path) -> Iterator[tuple[int, str]]:
+    """Line and custom_id of each record of the input."""
+    parameters = context.schedule.parameters
+    with source.open("rb") as file:
+        for item in read_records(file, parameters.form(source.name), Params(), keep_invalid=parameters.skip_invalid):
+            if isinstance(item, Question):
+                yield item.line, item.custom_id
+
+
+def _show(context: Context, records: ItemRecords, state: FetchProgress) -> None:
+    context.show(records.run, records.item, "delivering", state.done, state.total)

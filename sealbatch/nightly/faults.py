@@ -1,0 +1,72 @@
+"""What a failed step means for its file: try again later, or never."""
+
+import traceback
+from dataclasses import dataclass
+
+from producer import errors as producing
+from results_consumer import errors as reading
+from sealbatch.config import ConfigError
+
+
+class FileChangesError(Exception):
+    """The file that is being read is not the one that was counted: somebody still writes to it."""
+
+
+class FileGoneError(Exception):
+    """The file that was taken out of the inbox is not where it was put."""
+
+
+class StalledError(Exception):
+    """The bridge says that the job cannot move until somebody changes something."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"the bridge says that the job cannot move: {code.replace('_', ' ')}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`code` for machines, `text` for people, neither with content; `final` if trying again cannot help."""
+
+    code: str
+    text: str
+    final: bool = False
+
+
+def fault_of(error: Exception) -> Fault:
+    """What `error` means."""
+    text = str(error)
+    match error:
+        case FileChangesError():
+            return Fault("file_changes", "the file is still being written")
+        case FileGoneError():
+            return Fault("file_gone", "the file was removed from where it had been taken to", final=True)
+        case StalledError():
+            return Fault(f"stalled_{error.code}", text)
+        case reading.IntegrityError():
+            return Fault(f"integrity_{error.code}", text, final=True)
+        case producing.ServiceError() | reading.ServiceError():
+            return Fault(f"{error.service.lower()}_{error.kind.value}", text)
+        case producing.SendIncomplete():
+            return Fault(f"{error.cause.service.lower()}_{error.cause.kind.value}", text)
+        case producing.SpoolError() | reading.SinkError() | reading.JobNotFinished():
+            return Fault(_code(error), text)
+        case ConfigError():
+            return Fault("configuration", text)
+        case OSError():
+            return Fault("file_system", error.strerror or type(error).__name__)
+        case _:
+            # Its text may hold content.
+            last = traceback.extract_tb(error.__traceback__)[-1:]
+            where = f" at {last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
+            return Fault("bug", f"this is a bug in sealbatch: {type(error).__name__}{where}")
+
+
+def _code(error: producing.SpoolError | reading.SinkError | reading.JobNotFinished) -> str:
+    match error:
+        case producing.SpoolError():
+            return "spool_full" if error.full else "spool_failed"
+        case reading.SinkError():
+            return f"target_{error.code.value}"
+        case _:
+            return "not_finished"

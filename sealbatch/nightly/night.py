@@ -1,0 +1,142 @@
+"""Watches over one schedule: begins runs when they are due, takes files out of the inbox, says what is to be done.
+
+A tick may come twice, late, or from several machines at once. Runs begin by a record that is written once; of several
+firings that nobody noticed in time, the last begins a run, which takes all that waits. If the clock jumps forwards,
+a run begins early; when that time truly comes, the run takes what has come since. If it jumps backwards, nothing
+begins twice.
+"""
+
+import logging
+from datetime import datetime
+from typing import Final
+
+from sealbatch.nightly.closing import close
+from sealbatch.nightly.context import Context
+from sealbatch.nightly.records import (
+    FIRST_SEEN,
+    MANUAL,
+    PAUSED,
+    RESUMED,
+    ItemRecords,
+    all_runs,
+    items,
+    open_runs,
+    run_id,
+    run_moment,
+)
+from sealbatch.nightly.todo import CLOSE, STEP, Todo
+from sealbatch.nightly.work import ItemWork
+
+ATTENTION: Final = 6
+"""Failures in a row after which a person is told: by then some forty minutes have passed."""
+
+_log: Final = logging.getLogger("sealbatch.nightly")
+
+
+class Night:
+    """One schedule's nights."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._shelf = context.shelf
+
+    def tick(self) -> list[Todo]:
+        """Begin what is due, take what is ready; all work that waits for a worker now.
+
+        Raises:
+            OSError: inbox or records cannot be read or written.
+        """
+        now = self._context.now()
+        firing = self._due(now)
+        if firing is not None:
+            self.begin(firing)
+        self._take(now)
+        return [todo for run in open_runs(self._shelf) for todo in self._open_work(run, now)]
+
+    def begin(self, firing: datetime, *, manual: bool = False) -> str:
+        """Begin the run of `firing`, unless it began before; its id."""
+        run = run_id(firing, manual=manual)
+        self._shelf.put(f"open/{run}", {})
+        if self._shelf.put_new(f"runs/{run}/run", self._context.dated(opened_at=self._context.now(), firing=firing)):
+            _log.info("run begins schedule=%s run=%s", self._context.schedule.name, run)
+        elif self._shelf.get(f"runs/{run}/closed") is not None:
+            self._shelf.remove(f"open/{run}")
+        return run
+
+    def pause(self) -> bool:
+        """Begin no runs until `resume`; False if they are paused already. What has begun goes on."""
+        return self._shelf.put_new(PAUSED, self._context.dated())
+
+    def resume(self) -> bool:
+        """Begin runs again, from now on; False if they were not paused. What fired meanwhile is not caught up."""
+        if self.paused() is None:
+            return False
+        self._shelf.put(RESUMED, self._context.dated())
+        self._shelf.remove(PAUSED)
+        return True
+
+    def paused(self) -> datetime | None:
+        """Since when the schedule is paused, or None."""
+        record = self._shelf.get(PAUSED)
+        return None if record is None else datetime.fromisoformat(record["at"])
+
+    def step(self, run: str, item: str) -> list[Todo]:
+        """Work on a file."""
+        return ItemWork(self._context, run, item).step()
+
+    def close(self, run: str) -> None:
+        """Report and tell, if all is done."""
+        close(self._context, run)
+
+    def _due(self, now: datetime) -> datetime | None:
+        """The last firing that has come and began no run."""
+        first = self._shelf.get(FIRST_SEEN)
+        if first is None:
+            self._shelf.put_new(FIRST_SEEN, self._context.dated())
+            return None
+        if self.paused() is not None:
+            return None
+        marks = [datetime.fromisoformat(first["at"])]
+        if (resumed := self._shelf.get(RESUMED)) is not None:
+            marks.append(datetime.fromisoformat(resumed["at"]))
+        # Only runs that have come: one that began while the clock was ahead must not hide those before it.
+        begun = {run_moment(run) for run in all_runs(self._shelf) if not run.endswith(MANUAL)}
+        marks.append(max((moment for moment in begun if moment <= now), default=marks[0]))
+        missed = [firing for firing in self._context.schedule.when.between(max(marks), now) if firing not in begun]
+        return missed[-1] if missed else None
+
+    def _take(self, now: datetime) -> None:
+        """Give what is ready in the inbox to the newest run that still picks up."""
+        picking = [
+            run for run in all_runs(self._shelf)[-3:] if run_moment(run) <= now <= self._context.picks_up_until(run)
+        ]
+        if not picking:
+            return
+        run = picking[-1]
+        for name in self._context.inbox.ready(now, self._context.schedule.settle):
+            item = self._context.inbox.take(name, run)
+            if item is not None:
+                self._shelf.remove(f"runs/{run}/closed")
+                self._shelf.put(f"open/{run}", {})
+                _log.info("file taken schedule=%s run=%s item=%s", self._context.schedule.name, run, item)
+
+    def _open_work(self, run: str, now: datetime) -> list[Todo]:
+        name = self._context.schedule.name
+        unfinished = [records for records in items(self._shelf, run) if not self._settled(records)]
+        attempts = [records.attempts() for records in unfinished]
+        todos = [
+            Todo(STEP, (name, run, records.item))
+            for records, attempt in zip(unfinished, attempts, strict=True)
+            if attempt.due(now)
+        ]
+        stuck = any(attempt.failures >= ATTENTION for attempt in attempts)
+        over = not unfinished and now > self._context.picks_up_until(run)
+        if over or (stuck and self._shelf.get(f"runs/{run}/attention") is None):
+            todos.append(Todo(CLOSE, (name, run)))
+        return todos
+
+    def _settled(self, records: ItemRecords) -> bool:
+        """Finished, or the empty place of a file that somebody else took."""
+        if records.get("finished") is not None:
+            return True
+        return records.get("claim") is None and self._context.inbox.find(records.run, records.item) is None

@@ -1,0 +1,113 @@
+"""What is written down of a run and of each file in it, and under which names.
+
+Run ids are firings in UTC, `2026-11-25T070000Z`; those that a person started end with `-now`. Ids sort by time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sealbatch.nightly.shelf import Record, Shelf
+
+MANUAL: Final = "-now"
+_SHAPE: Final = "%Y-%m-%dT%H%M%SZ"
+
+FIRST_SEEN: Final = "first-seen"
+PAUSED: Final = "paused"
+RESUMED: Final = "resumed"
+
+
+def run_id(moment: datetime, *, manual: bool = False) -> str:
+    """The id of the run that fires at `moment`."""
+    return moment.astimezone(UTC).strftime(_SHAPE) + (MANUAL if manual else "")
+
+
+def run_moment(run: str) -> datetime:
+    """When a run fired.
+
+    Raises:
+        ValueError: `run` is no run's id.
+    """
+    return datetime.strptime(run.removesuffix(MANUAL), _SHAPE).replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecords:
+    """The records of one file. `claim`, `ticket`, `refused`, `delivered` and `finished` are each written once."""
+
+    shelf: Shelf
+    run: str
+    item: str
+
+    def get(self, name: str) -> Record | None:
+        """A record of the file's."""
+        return self.shelf.get(self.name(name))
+
+    def put_new(self, name: str, record: Record) -> Record:
+        """Write a record once; what is written there now, by us or by whoever was first."""
+        if self.shelf.put_new(self.name(name), record):
+            return record
+        return self.shelf.get(self.name(name)) or record
+
+    def attempts(self) -> "Attempts":
+        """How often steps on the file were begun and failed."""
+        record = self.get("attempts") or {}
+        return Attempts(**record)
+
+    def put_attempts(self, attempts: "Attempts") -> None:
+        """Remember it."""
+        record = {name: getattr(attempts, name) for name in Attempts.__slots__}
+        self.shelf.put(self.name("attempts"), record)
+
+    def name(self, name: str) -> str:
+        """Where a record of the file's lies."""
+        return f"runs/{self.run}/items/{self.item}/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """`starts` counts steps that were begun and did not come back: they took their worker with them.
+
+    `failures` counts those that failed since the last that went well, `total` all of them; `code` says why the last
+    one failed. Nothing is tried before `next_at`, in ISO format.
+    """
+
+    starts: int = 0
+    failures: int = 0
+    total: int = 0
+    code: str = ""
+    next_at: str = ""
+
+    def due(self, now: datetime) -> bool:
+        """Whether it is time to try."""
+        return not self.next_at or datetime.fromisoformat(self.next_at) <= now
+
+
+def open_runs(shelf: Shelf) -> list[str]:
+    """The runs that are not closed."""
+    return shelf.names("open")
+
+
+def all_runs(shelf: Shelf) -> list[str]:
+    """All runs, oldest first."""
+    return [name for name in shelf.names("runs") if _is_run(name)]
+
+
+def items(shelf: Shelf, run: str) -> Iterator[ItemRecords]:
+    """The files of a run."""
+    for item in shelf.names(f"runs/{run}/items"):
+        yield ItemRecords(shelf, run, item)
+
+
+def _is_run(name: str) -> bool:
+    try:
+        run_moment(name)
+    except ValueError:
+        return False
+    return True
+
+
+def as_record(**fields: Any) -> Record:
+    """A record; moments become ISO text."""
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in fields.items()}

@@ -1,0 +1,157 @@
+"""A schedule as `sealbatch.toml` describes it, and the settings of the nights."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from producer.chunks import ChunkLimits
+from producer.forms import InputForm
+from sealbatch.nightly.cron import Cron
+from sealbatch.nightly.durations import Duration
+from wire.names import TENANT
+from wire.payload import MAX_STOP, MAX_STOPS, MAX_TOKENS, Params
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+TOPIC: Final = re.compile(r"arn:aws[a-z-]{0,16}:sns:[a-z0-9-]{1,32}:[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ScheduleParameters(_Strict):
+    """What holds for every file of a schedule where its lines say nothing, and how its files are read."""
+
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=MAX_STOP)], ...], Field(max_length=MAX_STOPS)
+    ] = ()
+    chunk_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    skip_invalid: bool = False
+    format: Literal["auto", "jsonl", "csv"] = "auto"
+    id_column: str | None = None
+    question_column: str | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1, pattern=r'^[^"\r\n\x00]$')] | None = None
+
+    def params(self) -> Params:
+        """As a record takes them."""
+        return Params(max_tokens=self.max_tokens, temperature=self.temperature, seed=self.seed, stop=self.stop)
+
+    def form(self, name: str) -> InputForm:
+        """How to read the file `name`."""
+        return InputForm(self.format, name, self.id_column, self.question_column, self.delimiter)
+
+    def limits(self) -> ChunkLimits:
+        """Where a chunk ends."""
+        return ChunkLimits() if self.chunk_size is None else ChunkLimits(records=self.chunk_size)
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http or https URL")
+    return value
+
+
+class Tell(_Strict):
+    """Who is told: exactly one of a command, a webhook, an SNS topic. Each is told ids and counts, never content."""
+
+    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] | None = None
+    webhook: Annotated[str, AfterValidator(_web_address)] | None = None
+    sns_topic: Annotated[str, Field(pattern=f"^{TOPIC.pattern}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.command, self.webhook, self.sns_topic)) != 1:
+            raise ValueError("must have exactly one of command, webhook and sns_topic")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """`command`, `webhook` or `sns`. The address itself may hold a secret and is not shown."""
+        return "command" if self.command is not None else "webhook" if self.webhook is not None else "sns"
+
+
+def _place(value: str) -> str:
+    """A directory's absolute path or `s3://bucket/prefix`."""
+    if value.startswith("s3://"):
+        bucket, _, prefix = value.removeprefix("s3://").partition("/")
+        if not bucket or not prefix.strip("/"):
+            raise ValueError("must be s3://BUCKET/PREFIX")
+    elif not value.startswith("/"):
+        raise ValueError("must be an absolute path or s3://BUCKET/PREFIX")
+    return value.rstrip("/") or "/"
+
+
+Place = Annotated[str, AfterValidator(_place)]
+
+
+class Schedule(_Strict):
+    """One nightly job: when, from where, how, where to, and who is told.
+
+    Files that settle (do not change for `settle`) until `pick_up_for` after the firing belong to it; `deadline` counts
+    from the firing.
+    """
+
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    cron: str
+    time_zone: str
+    inbox: Place
+    answers: Place
+    tenant: Annotated[str, Field(pattern=f"^{TENANT.pattern}$")] | None = None
+    deadline: Duration | None = None
+    settle: Duration = timedelta(seconds=60)
+    pick_up_for: Duration = timedelta(minutes=15)
+    parameters: ScheduleParameters = ScheduleParameters()
+    tell: tuple[Tell, ...] = ()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError('must be a time zone such as "America/New_York" or "UTC"') from None
+        return value
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_fires(cls, value: str) -> str:
+        Cron(value, ZoneInfo("UTC"))
+        return value
+
+    @property
+    def when(self) -> Cron:
+        """Its firings."""
+        return Cron(self.cron, ZoneInfo(self.time_zone))
+
+
+def _size(value: Any) -> Any:
+    """Bytes, from a number or a text such as `64 MB`."""
+    match = re.fullmatch(r"([1-9][0-9]{0,8})\s*([KMG])B", value.strip()) if isinstance(value, str) else None
+    return value if match is None else int(match[1]) * 1000 ** (" KMG".index(match[2]))
+
+
+class NightlySettings(_Strict):
+    """What all schedules share.
+
+    `redis_url` is `redis://`, `rediss://` or `unix:///path`. A file larger than `range_size` bytes is cut into ranges
+    that many workers seal. `secret_file` holds the producer's secret, the same on every machine that seals.
+    """
+
+    redis_url: Annotated[str, Field(pattern=r"^(rediss?://[^\s]+|unix:///[^\s]+)$")] = "redis://127.0.0.1:6379/0"
+    tick: Duration = timedelta(seconds=30)
+    range_size: Annotated[int, Field(ge=1_000_000)] = 32_000_000
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    """How often a step on a file may end the worker that runs it before the file is set aside."""
+
+    @field_validator("range_size", mode="before")
+    @classmethod
+    def _bytes(cls, value: Any) -> Any:
+        return _size(value)

@@ -1,0 +1,107 @@
+"""Small records of what was done, each written once and whole: the memory that Celery and Redis are not.
+
+A record's name is a path of plain parts. Records of different machines meet here, so the first writer of a name wins
+and everyone else learns that it was not the first.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+Record = dict[str, Any]
+
+
+class Shelf(Protocol):
+    """Where records lie."""
+
+    def put_new(self, name: str, record: Mapping[str, Any]) -> bool:
+        """Write a record unless there is one of that name; whether it was written."""
+        ...
+
+    def put(self, name: str, record: Mapping[str, Any]) -> None:
+        """Write a record over whatever is there: for notes that only help and decide nothing."""
+        ...
+
+    def get(self, name: str) -> Record | None:
+        """The record, or None."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """The names directly in `folder`, sorted; those of folders too."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a record if it is there."""
+        ...
+
+
+class FolderShelf:
+    """Records as JSON files in a folder of a local or shared file system, for their owner's eyes.
+
+    Every method raises OSError if the file system fails.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put_new(self, name: str, record: Mapping[str, Any]) -> bool:
+        """Write a record unless there is one of that name; whether it was written."""
+        part = self._write(name, record)
+        try:
+            self._path(name).hardlink_to(part)  # atomic, and fails where the name is taken
+        except FileExistsError:
+            return False
+        finally:
+            part.unlink(missing_ok=True)
+        return True
+
+    def put(self, name: str, record: Mapping[str, Any]) -> None:
+        """Write a record over whatever is there."""
+        part = self._write(name, record)
+        try:
+            part.replace(self._path(name))
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def get(self, name: str) -> Record | None:
+        """The record, or None."""
+        try:
+            record: Record = json.loads(self._path(name).read_bytes())
+        except FileNotFoundError:
+            return None
+        return record
+
+    def names(self, folder: str) -> list[str]:
+        """The names directly in `folder`, sorted."""
+        try:
+            found = [path.name for path in (self.root / folder).iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(name.removesuffix(".json") for name in found if not name.startswith("."))
+
+    def remove(self, name: str) -> None:
+        """Remove a record if it is there."""
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self.root / f"{name}.json"
+
+    def _write(self, name: str, record: Mapping[str, Any]) -> Path:
+        """The record in a file of a name that nobody looks for, on disk."""
+        path = self._path(name)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.parent / f".{secrets.token_hex(8)}.part"
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(json.dumps(record, ensure_ascii=False, sort_keys=True).encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        return part

@@ -1,0 +1,114 @@
+"""What a run came to, gathered from its records: for the report, the notifications and the terminal."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sealbatch.nightly.context import Context
+from sealbatch.nightly.records import Attempts, items
+from sealbatch.nightly.shelf import Record
+
+OUTCOMES: Final = ("succeeded", "truncated", "errored", "expired", "canceled")
+TOKENS: Final = ("prompt_tokens", "completion_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """One file: its records as far as there are any."""
+
+    item: str
+    claim: Record
+    ticket: Record | None
+    refused: Record | None
+    delivered: Record | None
+    finished: Record | None
+    attempts: Attempts
+
+    @property
+    def state(self) -> str:
+        """`delivered`, `failed`, `answering`, `waiting` or `stuck`."""
+        if self.finished is not None:
+            return "delivered" if self.finished["done"] else "failed"
+        if self.attempts.failures:
+            return "stuck"
+        return "answering" if self.ticket is not None else "waiting"
+
+    @property
+    def job(self) -> str:
+        """The id of its job, or empty."""
+        return str(self.ticket["job"]) if self.ticket else ""
+
+    @property
+    def trouble(self) -> str:
+        """Why a person should look at it, or empty."""
+        if self.refused is not None:
+            if self.refused["code"] == "input_invalid":
+                return f"refused: {self.refused['problem_count']:,} invalid lines"
+            return f"given up: {self.refused['code']}"
+        if self.finished is None and self.attempts.failures:
+            return f"{self.attempts.code}, {self.attempts.failures} tries in a row"
+        if self.delivered is not None and not self.delivered["succeeded"] + self.delivered["truncated"]:
+            return "no record was answered"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run; `left` files in the inbox had not settled when it stopped picking up."""
+
+    schedule: str
+    run: str
+    firing: datetime
+    opened: datetime
+    now: datetime
+    files: tuple[FileSummary, ...]
+    left: int
+    untold: tuple[str, ...] = ()
+
+    def counts(self) -> Counter[str]:
+        """Records by outcome, and tokens, over all files."""
+        total: Counter[str] = Counter()
+        for file in self.files:
+            if file.delivered is not None:
+                total.update({name: file.delivered[name] for name in ("records", *OUTCOMES, "unattested", *TOKENS)})
+        return total
+
+    def states(self) -> Counter[str]:
+        """Files by state."""
+        return Counter(file.state for file in self.files)
+
+    def finished(self) -> bool:
+        """Whether every file is done or failed."""
+        return all(file.finished is not None for file in self.files)
+
+    def needs_a_person(self) -> bool:
+        """Whether anything did not go by itself."""
+        counts = self.counts()
+        bad = counts["errored"] + counts["expired"] + counts["unattested"]
+        return bool(any(file.trouble for file in self.files) or self.left or self.untold or bad)
+
+
+def summarize(context: Context, run: str) -> RunSummary:
+    """Read the records of a run.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    files = []
+    for records in items(context.shelf, run):
+        claim = records.get("claim")
+        if claim is None:
+            path = context.inbox.find(run, records.item)
+            if path is None:
+                continue
+            claim = {"name": path.name, "digest": "", "size": path.stat().st_size, "at": ""}
+        ticket, refused, delivered, finished = map(records.get, ("ticket", "refused", "delivered", "finished"))
+        files.append(FileSummary(records.item, claim, ticket, refused, delivered, finished, records.attempts()))
+    record = context.shelf.get(f"runs/{run}/run") or {}
+    untold = (context.shelf.get(f"runs/{run}/untold") or {}).get("who", [])
+    firing = datetime.fromisoformat(record["firing"]) if record else context.opened(run)
+    files.sort(key=lambda file: (str(file.claim["name"]), file.item))
+    left = context.inbox.left(context.picks_up_until(run))
+    opened = context.opened(run)
+    return RunSummary(context.schedule.name, run, firing, opened, context.now(), tuple(files), left, tuple(untold))

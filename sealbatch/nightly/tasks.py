@@ -1,0 +1,85 @@
+"""The tasks: a tick, which finds what is to be done, and the work itself. No failure gets out of one.
+
+An exception that left a task would be logged by Celery with its text, which may hold content.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+
+from celery import Celery
+
+from sealbatch.nightly.assembly import Nights
+from sealbatch.nightly.celery_app import options
+from sealbatch.nightly.clock import Clock
+from sealbatch.nightly.faults import fault_of
+from sealbatch.nightly.lease import Leases
+from sealbatch.nightly.night import Night
+from sealbatch.nightly.plan import Plan
+from sealbatch.nightly.progress import RedisProgress, connect
+from sealbatch.nightly.todo import CLOSE, STEP, TICK, Todo
+
+_log = logging.getLogger("sealbatch.nightly")
+
+
+class Desk:
+    """What a worker process works with, made after it was forked."""
+
+    def __init__(self, app: Celery, plan: Plan, clock: Clock) -> None:
+        self._app = app
+        self._plan = plan
+        self._clock = clock
+        self._made: tuple[int, Nights, Leases] | None = None
+
+    def _parts(self) -> tuple[int, Nights, Leases]:
+        # boto3's clients and Redis's connections must not be shared between a process and its children.
+        if self._made is None or self._made[0] != os.getpid():
+            redis = connect(self._plan.settings.redis_url)
+            self._made = os.getpid(), Nights(self._plan, self._clock, RedisProgress(redis)), Leases(redis)
+        return self._made
+
+    def tick(self) -> None:
+        """Look at every schedule."""
+        for name in self._parts()[1].names():
+            # One schedule whose inbox is gone must not keep the others from their nights.
+            self._do(Todo(TICK, (name,)), lambda night: night.tick())
+
+    def step(self, schedule: str, run: str, item: str) -> None:
+        """Work on a file."""
+        self._do(Todo(STEP, (schedule, run, item)), lambda night: night.step(run, item))
+
+    def close(self, schedule: str, run: str) -> None:
+        """Report and tell."""
+        self._do(Todo(CLOSE, (schedule, run)), lambda night: night.close(run))
+
+    def _do(self, todo: Todo, work: Callable[[Night], Iterable[Todo] | None]) -> None:
+        """Do it, unless somebody else is at it, and hand out what follows."""
+        _, nights, leases = self._parts()
+        with leases.run(todo.mark) as ours:
+            if not ours:
+                return
+            try:
+                todos = list(work(nights.of(str(todo.arguments[0]))) or ())
+            except Exception as error:  # noqa: BLE001 - see above
+                _log.error("task failed task=%s code=%s", todo.task, fault_of(error).code)
+                return
+        for following in todos:
+            if leases.queue(following.mark):
+                self._app.send_task(following.task, args=following.arguments, **options())
+
+
+def register(app: Celery, plan: Plan, clock: Clock) -> None:
+    """Give `app` its tasks."""
+    desk = Desk(app, plan, clock)
+
+    @app.task(name=TICK, shared=False)  # type: ignore[untyped-decorator]
+    def _tick() -> None:
+        desk.tick()
+
+    @app.task(name=STEP, shared=False)  # type: ignore[untyped-decorator]
+    def _step(schedule: str, run: str, item: str) -> None:
+        desk.step(schedule, run, item)
+
+    @app.task(name=CLOSE, shared=False)  # type: ignore[untyped-decorator]
+    def _close(schedule: str, run: str) -> None:
+        desk.close(schedule, run)

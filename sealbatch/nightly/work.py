@@ -1,0 +1,193 @@
+"""One step on one file: whatever of these is missing, in order, and each of them may be done again.
+
+1. Claim: count the file's bytes and digest, once.
+2. Submit under the key (schedule, run, digest), or have its ranges sealed by many, or write down why it is refused.
+3. Wait until every record has an outcome.
+4. Deliver the answers to the target.
+5. Move the file to `done/` or `failed/`, with its report beside it.
+"""
+
+import contextlib
+import hashlib
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from producer.errors import InputInvalid
+from producer.submission import Phase, SubmitOptions, SubmitProgress
+from producer.submit import submit
+from producer.validate import ValidationReport
+from results_consumer.status import JobState, job_status
+from sealbatch.nightly.context import Context
+from sealbatch.nightly.delivery import deliver
+from sealbatch.nightly.faults import Fault, FileChangesError, FileGoneError, StalledError, fault_of
+from sealbatch.nightly.finish import finish
+from sealbatch.nightly.records import Attempts, ItemRecords
+from sealbatch.nightly.shelf import Record
+from sealbatch.nightly.source import HashedSource
+from sealbatch.nightly.todo import Todo
+from wire.manifest import Parameters
+from wire.ticket import Ticket
+
+FIRST_PAUSE: Final = timedelta(seconds=30)
+LONGEST_PAUSE: Final = timedelta(minutes=30)
+"""Between two tries of a step that fails, doubling from the first to the longest."""
+CHUNKS_A_SECOND: Final = 100
+"""A job is looked at less often the larger it is: a look is a LIST for every 1000 of its objects."""
+
+_log = logging.getLogger("sealbatch.nightly")
+
+
+class ItemWork:
+    """The work on one file of a run."""
+
+    def __init__(self, context: Context, run: str, item: str) -> None:
+        self._context = context
+        self._records = ItemRecords(context.shelf, run, item)
+        self._run = run
+        self._item = item
+
+    def step(self) -> list[Todo]:
+        """Do what can be done now; what others are to do meanwhile.
+
+        No failure gets out: it is written down, and the file is due again later. A step that takes its worker with
+        it, again and again, sets the file aside.
+        """
+        if self._records.get("finished") is not None:
+            return []
+        before = self._records.attempts()
+        if not before.due(self._context.now()):
+            return []
+        if before.starts >= self._context.settings.max_attempts:
+            self._give_up(
+                Fault("poisoned", f"{before.starts} workers ended while they worked on this file", final=True)
+            )
+            return []
+        self._records.put_attempts(_started(before))
+        try:
+            todos, pause = self._advance()
+        except Exception as error:  # noqa: BLE001 - each failure is this file's alone
+            self._failed(before, fault_of(error))
+            return []
+        self._records.put_attempts(Attempts(total=before.total, next_at=self._context.later(pause) if pause else ""))
+        return todos
+
+    def _advance(self) -> tuple[list[Todo], timedelta | None]:
+        """What others are to do, and when to look again."""
+        claim = self._claim()
+        if claim is None:
+            return [], None
+        if self._records.get("refused") is None and self._records.get("ticket") is None:
+            self._submit(claim)
+        ticket = self._records.get("ticket")
+        if ticket is not None and self._records.get("delivered") is None:
+            pause = self._waits(ticket)
+            if pause is not None:
+                return [], pause
+            deliver(self._context, self._records, claim, ticket, self._file())
+        finish(self._context, self._records, claim)
+        return [], None
+
+    def _claim(self) -> Record | None:
+        """The file's digest and size; None if there is no file, because whoever took it did not get it."""
+        claim = self._records.get("claim")
+        if claim is not None:
+            return claim
+        path = self._context.inbox.find(self._run, self._item)
+        if path is None:
+            return None
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+        return self._records.put_new("claim", self._context.dated(name=path.name, digest=digest, size=size))
+
+    def _submit(self, claim: Record) -> None:
+        parameters = self._context.schedule.parameters
+        options = SubmitOptions(
+            limits=parameters.limits(),
+            parameters=Parameters(name=self._context.schedule.name, deadline_ms=self._context.deadline_ms(self._run)),
+            skip_invalid=parameters.skip_invalid,
+            idempotency=self._context.key(self._run, str(claim["digest"])),
+        )
+        settings, clients = self._context.aws.producer_settings, self._context.aws.producer
+        form = parameters.form(str(claim["name"]))
+        with self._file().open("rb") as file:
+            source = HashedSource(file)
+
+            def progress(state: SubmitProgress) -> None:
+                if state.phase is Phase.UPLOAD:
+                    # All is read by now. An exception here takes back what was put: no job comes of it.
+                    self._refuse_changed(source, claim)
+                self._context.show(self._run, self._item, "sealing", state.done, state.total or 0)
+
+            try:
+                made = submit(cast("BinaryIO", source), form, parameters.params(), options, settings, clients, progress)
+            except InputInvalid as error:
+                self._refuse_changed(source, claim)
+                self._records.put_new("refused", self._context.dated(**refusal(error.report)))
+                return
+        record = {"ticket": str(made.ticket), "job": made.job, "records": made.records, "chunks": made.chunks}
+        self._records.put_new("ticket", self._context.dated(**record))
+        _log.info("submitted schedule=%s run=%s job=%s", self._context.schedule.name, self._run, made.job)
+
+    def _refuse_changed(self, source: HashedSource, claim: Record) -> None:
+        if source.digest() != claim["digest"]:
+            self._context.shelf.remove(self._records.name("claim"))
+            raise FileChangesError
+
+    def _file(self) -> Path:
+        path = self._context.inbox.find(self._run, self._item)
+        if path is None:
+            raise FileGoneError
+        return path
+
+    def _waits(self, record: Record) -> timedelta | None:
+        """How long to wait before the next look, or None if every record has an outcome."""
+        ticket = Ticket.parse(str(record["ticket"]))
+        aws = self._context.aws
+        status = job_status(aws.reader_s3, aws.reader_settings, ticket, now_ms=self._context.now_ms())
+        self._context.show(self._run, self._item, "answering", status.answered + status.failed_unattested, status.total)
+        if status.state is JobState.COMPLETED:
+            return None
+        if status.state is JobState.STALLED and status.notice is not None:
+            raise StalledError(status.notice.code)
+        return max(self._context.settings.tick, timedelta(seconds=status.chunks // CHUNKS_A_SECOND))
+
+    def _failed(self, before: Attempts, fault: Fault) -> None:
+        _log.warning(
+            "step failed schedule=%s run=%s item=%s code=%s",
+            self._context.schedule.name,
+            self._run,
+            self._item,
+            fault.code,
+        )
+        failures = before.failures + 1
+        if fault.final or (fault.code == "bug" and failures >= self._context.settings.max_attempts):
+            self._give_up(fault)
+            return
+        pause = min(FIRST_PAUSE * 2 ** min(before.failures, 10), LONGEST_PAUSE)
+        after = Attempts(0, failures, before.total + 1, fault.code, self._context.later(pause))
+        with contextlib.suppress(OSError):
+            self._records.put_attempts(after)
+
+    def _give_up(self, fault: Fault) -> None:
+        """Set the file aside; if even that fails, the file is due again."""
+        with contextlib.suppress(OSError):
+            self._records.put_new("refused", self._context.dated(code=fault.code, text=fault.text))
+            claim = self._records.get("claim") or self._context.dated(name=self._file().name, digest="", size=0)
+            finish(self._context, self._records, claim)
+
+
+def _started(before: Attempts) -> Attempts:
+    return replace(before, starts=before.starts + 1)
+
+
+def refusal(report: ValidationReport) -> Record:
+    """What is wrong with an input, for the record: lines and codes, and nothing that quotes them."""
+    problems = [
+        {"line": problem.line, "code": str(problem.code), "param": problem.param, "message": problem.message}
+        for problem in report.problems
+    ]
+    return {"code": "input_invalid", "problem_count": report.problem_count, "problems": problems}

@@ -1,0 +1,189 @@
+"""`sealbatch schedule`: the nightly jobs that the configuration describes."""
+
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sealbatch.exits import Exit
+from sealbatch.face import Face, ends_well
+from sealbatch.faults import Stop
+from sealbatch.verbs import questions as q
+
+if TYPE_CHECKING:
+    from sealbatch.nightly.night import Night
+    from sealbatch.nightly.plan import Finding, Plan
+    from sealbatch.nightly.schedule import Schedule
+    from sealbatch.screen import Screen
+
+app = typer.Typer(help="Nightly jobs: files that are dropped get answered, and somebody is told.", no_args_is_help=True)
+
+NAME = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]
+OPTIONAL_NAME = Annotated[str | None, typer.Argument(metavar="NAME", help="One schedule; all if none is named.")]
+FIRINGS = 5
+
+
+@app.command("ls")
+@ends_well
+def ls(context: typer.Context, as_json: q.JSON = False) -> None:
+    """List the schedules: when each fires next, what it is doing, what waits in its inbox."""
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    plan = _plan(face, screen)
+    rows = [_row(schedule) for schedule in plan.schedules]
+    columns = ("schedule", "next_local", "state", "last_run", "open_runs", "waiting")
+    screen.rows(columns, rows)
+    screen.next_step("sealbatch schedule check")
+
+
+@app.command("next")
+@ends_well
+def following(
+    context: typer.Context,
+    name: OPTIONAL_NAME = None,
+    most: Annotated[int, typer.Option("-n", min=1, max=1000, help="Firings to show of each.")] = FIRINGS,
+    as_json: q.JSON = False,
+) -> None:
+    """Show when schedules fire next, in local time and in UTC."""
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    plan = _plan(face, screen)
+    chosen = plan.schedules if name is None else (plan.schedule(name),)
+    _show_firings(screen, chosen, most)
+
+
+@app.command("check")
+@ends_well
+def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = False) -> None:
+    """Check the schedules of the configuration, line by line, and explain when they fire."""
+    from sealbatch.nightly.clock import entry_clock
+    from sealbatch.nightly.lint import lint
+    from sealbatch.nightly.plan import ERROR, PlanError, read_plan
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    config = face.config(screen)
+    try:
+        plan = read_plan(config)
+    except PlanError as error:
+        _show_findings(screen, config.source, error.findings)
+        raise Stop(Exit.CONFIGURATION, f"{config.source}: {len(error.findings)} faults; nothing would run") from None
+    chosen = plan.schedules if name is None else (plan.schedule(name),)
+    findings = [one for one in lint(plan, entry_clock().now()) if name is None or one.schedule in {name, ""}]
+    _show_findings(screen, config.source, findings)
+    for schedule in chosen:
+        screen.say(f"{schedule.name}: {schedule.when.explain()}, {schedule.time_zone}")
+    _show_firings(screen, chosen, FIRINGS)
+    errors = sum(finding.level == ERROR for finding in findings)
+    if errors:
+        raise Stop(Exit.CONFIGURATION, f"{config.source}: {errors} faults")
+    screen.say(f"{config.source}: no faults, {len(findings)} warnings")
+
+
+@app.command("run-now")
+@ends_well
+def run_now(context: typer.Context, name: NAME) -> None:
+    """Begin a run now, beside those of the schedule; prints its id. The workers do the rest."""
+    face: Face = context.obj
+    screen = face.screen()
+    night, now = _night(face, screen, name)
+    screen.data(night.begin(now, manual=True))
+    screen.next_step("sealbatch top")
+
+
+@app.command("pause")
+@ends_well
+def pause(context: typer.Context, name: NAME) -> None:
+    """Let no runs begin until `resume`. What has begun goes on."""
+    face: Face = context.obj
+    screen = face.screen()
+    night, _ = _night(face, screen, name)
+    screen.say(f"{name} is paused" if night.pause() else f"{name} is paused already")
+    screen.next_step(f"sealbatch schedule resume {name}")
+
+
+@app.command("resume")
+@ends_well
+def resume(context: typer.Context, name: NAME) -> None:
+    """Let runs begin again from now on; those missed meanwhile are not caught up, and files still wait in the inbox."""
+    face: Face = context.obj
+    screen = face.screen()
+    night, _ = _night(face, screen, name)
+    screen.say(f"{name} goes on" if night.resume() else f"{name} was not paused")
+    screen.next_step(f"sealbatch schedule next {name}")
+
+
+def _plan(face: Face, screen: "Screen") -> "Plan":
+    from sealbatch.nightly.plan import read_plan
+
+    return read_plan(face.config(screen))
+
+
+def _night(face: Face, screen: "Screen", name: str) -> "tuple[Night, datetime]":
+    from sealbatch.nightly.assembly import Nights
+    from sealbatch.nightly.clock import entry_clock
+
+    clock = entry_clock()
+    return Nights(_plan(face, screen), clock).of(name), clock.now()
+
+
+def _row(schedule: "Schedule") -> dict[str, Any]:
+    from pathlib import Path
+
+    from sealbatch.nightly.clock import entry_clock
+    from sealbatch.nightly.inbox import OWN, FolderInbox
+    from sealbatch.nightly.records import PAUSED, all_runs, open_runs
+    from sealbatch.nightly.shelf import FolderShelf
+
+    shelf = FolderShelf(Path(schedule.inbox) / OWN / schedule.name)
+    firing = next(schedule.when.after(entry_clock().now()), None)
+    runs = all_runs(shelf)
+    inbox = FolderInbox(Path(schedule.inbox), schedule.name)
+    return {
+        "schedule": schedule.name,
+        "cron": schedule.cron,
+        "time_zone": schedule.time_zone,
+        "next": None if firing is None else firing.isoformat(),
+        "next_local": None if firing is None else _local(firing, schedule),
+        "state": "paused" if shelf.get(PAUSED) else "on",
+        "last_run": runs[-1] if runs else None,
+        "open_runs": len(open_runs(shelf)),
+        "waiting": sum(1 for _ in inbox.waiting()),
+    }
+
+
+def _show_firings(screen: "Screen", schedules: "tuple[Schedule, ...]", most: int) -> None:
+    from sealbatch.nightly.clock import entry_clock
+
+    now = entry_clock().now()
+    rows = [
+        {
+            "schedule": schedule.name,
+            "local": _local(firing, schedule),
+            "utc": firing.strftime("%Y-%m-%d %H:%M"),
+            "at": firing.isoformat(),
+        }
+        for schedule in schedules
+        for firing in islice(schedule.when.after(now), most)
+    ]
+    screen.rows(("schedule", "local", "utc"), rows)
+
+
+def _show_findings(screen: "Screen", source: str, findings: "list[Finding]") -> None:
+    rows = [
+        {
+            "file": source,
+            "line": finding.line,
+            "level": finding.level,
+            "schedule": finding.schedule,
+            "message": finding.message,
+        }
+        for finding in findings
+    ]
+    if rows:
+        screen.rows(("line", "level", "schedule", "message"), rows)
+
+
+def _local(firing: datetime, schedule: "Schedule") -> str:
+    return firing.astimezone(schedule.when.zone).strftime("%a %Y-%m-%d %H:%M %Z")

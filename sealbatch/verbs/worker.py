@@ -1,0 +1,54 @@
+"""`sealbatch worker` and `sealbatch beat`: the two programs that run the schedules."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealbatch.face import Face, ends_well
+
+WORKER_EXAMPLES = """Examples:\n\n
+sealbatch worker\n\n
+sealbatch worker --concurrency 4"""
+BEAT_EXAMPLES = """Examples:\n\n
+sealbatch beat\n\n
+sealbatch -v beat"""
+
+READY = Annotated[Path | None, typer.Option(help="Write this file once work can begin.")]
+
+
+@ends_well
+def work(
+    context: typer.Context,
+    concurrency: Annotated[int, typer.Option(min=1, help="Processes that work at the same time.")] = 2,
+    ready_file: READY = None,
+) -> None:
+    """Seal, follow and deliver what the schedules bring, until SIGTERM; run as many as you like, on many machines."""
+    from celery.signals import worker_ready
+
+    from sealbatch.nightly.celery_app import make_app
+    from sealbatch.nightly.clock import entry_clock
+    from sealbatch.nightly.plan import read_plan
+    from sealbatch.nightly.tasks import register
+
+    face: Face = context.obj
+    plan = read_plan(face.config(face.screen()))
+    app = make_app(plan.settings)
+    register(app, plan, entry_clock())
+    if ready_file is not None:
+        worker_ready.connect(lambda **_: ready_file.touch(), weak=False)
+    arguments = ["--pool=prefork", f"--concurrency={concurrency}", "--without-gossip", "--without-mingle"]
+    app.worker_main(["worker", "--loglevel=CRITICAL", *arguments])
+
+
+@ends_well
+def beat(context: typer.Context) -> None:
+    """Tick: begin what is due. One is enough; a second one stays quiet until the first is gone."""
+    from sealbatch.nightly.beat import LockedScheduler
+    from sealbatch.nightly.celery_app import make_app
+    from sealbatch.nightly.plan import read_plan
+
+    face: Face = context.obj
+    plan = read_plan(face.config(face.screen()))
+    app = make_app(plan.settings)
+    app.Beat(scheduler_cls=LockedScheduler, loglevel="CRITICAL", redirect_stdouts=False).run()

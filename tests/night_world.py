@@ -1,0 +1,264 @@
+"""One schedule's world in simulated time: inbox and target on disk; S3, KMS, SQS and an enclave in memory.
+
+Sealing and opening are real, and so is every file. Time stands until a test moves it.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from memory_aws import ACCOUNT, MemoryKms, MemoryS3
+
+from producer.clients import Clients
+from producer.settings import ProducerSettings
+from results_consumer.settings import ReaderSettings
+from sealbatch.nightly.context import Aws, Context
+from sealbatch.nightly.inbox import FolderInbox
+from sealbatch.nightly.night import Night
+from sealbatch.nightly.schedule import NightlySettings, Schedule
+from sealbatch.nightly.shelf import FolderShelf
+from sealbatch.nightly.todo import CLOSE, STEP, Todo
+from wire import envelope, ledger, payload
+
+IMAGE = "0123456789abcdef" * 6
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+QUESTION = "How many days of leave does the canary have?"
+ANSWER = "The canary has 21 days of leave."
+
+
+@dataclass
+class Dial:
+    """A clock that a test turns."""
+
+    moment: datetime = START
+
+    def now(self) -> datetime:
+        """Where it stands."""
+        return self.moment
+
+    def move(self, **by: float) -> None:
+        """Turn it."""
+        self.moment += timedelta(**by)
+
+
+@dataclass
+class DatedS3(MemoryS3):
+    """The memory's S3 with conditional puts, deletes and dates, and one failure at a time: `broken` names a call."""
+
+    clock: Dial = field(default_factory=Dial)
+    dates: dict[str, datetime] = field(default_factory=dict)
+    broken: str = ""
+
+    def put_object(self, **request: Any) -> Any:
+        """Write an object, unless it is there and must not be."""
+        self._fail("PutObject")
+        if request.get("IfNoneMatch") == "*" and request["Key"] in self.objects:
+            raise ClientError({"Error": {"Code": "PreconditionFailed", "Message": "there"}}, "PutObject")
+        super().put_object(**request)
+        self.dates[request["Key"]] = self.clock.now()
+        return {}
+
+    def get_object(self, **request: Any) -> Any:
+        """Read an object."""
+        self._fail("GetObject")
+        return super().get_object(**request)
+
+    def delete_objects(self, **request: Any) -> Any:
+        """Remove objects."""
+        for item in request["Delete"]["Objects"]:
+            self.objects.pop(item["Key"], None)
+        return {}
+
+    def list_objects_v2(self, **request: Any) -> Any:
+        """Names with dates."""
+        page = super().list_objects_v2(**request)
+        for item in page.get("Contents", ()):
+            item["LastModified"] = self.dates[item["Key"]]
+        return page
+
+    def _fail(self, call: str) -> None:
+        if self.broken == call:
+            raise ClientError({"Error": {"Code": "SlowDown", "Message": "busy"}}, call)
+
+
+@dataclass
+class MemorySqs:
+    """A queue that takes everything, or nothing while `broken`."""
+
+    bodies: list[str] = field(default_factory=list)
+    broken: bool = False
+
+    def send_message_batch(self, **request: Any) -> Any:
+        """Take messages."""
+        if self.broken:
+            raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "no"}}, "SendMessageBatch")
+        self.bodies += [entry["MessageBody"] for entry in request["Entries"]]
+        return {}
+
+
+@dataclass
+class World:
+    """Everything around one schedule."""
+
+    folder: Path
+    tell: list[dict[str, Any]] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: NightlySettings = field(default_factory=NightlySettings)
+    clock: Dial = field(default_factory=Dial)
+    kms: MemoryKms = field(default_factory=MemoryKms)
+    sqs: MemorySqs = field(default_factory=MemorySqs)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    sns: Any = None
+
+    def __post_init__(self) -> None:
+        self.s3 = DatedS3(clock=self.clock)
+        self.inbox.mkdir(parents=True)
+        values = {
+            "name": "benefits",
+            "cron": "0 2 * * *",
+            "time_zone": "America/New_York",
+            "inbox": str(self.inbox),
+            "answers": str(self.answers),
+            "tell": self.tell,
+            **self.options,
+        }
+        self.schedule = Schedule.model_validate(values)
+        self.arns = ACCOUNT + "a", ACCOUNT + "b"
+
+    @property
+    def inbox(self) -> Path:
+        """Where files are dropped."""
+        return self.folder / "inbox"
+
+    @property
+    def answers(self) -> Path:
+        """The target."""
+        return self.folder / "answers"
+
+    def night(self) -> Night:
+        """A worker's view, made anew as each process makes its own."""
+        return Night(self.context())
+
+    def context(self) -> Context:
+        """What it works with."""
+        tenant = "benefits"
+        return Context(
+            schedule=self.schedule,
+            settings=self.settings,
+            inbox=FolderInbox(self.inbox, self.schedule.name),
+            shelf=FolderShelf(self.inbox / ".sealbatch" / self.schedule.name),
+            aws=Aws(
+                producer=Clients(self.kms, self.s3, self.sqs),
+                producer_settings=ProducerSettings(tenant, "sealed", "http://queue", *self.arns, IMAGE),
+                reader_s3=self.s3,
+                reader_kms=self.kms,
+                reader_settings=ReaderSettings(tenant, "sealed", *self.arns),
+                sns=self.sns,
+            ),
+            clock=self.clock,
+            secret=b"s" * 32,
+        )
+
+    def drop(self, name: str, ids: list[str] | None = None, *, text: str | None = None, age: float = 3600) -> Path:
+        """Drop a file whose last change is `age` seconds ago."""
+        path = self.inbox / name
+        lines = [json.dumps({"custom_id": one, "question": QUESTION}) for one in ids or [f"{name}-1", f"{name}-2"]]
+        path.write_text("\n".join(lines) + "\n" if text is None else text)
+        self.touch(path, age)
+        return path
+
+    def touch(self, path: Path, age: float = 0) -> None:
+        """Date a file by the world's clock."""
+        moment = self.clock.now().timestamp() - age
+        os.utime(path, (moment, moment))
+
+    def do(self, todos: list[Todo]) -> list[Todo]:
+        """What a worker does with each; what follows from it."""
+        after: list[Todo] = []
+        for todo in todos:
+            night = self.night()
+            if todo.task == STEP:
+                after += night.step(str(todo.arguments[1]), str(todo.arguments[2]))
+            elif todo.task == CLOSE:
+                night.close(str(todo.arguments[1]))
+        return after
+
+    def tick(self) -> None:
+        """One tick, and all the work that it finds."""
+        self.do(self.night().tick())
+
+    def pass_time(self, hours: float, *, every: float = 5) -> None:
+        """Let time go by with a tick and an enclave's work `every` minutes."""
+        end = self.clock.now() + timedelta(hours=hours)
+        while self.clock.now() < end:
+            self.tick()
+            self.answer()
+            self.clock.move(minutes=every)
+
+    def jobs(self) -> set[str]:
+        """The jobs whose manifest exists."""
+        return {key.split("/")[1] for key in self.s3.objects if key.endswith("/manifest")}
+
+    def sent_jobs(self) -> set[str]:
+        """The jobs of which a message was ever sent."""
+        return {ledger.parse_chunk_message(body).job for body in self.sqs.bodies}
+
+    def answer(self) -> None:
+        """Answer whatever is in the queue, a message that came twice too."""
+        for body in self.sqs.bodies:
+            self._answer(ledger.parse_chunk_message(body))
+
+    def delivered(self) -> dict[str, list[str]]:
+        """The custom_ids in each answers file."""
+        return {
+            str(path.relative_to(self.answers)): [
+                json.loads(line)["custom_id"] for line in path.read_text().splitlines()
+            ]
+            for path in sorted(self.answers.rglob("*.answers.jsonl"))
+        }
+
+    def inputs(self, folder: str) -> list[str]:
+        """Names of inputs in `done` or `failed`."""
+        found = (self.inbox / folder).rglob("*")
+        return sorted(path.name for path in found if path.is_file() and not path.name.endswith(".report.json"))
+
+    def _answer(self, message: ledger.ChunkMessage) -> None:
+        place = (message.tenant, message.job, message.chunk, message.first, message.count)
+        name = ledger.answer_key(*place)
+        if name in self.s3.objects:
+            return
+        body = self.s3.objects[ledger.question_key(message.tenant, message.job, message.chunk)]
+        sealed = envelope.parse_questions(body)
+        question_key = self.kms.wrapped[sealed.header.wrapped][2]
+        asked = payload.QuestionPayload.decode(sealed.open(question_key))
+        results = tuple(self._result(record) for record in asked.records)
+        made = payload.AnswerPayload("test-bloom", asked.salt, results)
+        answers = envelope.seal_answers(
+            asked.answer_key,
+            made.encode(),
+            tenant=message.tenant,
+            job=message.job,
+            image=IMAGE,
+            chunk=message.chunk,
+            first=message.first,
+            count=message.count,
+            key_arn=asked.answer_key_arn,
+            wrapped_digest=asked.answer_wrapped_digest,
+            question_digest=hashlib.sha256(body).digest(),
+            model=bytes(32),
+            template=bytes(32),
+        )
+        self.s3.put_object(Key=name, Body=answers)
+
+    def _result(self, record: payload.Record) -> payload.Result:
+        place = (record.number, record.line, record.custom_id)
+        if record.problem is not None:
+            return payload.Result(*place, payload.Outcome.ERRORED, error=record.problem)
+        if self.outcomes.get(record.custom_id) == "errored":
+            return payload.Result(*place, payload.Outcome.ERRORED, error=payload.ErrorCode.CONTEXT_LENGTH_EXCEEDED)
+        return payload.Result(*place, payload.Outcome.SUCCEEDED, ANSWER, "stop", 10, 4)
