@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test million chaos bench-engine demo-nightly lint format clean
+.PHONY: help demo test million chaos bench-engine demo-nightly nights lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,8 @@ test: $(VENV)/.test ## Run every test
 
 chaos: $(VENV)/.test ## Kill, halt and fault the real processes for SECONDS=120 by SEED=; compare every answer
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+nights: $(VENV)/.test ## Run two hundred nights in simulated time with everything going wrong (SEALBATCH_SEED=N)
+	@SEALBATCH_NIGHTS=200 $(BIN)/python -m pytest -q -s tests/integration/test_nightly_seeded.py
 
 million: $(VENV)/.test ## Measure the producer's memory with a million lines
 	@SEALBATCH_LINES=1000000 $(BIN)/python -m pytest -q -s tests/integration/test_producer_memory.py

@@ -6,6 +6,7 @@ Sealing and opening are real, and so is every file. Time stands until a test mov
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,66 @@ class Dial:
         self.moment += timedelta(**by)
 
 
+class Died(BaseException):
+    """A worker is killed here: nothing of it is done any more, and nothing catches this."""
+
+
+@dataclass
+class Fuse:
+    """Kills the worker before or after the call that it burns down at."""
+
+    left: int = -1
+    after: bool = False
+
+    def burn(self, call: Callable[[], Any]) -> Any:
+        """Do a call, or die before it, or right after it."""
+        if self.left == 0:
+            raise Died  # a dead worker does not clean up
+        if self.left > 0:
+            self.left -= 1
+            if self.left == 0:
+                if self.after:
+                    call()
+                raise Died
+        return call()
+
+
+class FusedShelf(FolderShelf):
+    """Records whose every change may be the last."""
+
+    def __init__(self, root: Path, fuse: Fuse) -> None:
+        super().__init__(root)
+        self._fuse = fuse
+
+    def put_new(self, name: str, record: Any) -> bool:
+        """Write once."""
+        return bool(self._fuse.burn(lambda: FolderShelf.put_new(self, name, record)))
+
+    def put(self, name: str, record: Any) -> None:
+        """Write."""
+        self._fuse.burn(lambda: FolderShelf.put(self, name, record))
+
+    def remove(self, name: str) -> None:
+        """Remove."""
+        self._fuse.burn(lambda: FolderShelf.remove(self, name))
+
+
+class FusedInbox(FolderInbox):
+    """An inbox whose every change may be the last."""
+
+    fuse: Fuse
+
+    def take(self, name: str, run: str) -> str | None:
+        """Take a file."""
+        taken: str | None = self.fuse.burn(lambda: FolderInbox.take(self, name, run))
+        return taken
+
+    def move(self, run: str, item: str, name: str, *, done: bool) -> Path:
+        """Move a file."""
+        moved: Path = self.fuse.burn(lambda: FolderInbox.move(self, run, item, name, done=done))
+        return moved
+
+
 @dataclass
 class DatedS3(MemoryS3):
     """The memory's S3 with conditional puts, deletes and dates, and one failure at a time: `broken` names a call."""
@@ -53,15 +114,12 @@ class DatedS3(MemoryS3):
     clock: Dial = field(default_factory=Dial)
     dates: dict[str, datetime] = field(default_factory=dict)
     broken: str = ""
+    fuse: Fuse = field(default_factory=Fuse)
 
     def put_object(self, **request: Any) -> Any:
         """Write an object, unless it is there and must not be."""
         self._fail("PutObject")
-        if request.get("IfNoneMatch") == "*" and request["Key"] in self.objects:
-            raise ClientError({"Error": {"Code": "PreconditionFailed", "Message": "there"}}, "PutObject")
-        super().put_object(**request)
-        self.dates[request["Key"]] = self.clock.now()
-        return {}
+        return self.fuse.burn(lambda: self._put(request))
 
     def get_object(self, **request: Any) -> Any:
         """Read an object."""
@@ -70,6 +128,20 @@ class DatedS3(MemoryS3):
 
     def delete_objects(self, **request: Any) -> Any:
         """Remove objects."""
+        return self.fuse.burn(lambda: self._delete(request))
+
+    def store(self, key: str, body: bytes) -> None:
+        """Write an object as the bridge does, whatever is broken on our side."""
+        self.objects[key] = body
+        self.dates[key] = self.clock.now()
+
+    def _put(self, request: Any) -> Any:
+        if request.get("IfNoneMatch") == "*" and request["Key"] in self.objects:
+            raise ClientError({"Error": {"Code": "PreconditionFailed", "Message": "there"}}, "PutObject")
+        self.store(request["Key"], request["Body"])
+        return {}
+
+    def _delete(self, request: Any) -> Any:
         for item in request["Delete"]["Objects"]:
             self.objects.pop(item["Key"], None)
         return {}
@@ -92,13 +164,27 @@ class MemorySqs:
 
     bodies: list[str] = field(default_factory=list)
     broken: bool = False
+    fuse: Fuse = field(default_factory=Fuse)
 
     def send_message_batch(self, **request: Any) -> Any:
         """Take messages."""
         if self.broken:
             raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "no"}}, "SendMessageBatch")
-        self.bodies += [entry["MessageBody"] for entry in request["Entries"]]
+        self.fuse.burn(lambda: self.bodies.extend(entry["MessageBody"] for entry in request["Entries"]))
         return {}
+
+
+@dataclass
+class DeadlyKms(MemoryKms):
+    """KMS, and a file that takes its worker with it whenever it is sealed."""
+
+    deadly: bool = False
+
+    def generate_data_key(self, **request: Any) -> Any:
+        """A key, or death."""
+        if self.deadly:
+            raise Died
+        return super().generate_data_key(**request)
 
 
 @dataclass
@@ -110,13 +196,16 @@ class World:
     options: dict[str, Any] = field(default_factory=dict)
     settings: NightlySettings = field(default_factory=NightlySettings)
     clock: Dial = field(default_factory=Dial)
-    kms: MemoryKms = field(default_factory=MemoryKms)
-    sqs: MemorySqs = field(default_factory=MemorySqs)
+    kms: DeadlyKms = field(default_factory=DeadlyKms)
+    fuse: Fuse = field(default_factory=Fuse)
+    deaths: int = 0
+    failures: int = 0
     outcomes: dict[str, str] = field(default_factory=dict)
     sns: Any = None
 
     def __post_init__(self) -> None:
-        self.s3 = DatedS3(clock=self.clock)
+        self.s3 = DatedS3(clock=self.clock, fuse=self.fuse)
+        self.sqs = MemorySqs(fuse=self.fuse)
         self.inbox.mkdir(parents=True)
         values = {
             "name": "benefits",
@@ -147,11 +236,13 @@ class World:
     def context(self) -> Context:
         """What it works with."""
         tenant = "benefits"
+        inbox = FusedInbox(self.inbox, self.schedule.name)
+        inbox.fuse = self.fuse
         return Context(
             schedule=self.schedule,
             settings=self.settings,
-            inbox=FolderInbox(self.inbox, self.schedule.name),
-            shelf=FolderShelf(self.inbox / ".sealbatch" / self.schedule.name),
+            inbox=inbox,
+            shelf=FusedShelf(self.inbox / ".sealbatch" / self.schedule.name, self.fuse),
             aws=Aws(
                 producer=Clients(self.kms, self.s3, self.sqs),
                 producer_settings=ProducerSettings(tenant, "sealed", "http://queue", *self.arns, IMAGE),
@@ -183,16 +274,31 @@ class World:
         for todo in todos:
             night = self.night()
             if todo.task == STEP:
-                after += night.step(str(todo.arguments[1]), str(todo.arguments[2]))
+                run, item = str(todo.arguments[1]), str(todo.arguments[2])
+                found = FolderInbox(self.inbox, self.schedule.name).find(run, item)
+                self.kms.deadly = found is not None and found.name.startswith("killer")
+                after += self.survive(lambda run=run, item=item, night=night: night.step(run, item)) or []  # type: ignore[misc]
             elif todo.task == CLOSE:
-                night.close(str(todo.arguments[1]))
+                self.survive(lambda todo=todo, night=night: night.close(str(todo.arguments[1])))  # type: ignore[misc]
         return after
+
+    def survive(self, work: Callable[[], Any]) -> Any:
+        """Do it in a worker that may die; the next worker lives."""
+        try:
+            return work()
+        except Died:
+            self.deaths += 1
+        except OSError:
+            self.failures += 1
+        finally:
+            self.fuse.left = -1
+        return None
 
     def tick(self) -> None:
         """One tick, and all the work that it finds."""
-        self.do(self.night().tick())
+        self.do(self.survive(lambda: self.night().tick()) or [])
 
-    def pass_time(self, hours: float, *, every: float = 5) -> None:
+    def pass_time(self, hours: float, *, every: float = 10) -> None:
         """Let time go by with a tick and an enclave's work `every` minutes."""
         end = self.clock.now() + timedelta(hours=hours)
         while self.clock.now() < end:
@@ -253,7 +359,7 @@ class World:
             model=bytes(32),
             template=bytes(32),
         )
-        self.s3.put_object(Key=name, Body=answers)
+        self.s3.store(name, answers)
 
     def _result(self, record: payload.Record) -> payload.Result:
         place = (record.number, record.line, record.custom_id)

@@ -9,7 +9,8 @@ WIDTH: Final = 720
 HEIGHT: Final = 180
 LEFT: Final = 52
 BOTTOM: Final = 24
-TOP: Final = 10
+TOP: Final = 18
+WIDEST: Final = 40
 MOST_BARS: Final = 60
 STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440)
 """Minutes that a bar may stand for."""
@@ -33,7 +34,7 @@ def chart(minutes: Sequence[tuple[int, int]], zone: ZoneInfo) -> str:
     if not heights:
         return ""
     top = max(count for _, count in heights) / step
-    slot = (WIDTH - LEFT) / len(heights)
+    slot = min((WIDTH - LEFT) / len(heights), WIDEST)
     plot = HEIGHT - TOP - BOTTOM
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Records answered a minute over the night">',
@@ -46,7 +47,7 @@ def chart(minutes: Sequence[tuple[int, int]], zone: ZoneInfo) -> str:
             f'<rect class="bar" x="{LEFT + at * slot + 0.5:.1f}" y="{TOP + plot - tall:.1f}" '
             f'width="{max(slot - 1, 0.5):.1f}" height="{tall:.1f}"><title>{title}</title></rect>'
         )
-    every = max(1, -(-len(heights) // 8))
+    every = max(1, round(90 / slot))
     parts += [
         f'<text x="{LEFT + at * slot:.1f}" y="{HEIGHT - 6}">{_clock(minute, zone)}</text>'
         for at, (minute, _) in enumerate(heights)

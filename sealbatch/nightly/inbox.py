@@ -45,16 +45,6 @@ class FolderInbox:
                 found.append(name)
         return found
 
-    def left(self, until: datetime) -> int:
-        """How many files lie there that had come by `until`."""
-        count = 0
-        for name in self.waiting():
-            try:
-                count += (self.root / name).stat().st_mtime <= until.timestamp()
-            except FileNotFoundError:
-                continue
-        return count
-
     def take(self, name: str, run: str) -> str | None:
         """Make a file the run's: the id under which it is kept from now on, or None if somebody else has it."""
         item = secrets.token_hex(6)

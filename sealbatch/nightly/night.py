@@ -113,12 +113,20 @@ class Night:
         if not picking:
             return
         run = picking[-1]
-        for name in self._context.inbox.ready(now, self._context.schedule.settle):
+        ready = self._context.inbox.ready(now, self._context.schedule.settle)
+        self._note_left(run, len(set(self._context.inbox.waiting()) - set(ready)))
+        for name in ready:
             item = self._context.inbox.take(name, run)
             if item is not None:
                 self._shelf.remove(f"runs/{run}/closed")
                 self._shelf.put(f"open/{run}", {})
                 _log.info("file taken schedule=%s run=%s item=%s", self._context.schedule.name, run, item)
+
+    def _note_left(self, run: str, count: int) -> None:
+        """Remember how many files had not settled at the last look."""
+        before = self._shelf.get(f"runs/{run}/left")
+        if count != (before or {}).get("files", 0):
+            self._shelf.put(f"runs/{run}/left", {"files": count})
 
     def _open_work(self, run: str, now: datetime) -> list[Todo]:
         name = self._context.schedule.name

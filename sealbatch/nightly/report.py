@@ -111,7 +111,7 @@ def _files(summary: RunSummary) -> str:
             (
                 escape(str(file.claim["name"])),
                 f'<span class="{file.state}">{file.state}</span>',
-                f"<code>{file.job}</code>",
+                f"<code>{file.job}</code>" if file.job else "",
                 _number(counts.get("records", (file.ticket or {}).get("records"))),
                 _number(counts.get("succeeded")),
                 _number(_failed(file)),

@@ -109,6 +109,6 @@ def summarize(context: Context, run: str) -> RunSummary:
     untold = (context.shelf.get(f"runs/{run}/untold") or {}).get("who", [])
     firing = datetime.fromisoformat(record["firing"]) if record else context.opened(run)
     files.sort(key=lambda file: (str(file.claim["name"]), file.item))
-    left = context.inbox.left(context.picks_up_until(run))
+    left = int((context.shelf.get(f"runs/{run}/left") or {}).get("files", 0))
     opened = context.opened(run)
     return RunSummary(context.schedule.name, run, firing, opened, context.now(), tuple(files), left, tuple(untold))
