@@ -116,7 +116,7 @@ class Chaos:
 
 @pytest.mark.timeout(600)
 def test_no_file_is_lost_or_doubled_over_many_nights(tmp_path: Path) -> None:
-    """Each good file is answered once with its own ids and lies in done/; each bad one lies in failed/; one job each."""
+    """Each good file is answered once, with its own ids, by one job, and is in done/; each bad one is in failed/."""
     world = World(tmp_path, settings=NightlySettings(max_attempts=12))
     world.answers.mkdir()
     chaos = Chaos(world, SEED)
