@@ -7,11 +7,11 @@ import typer
 
 from sealbatch.face import Face, ends_well
 
-WORKER_EXAMPLES = """Examples:\n\n
-sealbatch worker\n\n
+WORKER_EXAMPLES = """Examples:
+sealbatch worker
 sealbatch worker --concurrency 4"""
-BEAT_EXAMPLES = """Examples:\n\n
-sealbatch beat\n\n
+BEAT_EXAMPLES = """Examples:
+sealbatch beat
 sealbatch -v beat"""
 
 READY = Annotated[Path | None, typer.Option(help="Write this file once work can begin.")]
