@@ -71,7 +71,7 @@ def test_a_night_without_faults(world: World) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize(("stage", "least"), [("submit", 9), ("deliver", 5), ("close", 3)])
+@pytest.mark.parametrize(("stage", "least"), [("submit", 9), ("deliver", 5), ("close", 2)])
 def test_a_worker_that_dies_anywhere(tmp_path: Path, stage: str, least: int, *, after: bool) -> None:
     """Killed before or after each single thing that it changes: one job, delivered once, whoever comes next."""
     for at in range(1, 40):
