@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test million chaos bench-engine demo-nightly nights lint format clean
+.PHONY: help demo test million chaos bench-engine demo-nightly nights bench-nightly lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,8 @@ nights: $(VENV)/.test ## Run two hundred nights in simulated time with everythin
 
 million: $(VENV)/.test ## Measure the producer's memory with a million lines
 	@SEALBATCH_LINES=1000000 $(BIN)/python -m pytest -q -s tests/integration/test_producer_memory.py
+bench-nightly: $(VENV)/.demo ## Measure how fast 1, 2 and 4 worker processes seal a large file
+	@$(BIN)/python -m devstack.nightly_bench
 
 lint: $(VENV)/.test $(VENV)/.lint ## Check style, types and the boundaries between the packages
 	@$(BIN)/ruff check .

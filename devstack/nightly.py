@@ -22,7 +22,7 @@ STOP_GRACE: Final = 45.0
 class NightParts:
     """Valkey, workers and beats in `folder`, which must exist, for the stack whose configuration is `config`."""
 
-    def __init__(self, folder: Path, config: Path, schedules: list[Mapping[str, Any]], *, tick: str = "1s") -> None:
+    def __init__(self, folder: Path, config: Path, schedules: list[Mapping[str, Any]], **settings: str) -> None:
         self.folder = folder
         self.clock = folder / "clock"
         self.config = folder / "sealbatch.toml"
@@ -30,7 +30,7 @@ class NightParts:
         self._log = folder / "log"
         self._log.mkdir(exist_ok=True)
         self._secret()
-        self._write_config(config, schedules, tick)
+        self._write_config(config, schedules, {"tick": "1s", **settings})
 
     @property
     def redis_url(self) -> str:
@@ -87,10 +87,11 @@ class NightParts:
     def _secret(self) -> None:
         write_private(self.folder / "secret", os.urandom(32))
 
-    def _write_config(self, config: Path, schedules: list[Mapping[str, Any]], tick: str) -> None:
+    def _write_config(self, config: Path, schedules: list[Mapping[str, Any]], settings: dict[str, str]) -> None:
         # Top-level settings stand before the first table of the stack's file.
         text = f"secret_file = {json.dumps(str(self.folder / 'secret'))}\n" + config.read_text(encoding="utf-8")
-        text += f"\n[nightly]\nredis_url = {json.dumps(self.redis_url)}\ntick = {json.dumps(tick)}\n"
+        text += f"\n[nightly]\nredis_url = {json.dumps(self.redis_url)}\n"
+        text += "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
         for schedule in schedules:
             text += "\n[[schedules]]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in schedule.items())
         write_private(self.config, text.encode())

@@ -25,13 +25,13 @@ class Line(NamedTuple):
     quotes: int = 0
 
 
-def read_lines(stream: BinaryIO) -> Iterator[Line]:
-    """The lines of `stream`, numbered from 1, a UTF-8 byte order mark removed.
+def read_lines(stream: BinaryIO, first: int = 1) -> Iterator[Line]:
+    """The lines of `stream`, numbered from `first`, a UTF-8 byte order mark removed from line 1.
 
     Raises:
         OSError: reading failed.
     """
-    number = 0
+    number = first - 1
     readline = stream.readline
     while data := readline(MAX_LINE):
         number += 1

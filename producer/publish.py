@@ -19,13 +19,31 @@ def publish(
     job: str,
     entries: Iterable[ChunkEntry],
     keyset: Keyset,
-    others: Sequence[manifest.Keyset] = (),
     parameters: Parameters,
 ) -> Ticket:
-    """Write pages and manifest over `entries`; `keyset` is the job's first and signs, `others` follow it.
+    """Write pages and manifest over `entries`, all of them under `keyset`.
 
     Raises:
         ServiceError: an object could not be written.
+    """
+    data = put_pages(store=store, tenant=tenant, job=job, entries=entries, keyset=keyset, parameters=parameters)
+    return put_manifest(store, tenant, job, data)
+
+
+def put_pages(
+    *,
+    store: JobStore,
+    tenant: str,
+    job: str,
+    entries: Iterable[ChunkEntry],
+    keyset: Keyset,
+    others: Sequence[manifest.Keyset] = (),
+    parameters: Parameters,
+) -> bytes:
+    """Write the pages of `entries`; the manifest over them. `keyset` is the job's first and signs, `others` follow it.
+
+    Raises:
+        ServiceError: a page could not be written.
     """
     tree = MerkleTree()
     records = chunks = pages = 0
@@ -48,6 +66,14 @@ def publish(
         root=tree.root(),
         parameters=parameters,
     )
-    data = manifest.encode_manifest(made, keyset.answer_key)
+    return manifest.encode_manifest(made, keyset.answer_key)
+
+
+def put_manifest(store: JobStore, tenant: str, job: str, data: bytes) -> Ticket:
+    """Write the manifest, from where on the job exists; its ticket.
+
+    Raises:
+        ServiceError: it could not be written, or another one is there.
+    """
     store.put(ledger.manifest_key(tenant, job), data)
     return Ticket(job, manifest.manifest_digest(data))

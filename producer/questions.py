@@ -36,22 +36,30 @@ class Notes:
 
 
 def read_records(
-    stream: BinaryIO, form: InputForm, defaults: Params, *, keep_invalid: bool = False, notes: Notes | None = None
+    stream: BinaryIO,
+    form: InputForm,
+    defaults: Params,
+    *,
+    keep_invalid: bool = False,
+    notes: Notes | None = None,
+    first_line: int = 1,
+    first_number: int = 0,
 ) -> Iterator[Record | Problem]:
     """The questions in `stream`, numbered from 0, and the problems of the other lines, in the order of the input.
 
     `defaults` holds for what a line does not say. With `keep_invalid` each problem that is not fatal is followed by a
     record without messages, so that the line gets its line of output. Memory does not grow with the input but for
-    some 24 to 48 bytes for each line's custom_id. `notes` is counted up.
+    some 24 to 48 bytes for each line's custom_id. `notes` is counted up. A part of a file begins with its line
+    `first_line` and record `first_number`.
 
     Raises:
         OSError: reading failed.
     """
     notes = Notes() if notes is None else notes
     seen = SeenIds()
-    number = 0
+    number = first_number
     problem = None
-    for draft in _drafts(stream, form, defaults, notes):
+    for draft in _drafts(read_lines(stream, first_line), form, defaults, notes):
         custom_id, problem = _claim(draft, seen, notes)
         if problem is not None:
             yield problem
@@ -61,7 +69,7 @@ def read_records(
         elif keep_invalid and not problem.fatal:
             yield Record(number, draft.line, custom_id, (), Params(), problem.code)
             number += 1
-    if number == 0 and problem is None:
+    if number == first_number and problem is None:
         yield Problem(1, ErrorCode.EMPTY_FILE, "there is no question in it", fatal=True)
 
 
@@ -85,8 +93,7 @@ def _claim(draft: Draft, seen: SeenIds, notes: Notes) -> tuple[str, Problem | No
     return custom_id, problem
 
 
-def _drafts(stream: BinaryIO, form: InputForm, defaults: Params, notes: Notes) -> Iterator[Draft]:
-    lines = read_lines(stream)
+def _drafts(lines: Iterator[Line], form: InputForm, defaults: Params, notes: Notes) -> Iterator[Draft]:
     first = next((line for line in lines if line.data.strip() or not line.whole), None)
     if first is None:
         return

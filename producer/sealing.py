@@ -31,28 +31,33 @@ class Sealer:
             ServiceError: there was no keyset to be had.
             SpoolError: the disk is full.
         """
-        self.keyset = keyset = self.keyset or self._make_keyset()
-        payload = QuestionPayload(
-            answer_key=keyset.answer_key,
-            answer_key_arn=keyset.public.answer_key_arn,
-            answer_wrapped_digest=keyset.answer_wrapped_digest,
-            salt=os.urandom(32),
-            records=records,
-        ).encode()
-        first, count = records[0].number, len(records)
-        sealed = seal_questions(
-            keyset.question_key,
-            payload,
-            tenant=self._settings.tenant,
-            job=self._job,
-            image=self._settings.image,
-            chunk=len(self._spool),
-            first=first,
-            count=count,
-            key_arn=keyset.public.question_key_arn,
-            wrapped=keyset.public.question_wrapped,
-        )
-        self._spool.append(sealed, first=first, count=count, digest=hashlib.sha256(sealed).digest())
+        self.keyset = self.keyset or self._make_keyset()
+        sealed = seal_chunk(self.keyset, self._settings, self._job, len(self._spool), records)
+        digest = hashlib.sha256(sealed).digest()
+        self._spool.append(sealed, first=records[0].number, count=len(records), digest=digest)
+
+
+def seal_chunk(keyset: Keyset, settings: ProducerSettings, job: str, number: int, records: tuple[Record, ...]) -> bytes:
+    """The sealed chunk `number` of a job."""
+    payload = QuestionPayload(
+        answer_key=keyset.answer_key,
+        answer_key_arn=keyset.public.answer_key_arn,
+        answer_wrapped_digest=keyset.answer_wrapped_digest,
+        salt=os.urandom(32),
+        records=records,
+    ).encode()
+    return seal_questions(
+        keyset.question_key,
+        payload,
+        tenant=settings.tenant,
+        job=job,
+        image=settings.image,
+        chunk=number,
+        first=records[0].number,
+        count=len(records),
+        key_arn=keyset.public.question_key_arn,
+        wrapped=keyset.public.question_wrapped,
+    )
 
 
 def seal_all(

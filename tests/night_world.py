@@ -23,7 +23,7 @@ from sealbatch.nightly.inbox import FolderInbox
 from sealbatch.nightly.night import Night
 from sealbatch.nightly.schedule import NightlySettings, Schedule
 from sealbatch.nightly.shelf import FolderShelf
-from sealbatch.nightly.todo import CLOSE, STEP, Todo
+from sealbatch.nightly.todo import CLOSE, RANGE, STEP, Todo
 from wire import envelope, ledger, payload
 
 IMAGE = "0123456789abcdef" * 6
@@ -199,6 +199,8 @@ class World:
     kms: DeadlyKms = field(default_factory=DeadlyKms)
     fuse: Fuse = field(default_factory=Fuse)
     deaths: int = 0
+    unburnt: int = -1
+    """What was left of the fuse when the last worker ended, dead or not."""
     failures: int = 0
     outcomes: dict[str, str] = field(default_factory=dict)
     sns: Any = None
@@ -278,6 +280,9 @@ class World:
                 found = FolderInbox(self.inbox, self.schedule.name).find(run, item)
                 self.kms.deadly = found is not None and found.name.startswith("killer")
                 after += self.survive(lambda run=run, item=item, night=night: night.step(run, item)) or []  # type: ignore[misc]
+            elif todo.task == RANGE:
+                place = str(todo.arguments[1]), str(todo.arguments[2]), int(todo.arguments[3])
+                after += self.survive(lambda place=place, night=night: night.range(*place)) or []  # type: ignore[misc]
             elif todo.task == CLOSE:
                 self.survive(lambda todo=todo, night=night: night.close(str(todo.arguments[1])))  # type: ignore[misc]
         return after
@@ -291,12 +296,14 @@ class World:
         except OSError:
             self.failures += 1
         finally:
-            self.fuse.left = -1
+            self.unburnt, self.fuse.left = self.fuse.left, -1
         return None
 
     def tick(self) -> None:
-        """One tick, and all the work that it finds."""
-        self.do(self.survive(lambda: self.night().tick()) or [])
+        """One tick, all the work that it finds, and what follows from that."""
+        todos = self.survive(lambda: self.night().tick()) or []
+        while todos:
+            todos = self.do(todos)
 
     def pass_time(self, hours: float, *, every: float = 10) -> None:
         """Let time go by with a tick and an enclave's work `every` minutes."""

@@ -7,14 +7,13 @@ from typing import Final
 
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.finish import write_private
+from sealbatch.nightly.records import pause_after
 from sealbatch.nightly.report import render
 from sealbatch.nightly.summary import RunSummary, summarize
 from sealbatch.nightly.tell import TellError, event, tell
 
 FINISHED: Final = "run.finished"
 ATTENTION: Final = "run.needs_attention"
-FIRST_PAUSE: Final = timedelta(seconds=30)
-LONGEST_PAUSE: Final = timedelta(minutes=30)
 GIVE_UP: Final = timedelta(hours=24)
 """How long a run tries to tell somebody who does not listen."""
 
@@ -81,8 +80,7 @@ def _gives_up(context: Context, run: str, notes: dict[str, str | int], untold: l
     """Try again later, with growing pauses, for a day; whether that is over."""
     since = str(notes.get("since") or context.now().isoformat())
     failures = int(notes.get("failures", 0))
-    pause = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
-    record = {"since": since, "failures": failures + 1, "next_at": context.later(pause)}
+    record = {"since": since, "failures": failures + 1, "next_at": context.later(pause_after(failures))}
     context.shelf.put(f"runs/{run}/telling", record)
     context.shelf.put(f"runs/{run}/untold", {"who": untold})
     return context.later(-GIVE_UP) >= since

@@ -8,20 +8,48 @@ from results_consumer import errors as reading
 from sealbatch.config import ConfigError
 
 
-class FileChangesError(Exception):
+class NightError(Exception):
+    """A step on a file failed for a reason of the night's own: `code`, and whether trying again cannot help."""
+
+    def __init__(self, code: str, text: str, *, final: bool = False) -> None:
+        super().__init__(text)
+        self.code = code
+        self.final = final
+
+
+class FileChangesError(NightError):
     """The file that is being read is not the one that was counted: somebody still writes to it."""
 
+    def __init__(self) -> None:
+        super().__init__("file_changes", "the file is still being written")
 
-class FileGoneError(Exception):
+
+class FileChangedError(NightError):
+    """A range of the file is not what it was when the file was taken."""
+
+    def __init__(self) -> None:
+        super().__init__("file_changed", "the file was changed after it had been taken", final=True)
+
+
+class FileGoneError(NightError):
     """The file that was taken out of the inbox is not where it was put."""
 
+    def __init__(self) -> None:
+        super().__init__("file_gone", "the file was removed from where it had been taken to", final=True)
 
-class StalledError(Exception):
+
+class RangeFailsError(NightError):
+    """A range of a large file does not get on."""
+
+    def __init__(self, code: str, *, final: bool = False) -> None:
+        super().__init__(code, f"a range of the file does not get on: {code.replace('_', ' ')}", final=final)
+
+
+class StalledError(NightError):
     """The bridge says that the job cannot move until somebody changes something."""
 
     def __init__(self, code: str) -> None:
-        super().__init__(f"the bridge says that the job cannot move: {code.replace('_', ' ')}")
-        self.code = code
+        super().__init__(f"stalled_{code}", f"the bridge says that the job cannot move: {code.replace('_', ' ')}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +65,8 @@ def fault_of(error: Exception) -> Fault:
     """What `error` means."""
     text = str(error)
     match error:
-        case FileChangesError():
-            return Fault("file_changes", "the file is still being written")
-        case FileGoneError():
-            return Fault("file_gone", "the file was removed from where it had been taken to", final=True)
-        case StalledError():
-            return Fault(f"stalled_{error.code}", text)
+        case NightError():
+            return Fault(error.code, text, final=error.final)
         case reading.IntegrityError():
             return Fault(f"integrity_{error.code}", text, final=True)
         case producing.ServiceError() | reading.ServiceError():

@@ -5,6 +5,7 @@ written over. From then on the name in the inbox is free for the next file.
 """
 
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -73,6 +74,14 @@ class FolderInbox:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             found.rename(target)
         return target
+
+    def sealed(self, run: str, item: str, name: str) -> Path:
+        """Where sealed bytes of a taken file lie until they are sent."""
+        return self.own / "runs" / run / "items" / item / "sealed" / name
+
+    def forget_sealed(self, run: str, item: str) -> None:
+        """Remove them."""
+        shutil.rmtree(self.sealed(run, item, "x").parent, ignore_errors=True)
 
     def finished(self, run: str, name: str, *, done: bool) -> Path:
         """Where a finished file lies."""

@@ -12,6 +12,8 @@ from typing import Final
 
 from sealbatch.nightly.closing import close
 from sealbatch.nightly.context import Context
+from sealbatch.nightly.fanout import FanOut
+from sealbatch.nightly.faults import fault_of
 from sealbatch.nightly.records import (
     FIRST_SEEN,
     MANUAL,
@@ -83,6 +85,18 @@ class Night:
     def step(self, run: str, item: str) -> list[Todo]:
         """Work on a file."""
         return ItemWork(self._context, run, item).step()
+
+    def range(self, run: str, item: str, number: int) -> list[Todo]:
+        """Work on a range of a large file; a failure is written down with it."""
+        fan_out = FanOut(self._context, ItemRecords(self._shelf, run, item))
+        try:
+            return fan_out.work(number)
+        except Exception as error:  # noqa: BLE001 - each failure is this range's alone
+            code = fault_of(error).code
+            name = self._context.schedule.name
+            _log.warning("range failed schedule=%s run=%s item=%s range=%d code=%s", name, run, item, number, code)
+            fan_out.failed(number, code)
+            return []
 
     def close(self, run: str) -> None:
         """Report and tell, if all is done."""

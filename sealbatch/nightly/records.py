@@ -5,7 +5,7 @@ Run ids are firings in UTC, `2026-11-25T070000Z`; those that a person started en
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sealbatch.nightly.shelf import Record, Shelf
@@ -82,6 +82,16 @@ class Attempts:
     def due(self, now: datetime) -> bool:
         """Whether it is time to try."""
         return not self.next_at or datetime.fromisoformat(self.next_at) <= now
+
+
+FIRST_PAUSE: Final = timedelta(seconds=30)
+LONGEST_PAUSE: Final = timedelta(minutes=30)
+"""Between two tries of what fails, doubling from the first to the longest."""
+
+
+def pause_after(failures: int) -> timedelta:
+    """How long to wait after so many failures in a row."""
+    return min(FIRST_PAUSE * (1 << min(failures, 10)), LONGEST_PAUSE)
 
 
 def open_runs(shelf: Shelf) -> list[str]:

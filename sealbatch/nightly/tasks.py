@@ -17,7 +17,7 @@ from sealbatch.nightly.lease import Leases
 from sealbatch.nightly.night import Night
 from sealbatch.nightly.plan import Plan
 from sealbatch.nightly.progress import RedisProgress, connect
-from sealbatch.nightly.todo import CLOSE, STEP, TICK, Todo
+from sealbatch.nightly.todo import CLOSE, RANGE, STEP, TICK, Todo
 
 _log = logging.getLogger("sealbatch.nightly")
 
@@ -47,6 +47,10 @@ class Desk:
     def step(self, schedule: str, run: str, item: str) -> None:
         """Work on a file."""
         self._do(Todo(STEP, (schedule, run, item)), lambda night: night.step(run, item))
+
+    def range(self, schedule: str, run: str, item: str, number: int) -> None:
+        """Work on a range of a large file."""
+        self._do(Todo(RANGE, (schedule, run, item, number)), lambda night: night.range(run, item, number))
 
     def close(self, schedule: str, run: str) -> None:
         """Report and tell."""
@@ -79,6 +83,10 @@ def register(app: Celery, plan: Plan, clock: Clock) -> None:
     @app.task(name=STEP, shared=False)  # type: ignore[untyped-decorator]
     def _step(schedule: str, run: str, item: str) -> None:
         desk.step(schedule, run, item)
+
+    @app.task(name=RANGE, shared=False)  # type: ignore[untyped-decorator]
+    def _range(schedule: str, run: str, item: str, number: int) -> None:
+        desk.range(schedule, run, item, number)
 
     @app.task(name=CLOSE, shared=False)  # type: ignore[untyped-decorator]
     def _close(schedule: str, run: str) -> None:

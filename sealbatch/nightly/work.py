@@ -22,18 +22,16 @@ from producer.validate import ValidationReport
 from results_consumer.status import JobState, job_status
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.delivery import deliver
+from sealbatch.nightly.fanout import FanOut
 from sealbatch.nightly.faults import Fault, FileChangesError, FileGoneError, StalledError, fault_of
 from sealbatch.nightly.finish import finish
-from sealbatch.nightly.records import Attempts, ItemRecords
+from sealbatch.nightly.records import Attempts, ItemRecords, pause_after
 from sealbatch.nightly.shelf import Record
 from sealbatch.nightly.source import HashedSource
 from sealbatch.nightly.todo import Todo
 from wire.manifest import Parameters
 from wire.ticket import Ticket
 
-FIRST_PAUSE: Final = timedelta(seconds=30)
-LONGEST_PAUSE: Final = timedelta(minutes=30)
-"""Between two tries of a step that fails, doubling from the first to the longest."""
 CHUNKS_A_SECOND: Final = 100
 """A job is looked at less often the larger it is: a look is a LIST for every 1000 of its objects."""
 
@@ -80,7 +78,13 @@ class ItemWork:
         if claim is None:
             return [], None
         if self._records.get("refused") is None and self._records.get("ticket") is None:
-            self._submit(claim)
+            if "ranges" in claim:
+                stage = FanOut(self._context, self._records).advance(claim)
+                if stage is not None:
+                    self._context.show(self._run, self._item, f"ranges {stage.phase}", stage.done, stage.total)
+                    return stage.todos, None
+            else:
+                self._submit(claim)
         ticket = self._records.get("ticket")
         if ticket is not None and self._records.get("delivered") is None:
             pause = self._waits(ticket)
@@ -98,6 +102,8 @@ class ItemWork:
         path = self._context.inbox.find(self._run, self._item)
         if path is None:
             return None
+        if FanOut.wanted(self._context, path):
+            return FanOut(self._context, self._records).plan(path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
@@ -167,8 +173,7 @@ class ItemWork:
         if fault.final or (fault.code == "bug" and failures >= self._context.settings.max_attempts):
             self._give_up(fault)
             return
-        pause = min(FIRST_PAUSE * 2 ** min(before.failures, 10), LONGEST_PAUSE)
-        after = Attempts(0, failures, before.total + 1, fault.code, self._context.later(pause))
+        after = Attempts(0, failures, before.total + 1, fault.code, self._context.later(pause_after(before.failures)))
         with contextlib.suppress(OSError):
             self._records.put_attempts(after)
 

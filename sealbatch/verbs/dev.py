@@ -108,7 +108,10 @@ def demo(context: typer.Context) -> None:
 @app.command("demo-nightly")
 @ends_well
 def demo_nightly(context: typer.Context) -> None:
-    """Three files in the inbox, a schedule that fires, answers and a report. Disturbs no running stack."""
+    """Show a night: files in the inbox, answers and a report.
+
+    Disturbs no running stack.
+    """
     options = _stack_options(None)
     from devstack.nightly_demo import run
 

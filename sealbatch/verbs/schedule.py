@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sealbatch.nightly.schedule import Schedule
     from sealbatch.screen import Screen
 
-app = typer.Typer(help="Nightly jobs: files that are dropped get answered, and somebody is told.", no_args_is_help=True)
+app = typer.Typer(help="Nightly jobs, from the inbox to the morning report.", no_args_is_help=True)
 
 NAME = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]
 OPTIONAL_NAME = Annotated[str | None, typer.Argument(metavar="NAME", help="One schedule; all if none is named.")]
@@ -27,7 +27,10 @@ FIRINGS = 5
 @app.command("ls")
 @ends_well
 def ls(context: typer.Context, as_json: q.JSON = False) -> None:
-    """List the schedules: when each fires next, what it is doing, what waits in its inbox."""
+    """List the schedules, and when each fires next.
+
+    Also what each is doing, and how many files wait in its inbox.
+    """
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
     plan = _plan(face, screen)
@@ -45,7 +48,7 @@ def following(
     most: Annotated[int, typer.Option("-n", min=1, max=1000, help="Firings to show of each.")] = FIRINGS,
     as_json: q.JSON = False,
 ) -> None:
-    """Show when schedules fire next, in local time and in UTC."""
+    """Show the next firings, in local time and in UTC."""
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
     plan = _plan(face, screen)
@@ -56,7 +59,7 @@ def following(
 @app.command("check")
 @ends_well
 def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = False) -> None:
-    """Check the schedules of the configuration, line by line, and explain when they fire."""
+    """Check the schedules line by line, and explain when they fire."""
     from sealbatch.nightly.clock import entry_clock
     from sealbatch.nightly.lint import lint
     from sealbatch.nightly.plan import ERROR, PlanError, read_plan
@@ -84,7 +87,10 @@ def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = 
 @app.command("run-now")
 @ends_well
 def run_now(context: typer.Context, name: NAME) -> None:
-    """Begin a run now, beside those of the schedule; prints its id. The workers do the rest."""
+    """Begin a run now; prints its id.
+
+    It comes beside those of the schedule. The workers do the rest.
+    """
     face: Face = context.obj
     screen = face.screen()
     night, now = _night(face, screen, name)
@@ -106,7 +112,10 @@ def pause(context: typer.Context, name: NAME) -> None:
 @app.command("resume")
 @ends_well
 def resume(context: typer.Context, name: NAME) -> None:
-    """Let runs begin again from now on; those missed meanwhile are not caught up, and files still wait in the inbox."""
+    """Let runs begin again from now on.
+
+    Those missed meanwhile are not caught up; their files still wait in the inbox.
+    """
     face: Face = context.obj
     screen = face.screen()
     night, _ = _night(face, screen, name)

@@ -23,7 +23,10 @@ def work(
     concurrency: Annotated[int, typer.Option(min=1, help="Processes that work at the same time.")] = 2,
     ready_file: READY = None,
 ) -> None:
-    """Seal, follow and deliver what the schedules bring, until SIGTERM; run as many as you like, on many machines."""
+    """Seal, follow and deliver what the schedules bring.
+
+    Runs until SIGTERM. Run as many as you like, on many machines that see the inbox.
+    """
     from celery.signals import worker_ready
 
     from sealbatch.nightly.celery_app import make_app
@@ -43,7 +46,10 @@ def work(
 
 @ends_well
 def beat(context: typer.Context) -> None:
-    """Tick: begin what is due. One is enough; a second one stays quiet until the first is gone."""
+    """Begin what is due, night by night.
+
+    One is enough; a second one stays quiet until the first is gone.
+    """
     from sealbatch.nightly.beat import LockedScheduler
     from sealbatch.nightly.celery_app import make_app
     from sealbatch.nightly.plan import read_plan
