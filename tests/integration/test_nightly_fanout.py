@@ -99,7 +99,7 @@ def test_a_problem_in_any_range_is_told_with_its_line_in_the_file(world: World) 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_worker_that_dies_in_the_middle_of_a_range(tmp_path: Path, *, after: bool) -> None:
-    """Killed at every seventeenth thing that anybody changes: the range is done again by another, and the job is whole."""
+    """Killed at every seventeenth thing that anybody changes: another does the range again, and the job is whole."""
     dead = 0
     for at in range(1, 130, 17):
         world = World(tmp_path / str(at), settings=NightlySettings.model_construct(range_size=4000, max_attempts=50))

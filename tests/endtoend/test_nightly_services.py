@@ -1,0 +1,224 @@
+"""A night with real workers, a real beat and a real Redis, of which some are killed; time is the schedule's own."""
+
+import json
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from canary import Canary
+from celery import Celery
+from command import Typist
+from kombu.exceptions import EncodeError
+from night_world import QUESTION
+from redis import Redis
+from waiting import wait_until
+
+from devstack.nightly import NightParts
+from devstack.stack import Stack
+from sealbatch.nightly.beat import BeatLock
+from sealbatch.nightly.celery_app import NO_ARGUMENTS, VISIBILITY, broker_url, make_app, options
+from sealbatch.nightly.lease import Leases
+from sealbatch.nightly.schedule import NightlySettings
+from sealbatch.nightly.todo import STEP
+
+EVENING = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
+FIRING = datetime(2026, 11, 25, 7, 0, 30, tzinfo=UTC)
+SLOW = 120.0
+"""Seconds that a condition may take on a machine that does other things too."""
+
+
+@pytest.fixture
+def night(stack: Stack, tmp_path: Path) -> Iterator[NightParts]:
+    """A schedule on the shared stack, with Valkey, before anything else of it runs."""
+    folders = {name: tmp_path / name for name in ("inbox", "answers", "night")}
+    for folder in folders.values():
+        folder.mkdir(mode=0o700)
+    schedule = {
+        "name": "benefits",
+        "cron": "0 2 * * *",
+        "time_zone": "America/New_York",
+        "inbox": str(folders["inbox"]),
+        "answers": str(folders["answers"]),
+        "tell": [{"command": ["sh", "-c", f"cat >> {tmp_path}/told"]}],
+    }
+    with NightParts(folders["night"], stack.config, [schedule]) as parts:
+        parts.set_clock(EVENING)
+        parts.start_valkey()
+        yield parts
+
+
+def drop(folder: Path, name: str, ids: list[str]) -> None:
+    """A file that was written an hour before the evening."""
+    import os
+
+    path = folder / "inbox" / name
+    path.write_text("".join(json.dumps({"custom_id": one, "question": QUESTION}) + "\n" for one in ids))
+    os.utime(path, (EVENING.timestamp() - 3600,) * 2)
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """Files below a folder."""
+    return sorted(folder.rglob(pattern))
+
+
+def test_a_night_in_which_workers_beats_and_redis_are_killed(night: NightParts, tmp_path: Path) -> None:
+    """Two beats, a worker killed in the middle, Redis flushed, then killed: two files, two jobs, told once."""
+    redis = Redis(unix_socket_path=night.redis_url.removeprefix("unix://"))
+    drop(tmp_path, "a.jsonl", ["a-1", "a-2"])
+    drop(tmp_path, "b.jsonl", ["b-1"])
+    worker, beat = night.start_worker(concurrency=2), night.start_beat()
+    night.start_beat()
+    wait_until((tmp_path / "inbox/.sealbatch/benefits/first-seen.json").exists, SLOW, "the first tick")
+    night.set_clock(FIRING, speed=5)
+    wait_until(lambda: found(tmp_path, "claim.json"), SLOW, "a file in work")
+    worker.signal(signal.SIGKILL)
+    beat.signal(signal.SIGKILL)
+    redis.flushall()
+    night.start_worker(concurrency=1)
+    wait_until(lambda: len(found(tmp_path, "ticket.json")) == 2, SLOW, "both jobs")
+    kept = _everything(redis)
+    night.parts[0].signal(signal.SIGKILL)
+    wait_until(lambda: not night.parts[0].running(), SLOW, "Redis's end")
+    night.start_valkey()
+    wait_until(lambda: len(found(tmp_path, "finished.json")) == 2, SLOW, "both answers")
+    night.set_clock(FIRING.replace(hour=12), speed=5)
+    wait_until((tmp_path / "told").exists, SLOW, "the news")
+    wait_until(lambda: found(tmp_path, "closed.json"), SLOW, "the end of the run")
+    [line] = (tmp_path / "told").read_text().splitlines()
+    told = json.loads(line)
+    assert (told["files"]["delivered"], told["records"]["succeeded"], len(told["jobs"])) == (2, 3, 2)
+    delivered = [json.loads(line) for path in found(tmp_path, "*.answers.jsonl") for line in path.open()]
+    assert sorted(line["custom_id"] for line in delivered) == ["a-1", "a-2", "b-1"]
+    assert [path.name for path in found(tmp_path / "inbox/done", "*.jsonl")] == ["a.jsonl", "b.jsonl"]
+    _assert_clean(night, kept + _everything(redis), [QUESTION, *(answer(line) for line in delivered)])
+
+
+def answer(line: dict[str, Any]) -> str:
+    """The text of an answer."""
+    return str(line["response"]["body"]["choices"][0]["message"]["content"])
+
+
+def _everything(redis: Any) -> bytes:
+    """All that Redis holds."""
+    return b"\n".join(key + b" " + (redis.dump(key) or b"") for key in redis.scan_iter())
+
+
+def _assert_clean(night: NightParts, redis: bytes, words: list[str]) -> None:
+    """No word of a question or answer in Redis or in a log; nor a custom_id."""
+    canary = Canary(words)
+    assert canary.find(redis) == set()
+    for log in (night.folder / "log").iterdir():
+        assert canary.find_in_file(log) == set()
+        assert b"a.jsonl" not in log.read_bytes()
+
+
+def test_the_schedule_is_typed(night: NightParts, tmp_path: Path) -> None:
+    """check, run-now, ls, pause, resume and top, as a user types them; what run-now takes is answered."""
+    typist = Typist(tmp_path, night.config, {"SEALBATCH_CLOCK_FILE": str(night.clock)})
+    drop(tmp_path, "a.jsonl", ["a-1"])
+    checked = typist.type("schedule", "check")
+    assert checked.returncode == 0, checked.stdout.decode() + checked.stderr.decode()
+    assert [json.loads(line)["local"] for line in checked.stdout.splitlines()][:2] == [
+        "Wed 2026-11-25 02:00 EST",
+        "Thu 2026-11-26 02:00 EST",
+    ]
+    run = typist.type("schedule", "run-now", "benefits").stdout.decode().strip()
+    assert run == "2026-11-24T220000Z-now"
+    night.set_clock(EVENING, speed=5)
+    night.start_worker()
+    night.start_beat()
+    wait_until(lambda: found(tmp_path / "answers", "a.answers.jsonl"), SLOW, "the answers")
+    assert typist.type("schedule", "pause", "benefits").returncode == 0
+    [row] = [json.loads(line) for line in typist.type("schedule", "ls").stdout.splitlines()]
+    assert (row["state"], row["last_run"]) == ("paused", run)
+    assert typist.type("schedule", "resume", "benefits").returncode == 0
+    view = json.loads(typist.type("top", "--once", "--json").stdout)
+    assert (view["redis"], view["beat"], view["queued"]) == (True, True, 0)
+    assert b"queue 0 waiting" in typist.type("top", "--once").stdout
+    assert typist.type("schedule", "pause", "nobody").returncode == 78
+
+
+def test_a_beat_without_the_lock_or_without_redis_sends_nothing(night: NightParts) -> None:
+    """The lock fails closed."""
+    redis = Redis(unix_socket_path=night.redis_url.removeprefix("unix://"))
+    first, second = BeatLock(redis, 30), BeatLock(redis, 30)
+    assert (first.hold(), second.hold(), first.hold()) == (True, False, True)
+    redis.flushall()
+    assert (second.hold(), first.hold()) == (True, False)
+    night.parts[0].stop(5)
+    assert (second.hold(), first.hold()) == (False, False)
+
+
+def test_a_lease_keeps_others_away_and_its_loss_lets_them_in(night: NightParts) -> None:
+    """It saves work; without Redis everybody works, because correctness does not rest on it."""
+    redis = Redis(unix_socket_path=night.redis_url.removeprefix("unix://"))
+    mine, theirs = Leases(redis), Leases(redis)
+    assert (mine.queue("x"), theirs.queue("x")) == (True, False)
+    with mine.run("x") as ours:
+        assert ours
+        assert not theirs.queue("x")
+        with theirs.run("x") as also:
+            assert not also
+        redis.flushall()
+        with theirs.run("x") as also:
+            assert also
+    assert theirs.queue("x")
+    night.parts[0].stop(5)
+    assert mine.queue("x")
+    with mine.run("x") as ours, theirs.run("x") as also:
+        assert ours
+        assert also
+
+
+def app() -> Celery:
+    """The application with its default settings."""
+    return make_app(NightlySettings())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("task_serializer", "json"),
+        ("accept_content", ["json"]),
+        ("result_backend", "disabled://"),
+        ("task_ignore_result", True),
+        ("task_acks_late", True),
+        ("task_reject_on_worker_lost", True),
+        ("task_acks_on_failure", True),
+        ("task_acks_on_timeout", True),
+        ("worker_prefetch_multiplier", 1),
+        ("worker_enable_remote_control", False),
+        ("worker_send_task_events", False),
+        ("worker_soft_shutdown_timeout", 30.0),
+        ("worker_enable_soft_shutdown_on_idle", True),
+        ("timezone", "UTC"),
+        ("enable_utc", True),
+        ("visibility_timeout", VISIBILITY),
+    ],
+)
+def test_each_pitfall_of_celery_has_its_setting(setting: str, value: object) -> None:
+    """As `sealbatch.nightly.celery_app` gives the reasons."""
+    assert app().conf[setting] == value
+
+
+def test_the_broker_is_told_the_same_visibility_and_a_prefix() -> None:
+    """Of all applications on one Redis the shortest visibility counts; keys of others stay apart."""
+    transport = app().conf.broker_transport_options
+    assert (transport["visibility_timeout"], transport["global_keyprefix"]) == (VISIBILITY, "sealbatch:")
+    assert broker_url("unix:///run/redis.sock") == "redis+socket:///run/redis.sock"
+    assert app().conf.task_time_limit > app().conf.task_soft_time_limit
+
+
+def test_a_task_carries_json_and_hides_its_arguments(night: NightParts) -> None:
+    """Bytes do not go, and what Celery shows of arguments is a word that stands for them."""
+    made = make_app(NightlySettings(redis_url=night.redis_url))
+    with pytest.raises(EncodeError):
+        made.send_task(STEP, args=(b"bytes", object()), **options())
+    made.send_task(STEP, args=("benefits", "run", "item"), **options())
+    redis = Redis(unix_socket_path=night.redis_url.removeprefix("unix://"))
+    [message] = [json.loads(body) for body in redis.lrange("sealbatch:sealbatch", 0, -1)]
+    assert message["headers"]["argsrepr"] == NO_ARGUMENTS
+    assert message["content-type"] == "application/json"
