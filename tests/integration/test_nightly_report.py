@@ -113,7 +113,8 @@ def test_a_browser_shows_it_without_scrolling_sideways(page: Path, tmp_path: Pat
         f'<iframe id="f" src="{page.as_uri()}" width="{width}" height="{height}" style="border:0"></iframe>'
         "<script>onload = () => { const d = document.getElementById('f').contentDocument;"
         "document.title = [d.documentElement.scrollWidth, d.images.length, d.scripts.length,"
-        "d.querySelectorAll('tbody tr').length, getComputedStyle(d.querySelector('thead')).display].join(' '); }</script>"
+        "d.querySelectorAll('tbody tr').length,"
+        "getComputedStyle(d.querySelector('thead')).display].join(' '); }</script>"
     )
     shown = _browse("--allow-file-access-from-files", "--window-size=1400,1000", "--dump-dom", probe.as_uri())
     match = re.search(r"<title>(.*?)</title>", shown)
