@@ -50,9 +50,8 @@ def start(folder: Path, log: Path, *options: str) -> Part:
     while True:
         part.check()
         try:
-            client = Redis(unix_socket_path=str(socket))
-            client.ping()
-            client.close()
+            with Redis(unix_socket_path=str(socket)) as client:
+                client.ping()
         except RedisError:
             if time.monotonic() > deadline:
                 part.stop(1)

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Final
 
 from sealbatch.nightly.context import Context
-from sealbatch.nightly.finish import write_private
 from sealbatch.nightly.records import pause_after
 from sealbatch.nightly.report import render
 from sealbatch.nightly.summary import RunSummary, summarize
@@ -24,7 +23,7 @@ def close(context: Context, run: str) -> None:
     """Report on a run and tell of it; close it if it is finished and all were told.
 
     Raises:
-        OSError: the report or the records cannot be written.
+        ReaderError, OSError: the report or the records cannot be written.
     """
     if context.shelf.get(f"runs/{run}/closed") is not None:
         context.shelf.remove(f"open/{run}")
@@ -51,12 +50,14 @@ def write_report(context: Context, summary: RunSummary) -> None:
     """The report as a page for people, and as JSON, at the target.
 
     Raises:
-        OSError: the target cannot be written.
+        ReaderError, OSError: the target cannot be written.
     """
-    folder = context.answers_folder(summary.run)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(folder / "report.html", render(summary, context.schedule.time_zone))
-    write_private(folder / "report.json", json.dumps(event(summary, FINISHED), indent=2) + "\n")
+    target = context.target(summary.run)
+    data = json.dumps(event(summary, FINISHED), indent=2) + "\n"
+    for name, text in (("report.html", render(summary, context.schedule.time_zone)), ("report.json", data)):
+        with target.sink(name) as sink:
+            sink.write(text.encode(errors="replace"))
+            sink.commit()
 
 
 def _tell_all(context: Context, summary: RunSummary, kind: str) -> list[str]:

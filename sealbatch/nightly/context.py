@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from producer.clients import Clients
@@ -15,6 +14,7 @@ from sealbatch.nightly.progress import NO_PROGRESS, Progress, Step
 from sealbatch.nightly.records import as_record, run_moment
 from sealbatch.nightly.schedule import NightlySettings, Schedule
 from sealbatch.nightly.shelf import Record, Shelf
+from sealbatch.nightly.target import Target, make_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class Context:
         """What makes one job of a file, however often it is submitted: schedule, scheduled time, content."""
         return Idempotency(f"{self.schedule.name}/{run}/{digest}", self.secret)
 
-    def answers_folder(self, run: str) -> Path:
+    def target(self, run: str) -> Target:
         """Where a run's answers go."""
-        return Path(self.schedule.answers) / run
+        return make_target(self.schedule.answers, run, self.aws.reader_s3)
 
     def show(self, run: str, item: str, phase: str, done: int, total: int) -> None:
         """Say how far a file is."""

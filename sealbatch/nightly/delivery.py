@@ -8,7 +8,6 @@ from typing import Final
 from producer.questions import read_records
 from results_consumer.fetch import FetchOptions, FetchProgress, fetch
 from results_consumer.output import OutputForm
-from results_consumer.sink import FileSink
 from results_consumer.tally import FetchSummary
 from results_consumer.timeline import timeline
 from sealbatch.nightly.context import Context
@@ -31,8 +30,7 @@ def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Recor
         OSError: the input or the records cannot be read or written.
     """
     answers = own_names(records, str(claim["name"])).answers
-    folder = context.answers_folder(records.run)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = context.target(records.run)
     aws = context.aws
     options = FetchOptions(
         form=OutputForm.CSV if answers.endswith(".csv") else OutputForm.JSONL,
@@ -40,7 +38,7 @@ def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Recor
         progress=lambda state: _show(context, records, state),
     )
     # The name is this file's alone, so what may lie there is what we delivered before we could write it down.
-    sink = FileSink(folder / answers, overwrite=True)
+    sink = target.sink(answers)
     summary = fetch(
         aws.reader_s3,
         aws.reader_kms,
@@ -51,7 +49,7 @@ def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Recor
         now_ms=context.now_ms(),
     )
     seen = timeline(aws.reader_s3, aws.reader_settings, summary.job)
-    records.put_new("delivered", context.dated(where=str(folder / answers), **outcome(summary), timeline=asdict(seen)))
+    records.put_new("delivered", context.dated(where=target.where(answers), **outcome(summary), timeline=asdict(seen)))
 
 
 def outcome(summary: FetchSummary) -> Record:

@@ -65,6 +65,8 @@ def _lint_tell(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
 
 def _lint_folders(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
     for setting, value in (("inbox", schedule.inbox), ("answers", schedule.answers)):
+        if value.startswith("s3://"):
+            continue
         path = Path(value)
         if not path.is_dir():
             yield setting, ERROR, f"{value} is no directory"
@@ -93,7 +95,8 @@ def _moved(schedule: Schedule, firings: list[datetime]) -> Iterator[datetime]:
 def _lint_redis(plan: Plan) -> Iterator[Finding]:
     line = plan.lines.line(("nightly", "redis_url"))
     try:
-        policy = connect(plan.settings.redis_url).config_get("maxmemory-policy").get("maxmemory-policy", "")
+        with connect(plan.settings.redis_url) as redis:
+            policy = redis.config_get("maxmemory-policy").get("maxmemory-policy", "")
     except (RedisError, OSError, ValueError):
         yield Finding(line, WARNING, "", "redis_url: Redis does not answer there; nothing is sealed until it does")
         return

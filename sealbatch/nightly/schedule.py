@@ -78,17 +78,26 @@ class Tell(_Strict):
         return "command" if self.command is not None else "webhook" if self.webhook is not None else "sns"
 
 
-def _place(value: str) -> str:
-    """A directory's absolute path or `s3://bucket/prefix`."""
+def _folder(value: str) -> str:
+    """An absolute path."""
     if value.startswith("s3://"):
-        bucket, _, prefix = value.removeprefix("s3://").partition("/")
-        if not bucket or not prefix.strip("/"):
-            raise ValueError("must be s3://BUCKET/PREFIX")
-    elif not value.startswith("/"):
-        raise ValueError("must be an absolute path or s3://BUCKET/PREFIX")
+        raise ValueError("must be an absolute path; files are not picked up from S3 yet")
+    if not value.startswith("/"):
+        raise ValueError("must be an absolute path")
     return value.rstrip("/") or "/"
 
 
+def _place(value: str) -> str:
+    """A directory's absolute path or `s3://bucket/prefix`."""
+    if not value.startswith("s3://"):
+        return _folder(value)
+    bucket, _, prefix = value.removeprefix("s3://").partition("/")
+    if not bucket or not prefix.strip("/"):
+        raise ValueError("must be s3://BUCKET/PREFIX")
+    return value.rstrip("/")
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
 Place = Annotated[str, AfterValidator(_place)]
 
 
@@ -102,7 +111,7 @@ class Schedule(_Strict):
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     cron: str
     time_zone: str
-    inbox: Place
+    inbox: Folder
     answers: Place
     tenant: Annotated[str, Field(pattern=f"^{TENANT.pattern}$")] | None = None
     deadline: Duration | None = None

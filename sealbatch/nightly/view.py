@@ -75,8 +75,12 @@ class View:
 
 def look(plan: Plan, clock: Clock, sqs: Any, bridges: Sequence[str] = ()) -> View:
     """Look at everything once. What does not answer is shown as unknown, and never an error."""
+    with connect(plan.settings.redis_url) as redis:
+        return _look(plan, clock, sqs, bridges, redis)
+
+
+def _look(plan: Plan, clock: Clock, sqs: Any, bridges: Sequence[str], redis: Any) -> View:
     now = clock.now()
-    redis = connect(plan.settings.redis_url)
     steps = _ask(lambda: {(s.schedule, s.run, s.item): s for s in RedisProgress(redis).all()}, RedisError, OSError)
     schedules, files = [], []
     for schedule in plan.schedules:

@@ -1,6 +1,7 @@
 """A night with real workers, a real beat and a real Redis, of which some are killed; time is the schedule's own."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -50,10 +51,15 @@ def night(stack: Stack, tmp_path: Path) -> Iterator[NightParts]:
         yield parts
 
 
+@pytest.fixture
+def redis(night: NightParts) -> Iterator[Any]:
+    """A client of the night's Valkey."""
+    with Redis(unix_socket_path=night.redis_url.removeprefix("unix://")) as client:
+        yield client
+
+
 def drop(folder: Path, name: str, ids: list[str]) -> None:
     """A file that was written an hour before the evening."""
-    import os
-
     path = folder / "inbox" / name
     path.write_text("".join(json.dumps({"custom_id": one, "question": QUESTION}) + "\n" for one in ids))
     os.utime(path, (EVENING.timestamp() - 3600,) * 2)
@@ -64,9 +70,8 @@ def found(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.rglob(pattern))
 
 
-def test_a_night_in_which_workers_beats_and_redis_are_killed(night: NightParts, tmp_path: Path) -> None:
+def test_a_night_in_which_workers_beats_and_redis_are_killed(night: NightParts, redis: Any, tmp_path: Path) -> None:
     """Two beats, a worker killed in the middle, Redis flushed, then killed: two files, two jobs, told once."""
-    redis = Redis(unix_socket_path=night.redis_url.removeprefix("unix://"))
     drop(tmp_path, "a.jsonl", ["a-1", "a-2"])
     drop(tmp_path, "b.jsonl", ["b-1"])
     worker, beat = night.start_worker(concurrency=2), night.start_beat()
@@ -141,9 +146,8 @@ def test_the_schedule_is_typed(night: NightParts, tmp_path: Path) -> None:
     assert typist.type("schedule", "pause", "nobody").returncode == 78
 
 
-def test_a_beat_without_the_lock_or_without_redis_sends_nothing(night: NightParts) -> None:
+def test_a_beat_without_the_lock_or_without_redis_sends_nothing(night: NightParts, redis: Any) -> None:
     """The lock fails closed."""
-    redis = Redis(unix_socket_path=night.redis_url.removeprefix("unix://"))
     first, second = BeatLock(redis, 30), BeatLock(redis, 30)
     assert (first.hold(), second.hold(), first.hold()) == (True, False, True)
     redis.flushall()
@@ -152,9 +156,8 @@ def test_a_beat_without_the_lock_or_without_redis_sends_nothing(night: NightPart
     assert (second.hold(), first.hold()) == (False, False)
 
 
-def test_a_lease_keeps_others_away_and_its_loss_lets_them_in(night: NightParts) -> None:
+def test_a_lease_keeps_others_away_and_its_loss_lets_them_in(night: NightParts, redis: Any) -> None:
     """It saves work; without Redis everybody works, because correctness does not rest on it."""
-    redis = Redis(unix_socket_path=night.redis_url.removeprefix("unix://"))
     mine, theirs = Leases(redis), Leases(redis)
     assert (mine.queue("x"), theirs.queue("x")) == (True, False)
     with mine.run("x") as ours:
@@ -212,13 +215,13 @@ def test_the_broker_is_told_the_same_visibility_and_a_prefix() -> None:
     assert app().conf.task_time_limit > app().conf.task_soft_time_limit
 
 
-def test_a_task_carries_json_and_hides_its_arguments(night: NightParts) -> None:
+def test_a_task_carries_json_and_hides_its_arguments(night: NightParts, redis: Any) -> None:
     """Bytes do not go, and what Celery shows of arguments is a word that stands for them."""
     made = make_app(NightlySettings(redis_url=night.redis_url))
-    with pytest.raises(EncodeError):
-        made.send_task(STEP, args=(b"bytes", object()), **options())
-    made.send_task(STEP, args=("benefits", "run", "item"), **options())
-    redis = Redis(unix_socket_path=night.redis_url.removeprefix("unix://"))
+    with made.connection_for_write() as connection:
+        with pytest.raises(EncodeError):
+            made.send_task(STEP, args=(object(),), connection=connection, **options())
+        made.send_task(STEP, args=("benefits", "run", "item"), connection=connection, **options())
     [message] = [json.loads(body) for body in redis.lrange("sealbatch:sealbatch", 0, -1)]
     assert message["headers"]["argsrepr"] == NO_ARGUMENTS
     assert message["content-type"] == "application/json"
