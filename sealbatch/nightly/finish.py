@@ -27,6 +27,7 @@ def finish(context: Context, records: ItemRecords, claim: Record) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(target.with_name(names.report), json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     context.inbox.move(records.run, records.item, names.moved, done=done)
+    context.inbox.forget_sealed(records.run, records.item)
     records.put_new("finished", context.dated(done=done, where=str(target)))
 
 
