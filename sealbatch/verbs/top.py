@@ -130,7 +130,7 @@ def _files(view: "View") -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_edge=False, pad_edge=False, header_style="bold", expand=True)
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     for name in ("schedule", "file", "phase", "progress", "", "trouble"):
         table.add_column(name, ratio=2 if name == "progress" else None)
     for file in view.files:
