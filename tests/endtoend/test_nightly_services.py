@@ -95,7 +95,8 @@ def test_a_night_in_which_workers_beats_and_redis_are_killed(night: NightParts, 
     [line] = (tmp_path / "told").read_text().splitlines()
     told = json.loads(line)
     assert (told["files"]["delivered"], told["records"]["succeeded"], len(told["jobs"])) == (2, 3, 2)
-    delivered = [json.loads(line) for path in found(tmp_path, "*.answers.jsonl") for line in path.read_text().splitlines()]
+    texts = [path.read_text() for path in found(tmp_path, "*.answers.jsonl")]
+    delivered = [json.loads(line) for text in texts for line in text.splitlines()]
     assert sorted(line["custom_id"] for line in delivered) == ["a-1", "a-2", "b-1"]
     assert [path.name for path in found(tmp_path / "inbox/done", "*.jsonl")] == ["a.jsonl", "b.jsonl"]
     _assert_clean(night, kept + _everything(redis), [QUESTION, *(answer(line) for line in delivered)])
