@@ -29,11 +29,13 @@ test: $(VENV)/.test ## Run every test
 
 chaos: $(VENV)/.test ## Kill, halt and fault the real processes for SECONDS=120 by SEED=; compare every answer
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+
 nights: $(VENV)/.test ## Run two hundred nights in simulated time with everything going wrong (SEALBATCH_SEED=N)
 	@SEALBATCH_NIGHTS=200 $(BIN)/python -m pytest -q -s tests/integration/test_nightly_seeded.py
 
 million: $(VENV)/.test ## Measure the producer's memory with a million lines
 	@SEALBATCH_LINES=1000000 $(BIN)/python -m pytest -q -s tests/integration/test_producer_memory.py
+
 bench-nightly: $(VENV)/.demo ## Measure how fast 1, 2 and 4 worker processes seal a large file
 	@$(BIN)/python -m devstack.nightly_bench
 
