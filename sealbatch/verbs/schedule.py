@@ -9,6 +9,7 @@ import typer
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
+from sealbatch.nightly.extra import need_nightly
 from sealbatch.verbs import questions as q
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def following(
 @ends_well
 def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = False) -> None:
     """Check the schedules line by line, and explain when they fire."""
+    need_nightly()
     from sealbatch.nightly.clock import entry_clock
     from sealbatch.nightly.lint import lint
     from sealbatch.nightly.plan import ERROR, PlanError, read_plan
@@ -124,17 +126,19 @@ def resume(context: typer.Context, name: NAME) -> None:
 
 
 def _plan(face: Face, screen: "Screen") -> "Plan":
+    need_nightly()
     from sealbatch.nightly.plan import read_plan
 
     return read_plan(face.config(screen))
 
 
 def _night(face: Face, screen: "Screen", name: str) -> "tuple[Night, datetime]":
+    plan = _plan(face, screen)
     from sealbatch.nightly.assembly import Nights
     from sealbatch.nightly.clock import entry_clock
 
     clock = entry_clock()
-    return Nights(_plan(face, screen), clock).of(name), clock.now()
+    return Nights(plan, clock).of(name), clock.now()
 
 
 def _row(schedule: "Schedule") -> dict[str, Any]:

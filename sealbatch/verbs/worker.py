@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sealbatch.face import Face, ends_well
+from sealbatch.nightly.extra import need_nightly
 
 WORKER_EXAMPLES = """Examples:
 sealbatch worker
@@ -27,6 +28,7 @@ def work(
 
     Runs until SIGTERM. Run as many as you like, on many machines that see the inbox.
     """
+    need_nightly()
     from celery.signals import worker_ready
 
     from sealbatch.nightly.celery_app import make_app
@@ -50,6 +52,7 @@ def beat(context: typer.Context) -> None:
 
     One is enough; a second one stays quiet until the first is gone.
     """
+    need_nightly()
     from sealbatch.nightly.beat import LockedScheduler
     from sealbatch.nightly.celery_app import make_app
     from sealbatch.nightly.plan import read_plan

@@ -1,0 +1,15 @@
+"""Whether what nightly jobs need beside the rest is installed; importing this needs none of it."""
+
+import importlib.util
+
+from sealbatch.config import ConfigError
+
+
+def need_nightly() -> None:
+    """Nothing, if it is installed.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("celery", "cronsim", "redis")):
+        raise ConfigError("nightly jobs are not installed: pip install 'sealbatch[nightly]'")
