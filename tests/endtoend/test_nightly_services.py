@@ -127,7 +127,11 @@ def test_the_schedule_is_typed(night: NightParts, tmp_path: Path) -> None:
     drop(tmp_path, "a.jsonl", ["a-1"])
     checked = typist.type("schedule", "check")
     assert checked.returncode == 0, checked.stdout.decode() + checked.stderr.decode()
-    assert [json.loads(line)["local"] for line in checked.stdout.splitlines()][:2] == [
+    rows = [json.loads(line) for line in checked.stdout.splitlines()]
+    assert [row["message"] for row in rows if "message" in row] == [
+        "cron: the clock is changed in the night of 2027-03-14; it fires then at 03:00 EDT"
+    ]
+    assert [row["local"] for row in rows if "local" in row][:2] == [
         "Wed 2026-11-25 02:00 EST",
         "Thu 2026-11-26 02:00 EST",
     ]
