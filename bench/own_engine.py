@@ -1,28 +1,47 @@
-"""The one place where the bench touches our engine: loads it in a precision, and drives it as the enclave does."""
+"""The one place where the bench touches our engine: packs, loads, drives it as the enclave does, asks for logits."""
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
+
+import torch
+from enclave_worker.bloom.bloom_engine import BloomEngine
+from enclave_worker.bloom.load import load_bloom
+from enclave_worker.bloom.packed import pack_folder, packed_name
+from enclave_worker.bloom.weights import Precision
 
 from enclave_worker.engine import Completion, Engine, Prompt, SamplingParams
 from enclave_worker.scheduler import Scheduler
 
-Precision = Literal["fp32", "bf16", "int8"]
 SEQUENCES: Final = 64
 POSITIONS: Final = 32 * 1024
 
 
-def load(folder: Path, precision: Precision, threads: int) -> Engine:
-    """The engine on the model in `folder`.
+def packed_folder(model: Path, build: Path, precision: str) -> Path:
+    """Where `model` is packed for `precision`."""
+    return build / f"{model.name}-sealbatch-{precision}"
 
-    Raises:
-        NotImplementedError: this build has no such precision.
-    """
-    from enclave_worker.bloom.bloom_engine import BloomEngine
-    from enclave_worker.bloom.load import load_bloom
-    from enclave_worker.bloom.weights import Precision as Precisions
 
-    model = load_bloom(folder, Precisions(precision), threads=threads)
+def pack(model: Path, folder: Path, precision: str) -> None:
+    """Make `folder`, unless it is there: `model` with its weights packed for `precision`, linked where that can be."""
+    if folder.is_dir():
+        return
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(model, part, copy_function=_link)
+    (part / packed_name(Precision(precision))).unlink(missing_ok=True)
+    # The manifest is written anew, and not into the model's own.
+    shutil.copy(model / "manifest.json", part / "manifest.new")
+    (part / "manifest.new").replace(part / "manifest.json")
+    pack_folder(part, Precision(precision))
+    part.rename(folder)
+
+
+def load(folder: Path, precision: str, threads: int) -> BloomEngine:
+    """The engine on the model in `folder`."""
+    model = load_bloom(folder, Precision(precision), threads=threads)
     return BloomEngine(model, max_sequences=SEQUENCES, max_positions=POSITIONS)
 
 
@@ -38,3 +57,16 @@ def complete(engine: Engine, requests: Sequence[tuple[Sequence[int], int]]) -> l
             engine.admit(prompts)
         finished += engine.step()
     return sorted(finished, key=lambda completion: completion.key)
+
+
+def logits(engine: BloomEngine, tokens: Sequence[int]) -> torch.Tensor:
+    """Logits after each token, [n, vocabulary]."""
+    with torch.inference_mode():
+        return engine.network.score(list(tokens))
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)

@@ -23,8 +23,8 @@ class Cell:
 def cells(*, full: bool, chosen: tuple[str, ...]) -> Iterator[Cell]:
     """Every run in order; a cell that comes again is another run of it.
 
-    Without `full`, first what decides (three runs of the pair, one of each other peer), then two cores, then the other
-    workloads; whoever calls stops when the time is up.
+    Without `full`, first what decides: the first workload on one core, thrice by the pair and once by all others, who
+    run between the pair's rounds; then the other workloads, then what is left. Whoever calls stops when the time is up.
     """
     everyone = tuple(key for key in CONTENDERS if key in chosen)
     pair = tuple(key for key in PAIR if key in chosen)
@@ -34,12 +34,12 @@ def cells(*, full: bool, chosen: tuple[str, ...]) -> Iterator[Cell]:
                 for count in (1, 2):
                     yield from (Cell(key, workload, count) for key in everyone)
         return
-    yield from (Cell(key, "first", 1) for key in everyone)
-    yield from (Cell(key, "first", 1) for key in pair)
-    yield from (Cell(key, "first", 2) for key in pair)
-    yield from (Cell(key, "first", 1) for key in pair)
-    yield from (Cell(key, workload, 1) for workload in ("prompts", "answers", "many") for key in pair)
     others = tuple(key for key in everyone if key not in pair)
+    yield from (Cell(key, "first", count) for key in pair for count in (1, 2))
+    for some in (others[: len(others) // 2], others[len(others) // 2 :]):
+        yield from (Cell(key, "first", 1) for key in (*some, *pair))
+    yield from (Cell(key, workload, 1) for workload in ("prompts", "answers", "many") for key in pair)
     yield from (Cell(key, "first", 2) for key in others)
     for _ in range(ROUNDS - 1):
-        yield from (Cell(key, "first", count) for count in (1, 2) for key in everyone if key not in pair or count == 2)
+        yield from (Cell(key, "first", 2) for key in everyone)
+        yield from (Cell(key, "first", 1) for key in others)

@@ -22,7 +22,7 @@ REFERENCE: Final = "transformers_one_by_one_fp32"
 LONGEST: Final = 300.0
 """Seconds that one run may take under a time budget."""
 LONGEST_FULL: Final = 7200.0
-PART: Final = {"first": 1, "answers": 2, "prompts": 4, "many": 8}
+PART: Final = {"first": 1, "answers": 4, "prompts": 8, "many": 16}
 """Under a time budget, every so many-th request of a workload."""
 
 
@@ -117,9 +117,11 @@ class Bench:
 
     def _requests(self, cell: Cell) -> list[Request]:
         """The part of the workload that this contender runs."""
-        part = 1 if self._options.minutes is None else PART[cell.workload]
         requests = WORKLOADS[cell.workload].requests(min(VOCABULARY, self._config["vocab_size"]))
-        return requests[:: max(part, CONTENDERS[cell.contender].every)]
+        every = CONTENDERS[cell.contender].every
+        if self._options.minutes is None:
+            return requests[:: every if cell.contender == REFERENCE else 1]
+        return requests[:: max(PART[cell.workload], every)]
 
     def _once(self, cell: Cell, ready: Ready, left: float) -> None:
         requests = self._requests(cell)

@@ -33,7 +33,9 @@ def generate(requests):
         config.do_sample = False
         configs.append(config)
     inputs = [ov.Tensor(np.array([request["prompt"]], dtype=np.int64)) for request in requests]
-    results = pipe.generate(inputs, configs)
+    lead = settings.get("lead", 0)
+    results = pipe.generate(inputs[:lead], configs[:lead]) if lead else []
+    results += pipe.generate(inputs[lead:], configs[lead:])
     return with_tokens(result.m_generation_ids[0] for result in results)
 
 

@@ -11,7 +11,7 @@ from measure import read_task, write_result  # noqa: E402
 from bench.own_engine import complete, load  # noqa: E402
 
 task = read_task()
-engine = load(Path(task["model"]), task["precision"], task["threads"])
+engine = load(Path(task["settings"]["model"]), task["precision"], task["threads"])
 loaded = time.perf_counter() - began
 
 

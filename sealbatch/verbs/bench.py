@@ -16,6 +16,8 @@ EXAMPLES = """Examples:
 sealbatch bench engine
 sealbatch bench engine --only sealbatch_int8 --minutes 5"""
 RESULTS = Path("bench/results/engine.json")
+ACCURACY = Path("bench/results/accuracy.json")
+MODELS = Path("models")
 BUILD = Path("build/bench")
 
 
@@ -78,3 +80,42 @@ def engine(
     plot = output.with_suffix(".svg")
     draw(result, plot)
     screen.say(f"{output} and {plot}")
+
+
+@app.command(epilog=as_typed("Example:\nsealbatch bench accuracy --requests 64"))
+@ends_well
+def accuracy(
+    context: typer.Context,
+    requests: Annotated[
+        int, typer.Option(metavar="N", min=1, max=64, help="Requests of the first workload, spread over it.")
+    ] = 16,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A model, if not random weights in the shape of bloom-560m.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON.")] = ACCURACY,
+    build: Annotated[Path, typer.Option(metavar="FOLDER", help="Where models are kept.")] = BUILD,
+) -> None:
+    """Measure what the precisions cost in accuracy.
+
+    Greedy tokens of fp32, bf16 and int8 beside transformers' in fp32, with margins, on random weights and on the
+    demonstration model; and the demonstration model's perplexity on its held-out text under each.
+    """
+    _need_source_tree()
+    from bench.accuracy import Options, measure
+    from bench.random_model import make
+    from bench.report import save
+
+    face: Face = context.obj
+    screen = face.screen()
+    folder = model.resolve() if model else make(build.resolve() / "bloom-560m")
+    options = Options(folder, requests, MODELS / "benefits-bloom", MODELS / "data" / "heldout.jsonl", build.resolve())
+    result = measure(options, screen.say)
+    save(result, output)
+    rows = [
+        {"model": model, "precision": precision, **figures}
+        for model, found in (("random", result["random_model"]), ("demonstration", result["demonstration_model"]))
+        for precision, figures in found["precisions"].items()
+    ]
+    columns = ("model", "precision", "whole_answers", "answers", "tokens_equal", "tokens")
+    screen.rows((*columns, "largest_margin_where_different"), rows)
+    screen.say(f"{output}")

@@ -62,12 +62,15 @@ def test_the_results_have_every_key_of_the_schema(bench: MakeBench, tmp_path: Pa
 
 
 def test_all_run_three_times_and_are_interleaved(bench: MakeBench) -> None:
-    """A round is over everybody, so that a slow spell of the machine meets them all."""
+    """Others run between the rounds of the pair that decides, so that a slow spell of the machine meets them all."""
     runner = Runner(RATES)
     result = bench(runner).measure()
     first = {row["contender"]: row for row in result["rows"] if (row["workload"], row["cores"]) == ("first", 1)}
     assert all(len(first[key]["runs"]) >= 3 for key in KEYS)
-    assert runner.order[: len(KEYS)] == [(key, 1) for key in KEYS]
+    ours = [place for place, run in enumerate(runner.order) if run == ("sealbatch_int8", 1)]
+    others = {key for key in KEYS if key not in PAIR}
+    assert others <= {key for key, _ in runner.order[ours[0] : ours[2]]}
+    assert all(runner.order[place + 1][0] in {"openvino_int8", "sealbatch_int8"} for place in ours)
 
 
 def test_a_peer_that_cannot_be_installed_is_named_with_the_reason(bench: MakeBench) -> None:
