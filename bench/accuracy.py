@@ -4,6 +4,7 @@ Every precision is asked for the token after each token of the reference's answe
 what it would have answered by itself; after it, it goes on from the reference's text: one difference counts once.
 """
 
+import functools
 import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +79,7 @@ def by_precision(model: Path, build: Path, samples: Sequence[Sample]) -> Iterato
         packed = packed_folder(model, build, precision)
         pack(model, packed, precision)
         engine = load(packed, precision, threads=1)
-        yield precision, score_all(samples, lambda tokens, engine=engine: logits(engine, tokens))
+        yield precision, score_all(samples, functools.partial(logits, engine))
         del engine
         gc.collect()
 

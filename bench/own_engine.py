@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import torch
+
 from enclave_worker.bloom.bloom_engine import BloomEngine
 from enclave_worker.bloom.load import load_bloom
 from enclave_worker.bloom.packed import pack_folder, packed_name
 from enclave_worker.bloom.weights import Precision
-
 from enclave_worker.engine import Completion, Engine, Prompt, SamplingParams
 from enclave_worker.scheduler import Scheduler
 

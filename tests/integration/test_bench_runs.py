@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import environments
+from bench import accuracy, environments
 from bench.contenders import CONTENDERS
 from bench.environments import MissingError, interpreter
 from bench.pinned import Job, Run, run
@@ -37,10 +37,24 @@ def test_our_engine_answers_as_generate_does_and_both_are_measured(model: Path, 
 
     result = Bench(Options(tmp_path, model, chosen, 20.0), lambda _: None, once).measure()
     rows = {row["contender"]: row for row in result["rows"] if (row["workload"], row["cores"]) == ("first", 1)}
-    assert rows["sealbatch_fp32"]["requests"] == 64
+    assert rows["sealbatch_fp32"]["requests"] == 32
     assert (rows[ONE_BY_ONE]["requests"], rows["sealbatch_fp32"]["agreement"]) == (8, "8 of 8")
     assert rows["sealbatch_fp32"]["rss_mb"] > rows["sealbatch_fp32"]["pss_mb"] > 10
     assert rows["sealbatch_fp32"]["load_s"] > 0
+
+
+def test_what_the_precisions_change_is_measured(model: Path, tmp_path: Path) -> None:
+    """Two requests on random weights, and two held-out questions to the demonstration model."""
+    lines = Path("models/data/heldout.jsonl").read_text().splitlines()[:2]
+    (tmp_path / "two.jsonl").write_text("\n".join(lines))
+    options = accuracy.Options(model, 2, Path("models/benefits-bloom"), tmp_path / "two.jsonl", tmp_path)
+    result = accuracy.measure(options, lambda _: None)
+    assert set(result["random_model"]["precisions"]) == {"fp32", "bf16", "int8"}
+    exact = result["random_model"]["precisions"]["fp32"]
+    assert (exact["answers"], exact["whole_answers"]) == (2, 2)
+    losses = result["demonstration_model"]["perplexity"]
+    assert losses["fp32"] == pytest.approx(losses["transformers_fp32"], rel=1e-4)
+    assert losses["int8"] < 1.2
 
 
 def test_a_contender_that_fails_says_why_and_names_no_path(tmp_path: Path) -> None:
