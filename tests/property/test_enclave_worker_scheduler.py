@@ -1,5 +1,7 @@
 """Which sequences run next: nobody starves, nothing is lost or doubled, and the room is kept."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,3 +72,41 @@ def test_a_key_waits_once() -> None:
     scheduler.add([prompt(0, 5)])
     with pytest.raises(ValueError, match="waiting already"):
         scheduler.add([prompt(0, 5)])
+
+
+paged = st.builds(Room, st.integers(1, 9), st.integers(64, 300), st.just(16))
+
+
+@given(lengths, paged, st.integers(1, 12))
+def test_where_each_takes_its_own_room_nobody_is_passed_over_by_more_than_a_group(
+    sizes: list[int], room: Room, window: int
+) -> None:
+    """Groups go in the order of their arrival, the longest of a group first, and each batch is within the room."""
+    scheduler = Scheduler(window)
+    scheduler.add(prompt(key, size) for key, size in enumerate(sizes))
+    order: list[int] = []
+    while scheduler:
+        batch = scheduler.take(room)
+        assert batch
+        assert room.holds(batch)
+        order += [chosen.key for chosen in batch]
+    expected = sorted(range(len(sizes)), key=lambda key: (key // window, -sizes[key], key))
+    assert order == expected
+
+
+def test_tenants_are_kept_apart_where_that_is_asked_for() -> None:
+    """A batch of one tenant runs empty before another tenant's sequences join; nobody waits for ever."""
+    for room in (Room(8, 1000), Room(8, 1000, 16)):
+        scheduler = Scheduler(single_tenant=True)
+        scheduler.add(replace(prompt(key, 20), tenant="ab"[key % 2]) for key in range(6))
+        first = scheduler.take(room)
+        assert {chosen.key for chosen in first} == {0, 2, 4}
+        assert scheduler.take(room, {"a"}) == []
+        assert {chosen.key for chosen in scheduler.take(room)} == {1, 3, 5}
+
+
+def test_tenants_share_batches_otherwise() -> None:
+    """The default."""
+    scheduler = Scheduler()
+    scheduler.add(replace(prompt(key, 20), tenant="ab"[key % 2]) for key in range(6))
+    assert len(scheduler.take(Room(8, 1000, 16), {"c"})) == 6

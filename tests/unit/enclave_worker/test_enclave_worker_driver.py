@@ -129,3 +129,50 @@ def test_stopping_ends_after_the_iteration_that_runs(engine: ScriptedEngine) -> 
     stopper.join(10)
     assert not stopper.is_alive()
     assert len(sink.texts) < 40
+
+
+def alike(*keys: int, job: str = "j") -> list[Prompt]:
+    """The same question under several keys."""
+    return [Prompt(key, list(b"the same"), PARAMS, "t", job) for key in keys]
+
+
+def test_identical_questions_are_computed_once(driver: Driver, engine: ScriptedEngine) -> None:
+    """Beside each other, from another chunk, and after the answer was given; another job's are its own."""
+    first, second, third, other = Sink(), Sink(), Sink(), Sink()
+    engine.gate.clear()
+    driver.submit(alike(1, 2), first)
+    driver.submit(alike(3), second)
+    engine.gate.set()
+    wait_until(lambda: len(first.texts) == 2 and len(second.texts) == 1)
+    driver.submit(alike(4), third)
+    driver.submit(alike(5, job="k"), other)
+    wait_until(lambda: third.texts and other.texts)
+    assert first.texts | second.texts | third.texts | other.texts == dict.fromkeys(range(1, 6), "emas eht")
+    assert sorted(key for batch in engine.batches for key in batch) == [1, 5]
+
+
+def test_a_chunk_that_is_withdrawn_leaves_those_that_ask_the_same(driver: Driver, engine: ScriptedEngine) -> None:
+    """The sequence goes on for the other; only when nobody wants it is the engine told to forget it."""
+    gone, stays, nobody = Sink(), Sink(), Sink()
+    engine.gate.clear()
+    driver.submit(alike(1), gone)
+    driver.submit(alike(2), stays)
+    driver.submit(prompts(3), nobody)
+    wait_until(engine.stepping.is_set)
+    driver.withdraw(gone)
+    driver.withdraw(nobody)
+    engine.gate.set()
+    wait_until(lambda: stays.texts)
+    assert (stays.texts, gone.texts, nobody.texts) == ({2: "emas eht"}, {}, {})
+    assert 1 not in engine.cancelled
+
+
+def test_deduplication_can_be_switched_off(engine: ScriptedEngine) -> None:
+    """Then each is computed."""
+    driver = Driver(engine, deduplicate=False)
+    driver.start()
+    sink = Sink()
+    driver.submit(alike(1, 2), sink)
+    wait_until(lambda: len(sink.texts) == 2)
+    driver.stop()
+    assert sorted(key for batch in engine.batches for key in batch) == [1, 2]

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_bloom import CONTEXT, NAME, PAD, SENTENCES, save_tiny_bloom
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from enclave_worker.build import build_engine
 from enclave_worker.engine import Completion, Prompt, Room, SamplingParams
 from enclave_worker.loader import LoadedModel, load_model
+from enclave_worker.manifest import write_manifest
+from enclave_worker.settings import Settings
 from enclave_worker.transformers_engine import PREFILL_POSITIONS, TransformersEngine
 
 PROMPTS = ["Hi", "How many days?", "Größe", SENTENCES[0], "退職", "Answer:", "a b c d e f g h i j"]
@@ -226,3 +230,47 @@ def test_saved_models_are_loaded_by_their_manifest(tmp_path: Path, model: Loaded
     """Two folders with other weights are two models by digest."""
     other = load_model(save_tiny_bloom(tmp_path / "other", seed=6))
     assert other.manifest.digest != model.manifest.digest
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox", "gpt2"])
+def test_another_architecture_is_answered_by_transformers(kind: str, tmp_path: Path) -> None:
+    """Where positions are an argument of their own, padding must not count: a batch answers as `generate` does."""
+    torch.manual_seed(1)
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=1000,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=CONTEXT,
+        n_positions=CONTEXT,
+        initializer_range=0.5,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=PAD,
+    )
+    folder = save_tiny_bloom(tmp_path / kind)
+    AutoModelForCausalLM.from_config(config).eval().save_pretrained(folder)
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, "test/other", "1")
+    engine = build_engine(Settings(model=folder, max_sequences=8, max_positions=8 * CONTEXT))
+    assert isinstance(engine, TransformersEngine)
+    done = run(engine, [Prompt(n, engine.tokenize(text), params(6)) for n, text in enumerate(PROMPTS)])
+    other = load_model(folder)
+    for n, text in enumerate(PROMPTS):
+        assert done[n].text == text_of(other, [token for token in oracle(other, text, 6) if token != 2])
+
+
+def test_cancelled_sequences_leave_the_batch(model: LoadedModel) -> None:
+    """The others' answers stay what they are."""
+    engine = engine_of(model)
+    batch = [Prompt(n, engine.tokenize(text), params(8)) for n, text in enumerate(PROMPTS)]
+    expected = run(engine_of(model), batch)
+    engine.admit(batch)
+    engine.step()
+    engine.cancel([0, 3])
+    done: dict[int, Completion] = {}
+    while engine.busy():
+        done |= {completion.key: completion for completion in engine.step()}
+    assert done == {key: completion for key, completion in expected.items() if key not in {0, 3}}
