@@ -1,4 +1,4 @@
-"""The engine: transformers' tokens, the same answer in any company, prompts that hold nobody up, nothing left behind."""
+"""The engine: transformers' tokens, the same answer in any company, and prompts that hold nobody up."""
 
 import random
 from collections.abc import Iterable, Sequence
