@@ -13,10 +13,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test million chaos bench-engine demo-nightly nights bench-nightly lint format clean
+.PHONY: help demo test million chaos bench-engine demo-nightly nights bench-nightly avx512 lint format clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Seal, answer and open the example questions on this machine
 	@$(BIN)/sealbatch dev demo
@@ -47,6 +47,12 @@ lint: $(VENV)/.test $(VENV)/.lint ## Check style, types and the boundaries betwe
 
 bench-engine: $(VENV)/.bench ## Measure the engine's speed beside its peers' (20 minutes, after installing them)
 	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/sealbatch bench engine
+
+avx512: ## Compare the engine's AVX-512 code, emulated, with its AVX2 code (needs g++ and Debian's libsimde-dev)
+	@echo '#include <simde/x86/avx512.h>' | g++ -E -x c++ - >/dev/null 2>&1 || { echo "libsimde-dev is missing"; exit 1; }
+	@mkdir -p build && g++ -std=c++20 -O1 -w -mavx2 -mfma -ffp-contract=off -DSEALBATCH_EMULATE_AVX512 -Ienclave_worker/native \
+	  tests/native/avx512_check.cpp enclave_worker/native/tiles_avx2.cpp enclave_worker/native/tiles_avx512.cpp -o build/avx512_check
+	@build/avx512_check
 
 format: $(VENV)/.lint ## Lay out the code
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
