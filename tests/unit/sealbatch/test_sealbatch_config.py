@@ -1,8 +1,11 @@
 """Configuration: what wins over what, and what a wrong file is told."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sealbatch.config import ConfigError, load_config
 from wire.stream import Address
@@ -123,3 +126,12 @@ def test_one_key_for_both_purposes_is_refused(empty_home: Path) -> None:
     write(empty_home / "sealbatch.toml", FILE.replace(f"{KEY}b", f"{KEY}a"))
     with pytest.raises(ConfigError, match="answer_key: must be another KMS key"):
         load_config(None, (), {}).producer()
+
+
+@given(data=st.binary(max_size=120) | st.text('abtenx_="[]{}.#\n 1', max_size=120).map(str.encode))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_gives_a_configuration_or_the_one_error(empty_home: Path, data: bytes) -> None:
+    """Whatever lies in `sealbatch.toml`, nothing else is raised."""
+    (empty_home / "sealbatch.toml").write_bytes(data)
+    with contextlib.suppress(ConfigError):
+        load_config(None, (), {})
