@@ -106,7 +106,10 @@ class Connection:
         # First the window, then the message: the peer may use the room as soon as it has read the message.
         task = self._tasks.pop(ref, None)
         if task is not None and self._window.give_back(ref):
-            self._send_quietly(message)
+            try:
+                self._send_quietly(message)
+            finally:
+                self._window.said()
 
     def _ready(self) -> Ready:
         identity, limits = self._services.identity, self._services.limits

@@ -23,6 +23,7 @@ class Window:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._sizes: dict[int, int] = {}
+        self._unsaid = 0
         self._changed = threading.Condition()
 
     def take(self, ref: int, size: int) -> bool:
@@ -40,11 +41,21 @@ class Window:
             return True
 
     def give_back(self, ref: int) -> bool:
-        """End a chunk; False when it had ended already. What says so to the peer is sent after this, and once."""
+        """End a chunk; False when it had ended already. What says so to the peer is sent after this, and once.
+
+        The caller that gets True calls `said` when that is done.
+        """
         with self._changed:
             ended = self._sizes.pop(ref, None) is not None
+            self._unsaid += ended
             self._changed.notify_all()
             return ended
+
+    def said(self) -> None:
+        """The end of a chunk was told to the peer, or cannot be."""
+        with self._changed:
+            self._unsaid -= 1
+            self._changed.notify_all()
 
     def each(self, call: Callable[[int], None]) -> None:
         """Call with every outstanding reference; none ends meanwhile but by `clear`, which `call` may do."""
@@ -64,6 +75,6 @@ class Window:
             return tuple(self._sizes)
 
     def wait_empty(self, timeout: float) -> bool:
-        """Wait until nothing is outstanding; False when something still is after `timeout` seconds."""
+        """Wait until all that was taken has ended and the peer was told; False if not so after `timeout` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._sizes, timeout)
+            return self._changed.wait_for(lambda: not self._sizes and not self._unsaid, timeout)

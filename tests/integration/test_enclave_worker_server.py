@@ -426,15 +426,16 @@ def test_a_stop_finishes_what_was_accepted_and_refuses_what_comes(enclave: Runni
     assert parent.take(Answer).ref == 1
     enclave.engine.gate.clear()
     for ref in (2, 3, 4):
-        parent.work(ref, keyset, [record(0, QUESTION)])
-    enclave.stop()
+        parent.work(ref, keyset, [record(0, f"{QUESTION} Case {ref}.")])  # one that is not known from before
 
     # The window is full, so that every further piece of work is refused at once, from some moment on for this reason.
-    def refused() -> bool:
+    def refused() -> RefusalCode:
         parent.work(5, keyset, [record(0, QUESTION)])
-        return parent.take(Refusal).code is RefusalCode.SHUTTING_DOWN
+        return parent.take(Refusal).code
 
-    wait_until(refused, PATIENCE)
+    assert refused() is RefusalCode.BUSY
+    enclave.stop()
+    wait_until(lambda: refused() is RefusalCode.SHUTTING_DOWN, PATIENCE)
     enclave.engine.gate.set()
     assert {parent.take(Answer).ref for _ in range(3)} == {2, 3, 4}
     assert ended(parent)

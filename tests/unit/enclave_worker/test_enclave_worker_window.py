@@ -37,6 +37,18 @@ def test_waiting_ends_when_nothing_is_outstanding() -> None:
     window.take(1, 1)
     assert not window.wait_empty(0)
     window.give_back(1)
+    window.said()
+    assert window.wait_empty(0)
+
+
+def test_an_end_that_is_not_said_yet_is_waited_for() -> None:
+    """Found when a stopping enclave closed the connection between the last chunk's end and its answer."""
+    window = Window(Limits(2, 10))
+    window.take(1, 1)
+    window.give_back(1)
+    assert window.outstanding() == ()
+    assert not window.wait_empty(0)
+    window.said()
     assert window.wait_empty(0)
 
 
