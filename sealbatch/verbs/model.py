@@ -71,7 +71,7 @@ def pack(
         str, typer.Option(metavar="KIND", help="fp32, bf16 or int8, the fastest and smallest.")
     ] = "int8",
 ) -> None:
-    """Lay a Bloom's weights out for the CPU, once, so that an enclave starts in seconds.
+    """Lay a model out for the CPU, so that enclaves start in seconds.
 
     The packed file lies beside the checkpoint and in its manifest, whose digest, printed here, changes by it. The
     enclave runs what the folder is packed for.
