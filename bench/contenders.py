@@ -1,9 +1,12 @@
 """Who runs: our engine in each precision, and the peers, each at the best setting that we found for it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
+
+BF16: Final = frozenset({"avx512_bf16", "bf16"})
+"""Flags of processors that compute in bf16, x86-64 and arm64."""
 
 Group = Literal["sealbatch", "transformers", "vllm", "openvino"]
 
@@ -19,6 +22,12 @@ class Contender:
     packages: tuple[str, ...]
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     every: int = 1
+    emulated: int = 1
+    """The same, where the processor has no bf16 instructions and the engine's are emulated."""
+
+    def part(self, instruction_sets: Collection[str]) -> int:
+        """Every so many-th request is run under a time budget."""
+        return self.every if BF16 & set(instruction_sets) else max(self.every, self.emulated)
 
     @property
     def own(self) -> bool:
@@ -58,8 +67,9 @@ CONTENDERS: Final = {
             TRANSFORMERS,
             SORTED,
             every=2,
+            emulated=32,
         ),
-        Contender("vllm_bf16", "vLLM bf16", "vllm", "bfloat16", VLLM, every=16),
+        Contender("vllm_bf16", "vLLM bf16", "vllm", "bfloat16", VLLM, every=2, emulated=32),
         Contender("vllm_fp32", "vLLM fp32", "vllm", "float32", VLLM, every=2),
         Contender(
             "transformers_unsorted_bf16",
@@ -69,6 +79,7 @@ CONTENDERS: Final = {
             TRANSFORMERS,
             MappingProxyType({"batch": 32}),
             every=2,
+            emulated=32,
         ),
     )
 }

@@ -71,7 +71,7 @@ def _panel(axis: Any, bars: list[tuple[str, float, bool]], count: int, limit: fl
         axis.axvline(limit, color=LIMIT, linewidth=1, linestyle="--")
         axis.text(limit, len(bars) - 0.4, f"int8 instruction peak {limit:.0f} ", color=LIMIT, ha="right", va="bottom")
     axis.set_yticks(places, [title for title, _, _ in bars])
-    axis.set_title("one core" if count == 1 else f"{count} cores", loc="left", fontsize=9)
+    axis.set_title("one core" if count == 1 else "two cores", loc="left", fontsize=9)
     axis.set_xlim(0, widest * 1.12)
     axis.invert_yaxis()
     axis.spines[["top", "right", "left"]].set_visible(False)

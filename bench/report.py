@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bench.machine import describe_machine
 from bench.peak import best
 from bench.roofline import ideal_seconds
 from bench.schedule import Cell
@@ -17,7 +16,9 @@ FORMAT: Final = 1
 OURS: Final = Cell("sealbatch_int8", "first", 1)
 
 
-def report(table: Table, peaks: Mapping[str, float], config: Mapping[str, Any]) -> dict[str, Any]:
+def report(
+    table: Table, peaks: Mapping[str, float], config: Mapping[str, Any], machine: Mapping[str, Any]
+) -> dict[str, Any]:
     """All figures. `peaks` is empty where they could not be measured; then there is no roofline."""
     ideal = _ideal(peaks, config)
     seconds = table.median(OURS, lambda run: run.seconds)
@@ -36,7 +37,7 @@ def report(table: Table, peaks: Mapping[str, float], config: Mapping[str, Any]) 
         "rows": table.rows(),
         "missing": table.gaps(),
         "workloads": {name: workload.describe() for name, workload in WORKLOADS.items()},
-        "machine": describe_machine(),
+        "machine": machine,
         "versions": _versions(table),
     }
 

@@ -11,6 +11,7 @@ from bench.agreement import Agreement
 from bench.contenders import CONTENDERS, Contender
 from bench.environments import MissingError, interpreter
 from bench.export import export
+from bench.machine import describe_machine
 from bench.peak import measure_peaks
 from bench.pinned import Job, Run, run
 from bench.report import report
@@ -54,6 +55,7 @@ class Bench:
         self._table = Table()
         self._ready: dict[str, Ready | MissingError] = {}
         self._lasted: dict[Cell, float] = {}
+        self._machine = describe_machine()
         self._config: dict[str, Any] = json.loads((options.model / "config.json").read_bytes())
 
     def measure(self) -> dict[str, Any]:
@@ -67,7 +69,7 @@ class Bench:
             left = float("inf") if minutes is None else 60 * minutes - (time.monotonic() - began)
             self._visit(cell, left)
         self._compare()
-        return report(self._table, peaks, self._config)
+        return report(self._table, peaks, self._config, self._machine)
 
     def _peaks(self) -> dict[str, float]:
         try:
@@ -118,10 +120,10 @@ class Bench:
     def _requests(self, cell: Cell) -> list[Request]:
         """The part of the workload that this contender runs."""
         requests = WORKLOADS[cell.workload].requests(min(VOCABULARY, self._config["vocab_size"]))
-        every = CONTENDERS[cell.contender].every
         if self._options.minutes is None:
-            return requests[:: every if cell.contender == REFERENCE else 1]
-        return requests[:: max(PART[cell.workload], every)]
+            return requests[:: CONTENDERS[REFERENCE].every if cell.contender == REFERENCE else 1]
+        part = CONTENDERS[cell.contender].part(self._machine["instruction_sets"])
+        return requests[:: max(PART[cell.workload], part)]
 
     def _once(self, cell: Cell, ready: Ready, left: float) -> None:
         requests = self._requests(cell)

@@ -26,7 +26,7 @@ def test_every_contender_is_named_and_a_missing_one_is_called_so(tmp_path: Path)
     """Both panels, and text that stays text."""
     draw(RESULT, tmp_path / "plot.svg")
     found = texts(tmp_path / "plot.svg")
-    assert {"OpenVINO GenAI int8", "sealbatch int8", "vLLM bf16", "missing", "30.0", "one core", "2 cores"} <= set(
+    assert {"OpenVINO GenAI int8", "sealbatch int8", "vLLM bf16", "missing", "30.0", "one core", "two cores"} <= set(
         found
     )
 

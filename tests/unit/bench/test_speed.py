@@ -113,6 +113,13 @@ def test_the_full_schedule_runs_everything_three_times() -> None:
     assert len(set(visits)) == len(KEYS) * 4 * 2
 
 
+def test_emulated_bf16_runs_a_smaller_part() -> None:
+    """It is tens of times slower than what it emulates."""
+    assert CONTENDERS["vllm_bf16"].part({"avx2"}) == 32
+    assert CONTENDERS["vllm_bf16"].part({"avx512_bf16"}) == 2
+    assert CONTENDERS["sealbatch_int8"].part({"avx2"}) == 1
+
+
 def test_only_the_chosen_are_scheduled() -> None:
     """`--only` keeps the order of the table."""
     assert {cell.contender for cell in cells(full=False, chosen=PAIR)} == set(PAIR)
