@@ -8,7 +8,9 @@ from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from producer.clients import Clients as ProducerClients
+from sealbatch.clock import SkewWatch
 from sealbatch.config import Config, ConfigError
+from sealbatch.credentials import keep_fresh
 from vsock_bridge.bridge import Clients as BridgeClients
 
 # botocore's standard mode retries with jitter, three attempts in all; nothing is stacked on it.
@@ -33,6 +35,8 @@ class Connector:
         if config.resources.credentials_file is not None:
             core.set_config_variable("credentials_file", config.resources.credentials_file)
         try:
+            keep_fresh(core)
+            core.get_component("event_emitter").register("after-call", SkewWatch().look)
             self._session = boto3.session.Session(botocore_session=core, region_name=config.resources.region)
         except ProfileNotFound:
             raise ConfigError(f"{config.source}: AWS has no profile {profile}") from None

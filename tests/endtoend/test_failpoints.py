@@ -19,6 +19,7 @@ import pytest
 from chaos_jobs import Job, make_job
 from chaos_processes import Service, environment
 from crashing import CRASHED, POINTS
+from typer.testing import CliRunner
 from waiting import wait_until
 
 from devstack.measure import measure
@@ -26,6 +27,7 @@ from devstack.provision import provision
 from devstack.root import DevelopmentRoot
 from devstack.stack import MODEL, TENANT
 from enclave_worker.template import load_template
+from sealbatch.cli import app
 
 CLI = "sealbatch.cli:main"
 RECORDS = 7
@@ -70,14 +72,19 @@ class World:
             self._services[name].start()
         return self._services[name]
 
-    def type(self, *words: str, armed: list[str] | None = None) -> subprocess.Popen[bytes]:
-        """Start a verb, armed with the words of a failpoint or not."""
-        start = ["-m", "sealbatch"] if armed is None else ["-m", "crashing", *armed, CLI]
+    def type(self, *words: str) -> tuple[int, str]:
+        """Type a verb to its end; its exit code and standard output. In this process, for it is not to die."""
+        runner = CliRunner(env={"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / ".local/state")})
+        done = runner.invoke(app, ["--config", str(self.dev / "sealbatch.toml"), *words])
+        return done.exit_code, done.stdout.strip()
+
+    def start(self, *words: str, armed: list[str]) -> subprocess.Popen[bytes]:
+        """Start a verb armed with the words of a failpoint."""
         with (self.folder / "client.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, *start, "--config", str(self.dev / "sealbatch.toml"), *words],
+                [sys.executable, "-m", "crashing", *armed, CLI, "--config", str(self.dev / "sealbatch.toml"), *words],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=log,
                 stderr=log,
                 env=environment(self.home),
             )
@@ -101,18 +108,12 @@ def world() -> Iterator[World]:
     shutil.rmtree(folder)
 
 
-def result(process: subprocess.Popen[bytes]) -> tuple[int, str]:
-    """Exit code and standard output of a verb."""
-    said, _ = process.communicate(timeout=120)
-    return process.returncode, said.decode().strip()
-
-
 def carry(world: World, job: Job, armed: list[str] | None, part: str) -> None:
     """Submit, wait and fetch; the verb that is armed is typed again after it died, as its user would."""
     submit = ("submit", str(job.questions), "--chunk-size", CHUNK, "--idempotency-key", job.folder.name)
     code, ticket = dying(world, submit, armed if part == "submit" else None)
     assert code == 0
-    assert result(world.type("wait", ticket, "--timeout", "60"))[0] == 0
+    assert world.type("wait", ticket, "--timeout", "120")[0] == 0
     code, _ = dying(world, ("fetch", ticket, "-o", str(job.answers), "--force"), armed if part == "fetch" else None)
     assert code == 0
 
@@ -120,13 +121,13 @@ def carry(world: World, job: Job, armed: list[str] | None, part: str) -> None:
 def dying(world: World, words: tuple[str, ...], armed: list[str] | None) -> tuple[int, str]:
     """A verb that dies at its point the first time; what comes of the second."""
     if armed is None:
-        return result(world.type(*words))
-    process = world.type(*words, armed=armed)
+        return world.type(*words)
+    process = world.start(*words, armed=armed)
     if armed[1] == "hold":
         wait_until(Path(armed[2]).exists, 120, "the point")
         process.kill()
-    assert result(process)[0] == (-signal.SIGKILL if armed[1] == "hold" else CRASHED)
-    return result(world.type(*words))
+    assert process.wait(120) == (-signal.SIGKILL if armed[1] == "hold" else CRASHED)
+    return world.type(*words)
 
 
 def kill_when_reached(work: Path, service: Service, part: str) -> threading.Thread:
