@@ -69,6 +69,6 @@ def test_clients_sign_with_the_files_credentials(
     sqs = Connector(Config(resources, "a test"), "worker").client("sqs")
     assert sqs._request_signer._credentials.get_frozen_credentials().access_key == "ours"
     assert sqs.meta.region_name == "eu-central-1"
-    reply = SimpleNamespace(headers={"date": DATE.replace("2026", "2001")})
+    reply = SimpleNamespace(status_code=200, headers={"date": DATE.replace("2026", "2001")})
     sqs.meta.events.emit("after-call.sqs.ReceiveMessage", http_response=reply, parsed={}, model=None, context={})
     assert "ahead of AWS's" in caplog.text
