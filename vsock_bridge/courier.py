@@ -75,7 +75,8 @@ class Courier:
             return UnwrapRefused(request.request, UnwrapCode.INVALID)
         ciphertext = reply.get("CiphertextForRecipient")
         if reply.get("KeyId") != request.key_arn or not ciphertext or len(ciphertext) > MAX_RECIPIENT:
-            return self._refuse(request, UnwrapCode.INVALID, "bad_reply")
+            # botocore makes such a reply out of a body that was cut off: nothing is known of the key by it.
+            return self._refuse(request, UnwrapCode.UNAVAILABLE, "bad_reply")
         return Unwrapped(request.request, bytes(ciphertext))
 
     def _refuse(self, request: Unwrap, answer: UnwrapCode, why: str) -> UnwrapRefused:

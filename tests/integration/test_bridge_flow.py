@@ -511,9 +511,10 @@ def denied(code: str) -> ClientError:
     ("reply", "code"),
     [
         ({"KeyId": KEY, "CiphertextForRecipient": b"cms", "Plaintext": b"k" * 32}, UnwrapCode.INVALID),
-        ({"KeyId": KEY, "Plaintext": b""}, UnwrapCode.INVALID),
-        ({"KeyId": KEY.replace("0a", "0b"), "CiphertextForRecipient": b"cms"}, UnwrapCode.INVALID),
-        ({"KeyId": KEY, "CiphertextForRecipient": bytes(5000)}, UnwrapCode.INVALID),
+        ({"message": "a body that was cut off"}, UnwrapCode.UNAVAILABLE),
+        ({"KeyId": KEY, "Plaintext": b""}, UnwrapCode.UNAVAILABLE),
+        ({"KeyId": KEY.replace("0a", "0b"), "CiphertextForRecipient": b"cms"}, UnwrapCode.UNAVAILABLE),
+        ({"KeyId": KEY, "CiphertextForRecipient": bytes(5000)}, UnwrapCode.UNAVAILABLE),
         (denied("AccessDeniedException"), UnwrapCode.DENIED),
         (denied("InvalidCiphertextException"), UnwrapCode.INVALID),
         (denied("ThrottlingException"), UnwrapCode.UNAVAILABLE),
