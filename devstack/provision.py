@@ -13,6 +13,7 @@ from typing import Any, Final
 import boto3
 
 from devstack.files import write_private
+from devstack.root import ROOT_PATH
 
 TEMPLATE: Final = Path(__file__).resolve().parents[1] / "deploy" / "template.yaml"
 REGION: Final = "eu-central-1"
@@ -83,6 +84,7 @@ def _configuration(endpoint: str, tenant: str, image: str, folder: Path, outputs
         "image": image,
         "endpoint_url": endpoint,
         "credentials_file": str(folder / "credentials"),
+        "attestation_root": str(folder / ROOT_PATH),
     }
     # A JSON string is a TOML basic string.
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]

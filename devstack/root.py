@@ -32,6 +32,8 @@ RENEW_BEFORE: Final = timedelta(hours=1)  # a chain or leaf with less than this 
 SKEW: Final = timedelta(minutes=5)
 
 _ROOT, _INTERMEDIATE, _KEY = "root.pem", "intermediate.pem", "intermediate.key"
+ROOT_PATH: Final = f"{FOLDER}/{_ROOT}"
+"""Where the root's certificate lies in the development folder."""
 
 
 class RootError(Exception):

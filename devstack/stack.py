@@ -7,12 +7,13 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from devstack.files import write_private
 from devstack.measure import measure
 from devstack.part import Part
 from devstack.provision import provision
@@ -54,6 +55,11 @@ class Stack:
     def config(self) -> Path:
         """The clients' configuration file."""
         return self.folder / "sealbatch.toml"
+
+    @property
+    def release(self) -> Path:
+        """What a release of the enclave that runs here would publish: its registers."""
+        return self.folder / "release.json"
 
     @property
     def endpoint(self) -> str:
@@ -118,7 +124,9 @@ class Stack:
 
     def _start(self, say: Callable[[str], None]) -> None:
         DevelopmentRoot.ensure(self.folder)  # before two processes want it at once
-        image = measure(self._options.model)[0].hex()
+        pcrs = measure(self._options.model)
+        image = pcrs[0].hex()
+        write_private(self.release, _release(pcrs))
         say("starting the AWS stand-in and the enclave")
         aws = self._run("aws", "-m", "devstack.aws", "--dev", str(self.folder))
         enclave = self._run(
@@ -161,3 +169,8 @@ class Stack:
             if time.monotonic() > deadline:
                 raise NotReadyError(f"the {part.name} is not ready after {START_TIMEOUT:.0f} s; see {self.folder}/log")
             time.sleep(POLL)
+
+
+def _release(pcrs: Mapping[int, bytes]) -> bytes:
+    value = {"format": 1, "name": "development", "pcrs": {str(index): pcr.hex() for index, pcr in pcrs.items()}}
+    return (json.dumps(value, indent=2) + "\n").encode()

@@ -7,9 +7,13 @@ from typing import Final
 
 from enclave_worker.chunk import OpenChunk
 from enclave_worker.engine import Completion, Prompt
+from enclave_worker.identity import Identity
 from enclave_worker.prompts import Question, errored
-from wire.envelope import MAX_PAYLOAD, seal_answers
+from enclave_worker.receipts import Attested, ReceiptSigner
+from wire.commitments import question_root, result_root
+from wire.envelope import MAX_PAYLOAD, attach_receipt, body_digest, seal_answers
 from wire.payload import MAX_ANSWER_CHARACTERS, AnswerPayload, ErrorCode, Outcome, Result
+from wire.receipt import Receipt, Totals
 
 _keys: Final = itertools.count()
 """Names of sequences, unique in this process; the next of a count is drawn atomically."""
@@ -47,24 +51,53 @@ class Assembly:
             self._results[result.number] = result
             return not self._open
 
-    def seal(self, image: str, model_name: str, model: bytes, template: bytes) -> bytes:
-        """The sealed answers, under the answer key that came with the questions and bound to them."""
+    def seal(self, identity: Identity, signer: ReceiptSigner) -> bytes:
+        """The sealed answers with their receipt, under the answer key that came with the questions and bound to them.
+
+        Raises:
+            AttestorError: there is no attestation document for the receipt.
+        """
         header, questions = self._chunk.header, self._chunk.payload
-        results = [self._results[record.number] for record in self._chunk.records]
-        return seal_answers(
+        results = tuple(self._results[record.number] for record in self._chunk.records)
+        payload, encoded = _encode(AnswerPayload(identity.model_name, questions.salt, results))
+        sealed = seal_answers(
             questions.answer_key,
-            _encode(AnswerPayload(model_name, questions.salt, tuple(results))),
+            encoded,
             tenant=header.tenant,
             job=header.job,
-            image=image,
+            image=identity.image,
             chunk=header.chunk,
             first=self._chunk.first,
             count=self._chunk.count,
             key_arn=questions.answer_key_arn,
             wrapped_digest=questions.answer_wrapped_digest,
             question_digest=self._chunk.digest,
-            model=model,
-            template=template,
+            model=identity.model,
+            template=identity.template,
+        )
+        attested = signer.attested()
+        receipt = self._receipt(identity, attested, body_digest(sealed), payload.results)
+        return attach_receipt(sealed, questions.answer_key, signer.sign(receipt, attested.document))
+
+    def _receipt(self, identity: Identity, attested: Attested, answers: bytes, results: tuple[Result, ...]) -> Receipt:
+        chunk, salt = self._chunk, self._chunk.payload.salt
+        return Receipt(
+            tenant=chunk.header.tenant,
+            job=chunk.header.job,
+            chunk=chunk.header.chunk,
+            first=chunk.first,
+            count=chunk.count,
+            questions=chunk.digest,
+            answers=answers,
+            question_root=question_root(salt, chunk.records),
+            result_root=result_root(salt, results),
+            totals=Totals.of(results),
+            model=identity.model,
+            template=identity.template,
+            settings=identity.settings,
+            pcrs=attested.pcrs,
+            document=attested.digest,
+            time_ms=attested.time_ms,
         )
 
 
@@ -95,8 +128,8 @@ def _too_large(result: Result) -> Result:
     )
 
 
-def _encode(payload: AnswerPayload) -> bytes:
-    """The payload within its limit; while it is above, the longest answers give way to errors."""
+def _encode(payload: AnswerPayload) -> tuple[AnswerPayload, bytes]:
+    """The payload within its limit, and its encoding; while it is above, the longest answers give way to errors."""
     while (excess := len(encoded := payload.encode()) - MAX_PAYLOAD) > 0:
         results = list(payload.results)
         sizes = [len(result.text.encode()) for result in results]
@@ -105,4 +138,4 @@ def _encode(payload: AnswerPayload) -> bytes:
                 results[index] = _too_large(results[index])
                 excess -= sizes[index]
         payload = replace(payload, results=tuple(results))
-    return encoded
+    return payload, encoded

@@ -10,9 +10,11 @@ from enclave_worker.attestor import Attestor, own_image
 from enclave_worker.connection import Connection
 from enclave_worker.driver import Driver
 from enclave_worker.engine import Engine
+from enclave_worker.identity import Identity, settings_digest
 from enclave_worker.keyring import Keyring
 from enclave_worker.prompts import Prompter
-from enclave_worker.services import Identity, Services
+from enclave_worker.receipts import ReceiptSigner
+from enclave_worker.services import Services
 from enclave_worker.settings import Settings
 from enclave_worker.template import Template
 from enclave_worker.window import Limits
@@ -40,7 +42,7 @@ class EnclaveServer:
         """Make everything ready to serve.
 
         Raises:
-            AttestorError: there is no PCR0, or it says debug mode.
+            AttestorError: there is no PCR0 or no document, or PCR0 says debug mode.
             ValueError: the engine has no room for one sequence of its own context length.
         """
         if engine.room().positions < engine.context_length:
@@ -48,8 +50,18 @@ class EnclaveServer:
         self._listener = listener
         self._settings = settings
         self._driver = Driver(engine, deduplicate=settings.deduplicate, single_tenant=settings.single_tenant)
+        identity = Identity(
+            image=own_image(attestor, debug_allowed=settings.debug_allowed),
+            model_name=engine.model_name,
+            model=engine.model_digest,
+            template=template.digest,
+            settings=settings_digest(
+                {"context_length": engine.context_length, "default_max_tokens": settings.default_max_tokens}
+            ),
+        )
         self._services = Services(
-            identity=Identity(own_image(attestor), engine.model_name, engine.model_digest, template.digest),
+            identity=identity,
+            signer=ReceiptSigner(attestor, identity),
             keyring=Keyring(attestor, settings.cached_keys),
             prompter=Prompter(engine, template, settings.default_max_tokens),
             driver=self._driver,

@@ -3,19 +3,11 @@
 from dataclasses import dataclass
 
 from enclave_worker.driver import Driver
+from enclave_worker.identity import Identity
 from enclave_worker.keyring import Keyring
 from enclave_worker.prompts import Prompter
+from enclave_worker.receipts import ReceiptSigner
 from enclave_worker.window import Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What this enclave is: its image, model and template, as they stand in every answer."""
-
-    image: str
-    model_name: str
-    model: bytes
-    template: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +15,7 @@ class Services:
     """One of each for the whole enclave; `limits` is the window of each connection."""
 
     identity: Identity
+    signer: ReceiptSigner
     keyring: Keyring
     prompter: Prompter
     driver: Driver

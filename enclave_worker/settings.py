@@ -45,6 +45,8 @@ class Settings:
     """Seconds that the engine process may take to load its model."""
     grace: float = 30.0
     """Seconds that accepted work may take after a request to stop."""
+    debug_allowed: bool = False
+    """Serve with an all-zero PCR0, in debug mode: only to look at an image, since no key policy admits it."""
 
     def __post_init__(self) -> None:
         if min(self.window_chunks, self.max_connections, self.max_sequences, self.max_positions) < 1:

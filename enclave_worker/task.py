@@ -72,9 +72,7 @@ class Task:
             self._seal(assembly)
 
     def _seal(self, assembly: Assembly) -> None:
-        identity = self._services.identity
-        sealed = assembly.seal(identity.image, identity.model_name, identity.model, identity.template)
-        self._outlet.answer(self._ref, sealed)
+        self._outlet.answer(self._ref, assembly.seal(self._services.identity, self._services.signer))
 
     def _guard(self, step: Callable[[], None]) -> None:
         try:

@@ -50,6 +50,8 @@ class Check(enum.IntEnum):
     """Line and custom_id are those of the input file that was given."""
     UNCHANGED = 28
     """What is written is what was verified before."""
+    RECEIPT = 29
+    """The enclave's signed receipt stands each step of `receipts.Step`."""
 
 
 class ReaderError(Exception):
@@ -62,8 +64,9 @@ class IntegrityError(ReaderError):
     `step` and `code` say which check of the plan, `where` names the object or record.
     """
 
-    def __init__(self, check: Check, where: str) -> None:
-        super().__init__(f"integrity check {check.value} ({check.name.lower()}) failed at {where}")
+    def __init__(self, check: Check, where: str, why: str = "") -> None:
+        reason = f": {why}" if why else ""
+        super().__init__(f"integrity check {check.value} ({check.name.lower()}) failed at {where}{reason}")
         self.check = check
         self.where = where
 

@@ -3,8 +3,10 @@
 import enum
 import logging
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from results_consumer.bucket import Bucket
@@ -12,6 +14,7 @@ from results_consumer.clients import KmsClient, S3Client
 from results_consumer.cover import total
 from results_consumer.coverage import measure, scan
 from results_consumer.errors import JobNotFinished
+from results_consumer.evidence import EvidenceFolder
 from results_consumer.job import Job, open_job
 from results_consumer.keyring import unwrap_keys
 from results_consumer.lines import Lines
@@ -63,7 +66,8 @@ class FetchOptions:
 
     `models` are the digests of model manifests that are accepted, any one if empty. `inputs` gives, each time that it
     is called, the (line, custom_id) of each record of the input in order: every output line must match then.
-    `progress` is called in the caller's thread after each chunk.
+    `progress` is called in the caller's thread after each chunk. `receipts` is the folder in which what proves the job
+    is kept, under the job's id; one that is there already is replaced if `replace_receipts` is set.
     """
 
     form: OutputForm = OutputForm.JSONL
@@ -71,6 +75,8 @@ class FetchOptions:
     models: frozenset[bytes] = frozenset()
     inputs: Callable[[], Iterator[tuple[int, str]]] | None = None
     progress: Callable[[FetchProgress], None] | None = None
+    receipts: Path | None = None
+    replace_receipts: bool = False
 
 
 def fetch(
@@ -102,13 +108,23 @@ def fetch(
         found = measure(bucket, job)
         if found.missing_records and not late:
             raise JobNotFinished(found.missing, found.missing_records, found.records)
-        revealer = Revealer(bucket, job, unwrap_keys(kms, job), late=late)
+        time = datetime.fromtimestamp(now / 1000, UTC)
+        revealer = Revealer(bucket, job, unwrap_keys(kms, job), settings.trust, time, late=late)
         retries = open_retries(s3, kms, settings, job, ticket, now)
         fetching = _Fetching(job, bucket, revealer, retries, options or FetchOptions())
-        summary = fetching.in_one_pass(sink) if sink.revocable else fetching.in_two_passes(sink)
+        with _evidence(job, fetching.options) as evidence:
+            summary = (fetching.in_one_pass if sink.revocable else fetching.in_two_passes)(sink, evidence)
+            if evidence is not None:
+                evidence.commit()
         sink.commit()
     _log.info("fetched job=%s records=%d ignored=%d", summary.job, summary.records, summary.ignored)
     return summary
+
+
+def _evidence(job: Job, options: FetchOptions) -> AbstractContextManager[EvidenceFolder | None]:
+    if options.receipts is None:
+        return nullcontext()
+    return EvidenceFolder(options.receipts, job, overwrite=options.replace_receipts)
 
 
 class _Fetching:
@@ -121,29 +137,35 @@ class _Fetching:
         self._bucket = bucket
         self._revealer = revealer
         self._retries = retries
-        self._options = options
+        self.options = options
 
-    def in_one_pass(self, sink: Sink) -> FetchSummary:
+    def in_one_pass(self, sink: Sink, evidence: EvidenceFolder | None) -> FetchSummary:
         """Write while verifying: the sink takes it back if a later chunk fails."""
-        sink.write(encode_head(self._options.form))
-        return self._walk(self._verifying(), sink)
+        sink.write(encode_head(self.options.form))
+        return self._walk(self._verifying(evidence), sink)
 
-    def in_two_passes(self, sink: Sink) -> FetchSummary:
+    def in_two_passes(self, sink: Sink, evidence: EvidenceFolder | None) -> FetchSummary:
         """Verify all and keep digests only, since the answers may not fit into memory; then write."""
         pinned: list[PinnedChunk] = []
-        verified = self._walk(self._verifying(), None, pinned)
-        sink.write(encode_head(self._options.form))
+        verified = self._walk(self._verifying(evidence), None, pinned)
+        sink.write(encode_head(self.options.form))
         written = self._walk(ordered(self._revealer.replay, pinned, threads=THREADS), sink)
         return replace(written, ignored=verified.ignored)
 
-    def _verifying(self) -> Generator[Revealed]:
-        return ordered(self._revealer.reveal, scan(self._bucket, self._job), threads=THREADS)
+    def _verifying(self, evidence: EvidenceFolder | None) -> Generator[Revealed]:
+        with closing(ordered(self._revealer.reveal, scan(self._bucket, self._job), threads=THREADS)) as chunks:
+            for revealed in chunks:
+                _refuse_missing(self._job, revealed)
+                if evidence is not None:
+                    for part in revealed.parts():
+                        evidence.keep(revealed.chunk, part)
+                yield revealed
 
     def _walk(
         self, chunks: Generator[Revealed], sink: Sink | None, pinned: list[PinnedChunk] | None = None
     ) -> FetchSummary:
         tally = Tally()
-        match = None if self._options.inputs is None else InputMatch(self._options.inputs())
+        match = None if self.options.inputs is None else InputMatch(self.options.inputs())
         writing = sink is not None and not sink.revocable
         lines = self._lines(self._job, chunks, tally, pinned, lambda: self._tell(tally.records, writing=writing))
         with closing(merged(lines, self._retries, self._repeat)) as all_lines:
@@ -162,10 +184,12 @@ class _Fetching:
         told: Callable[[], None] = lambda: None,
     ) -> Generator[OutputLine]:
         """The lines of one job, chunk by chunk."""
-        lines = Lines(job, self._options.models)
+        lines = Lines(job, self.options.models)
         with closing(chunks):
             for revealed in chunks:
                 _refuse_missing(job, revealed)
+                for part in revealed.parts():
+                    tally.completeness.add(revealed.chunk, part)
                 yield from lines.of(revealed)
                 tally.ignored += revealed.ignored
                 if pinned is not None:
@@ -179,14 +203,14 @@ class _Fetching:
 
     def _take(self, line: OutputLine, tally: Tally, sink: Sink | None) -> None:
         tally.add(line)
-        only = self._options.only
+        only = self.options.only
         if sink is not None and (only is None or line.outcome in _WANTED[only]):
-            sink.write(encode_line(line, self._options.form))
+            sink.write(encode_line(line, self.options.form))
             tally.written += 1
 
     def _tell(self, done: int, *, writing: bool) -> None:
-        if self._options.progress is not None:
-            self._options.progress(FetchProgress(done, self._job.manifest.records, writing))
+        if self.options.progress is not None:
+            self.options.progress(FetchProgress(done, self._job.manifest.records, writing))
 
 
 def _refuse_missing(job: Job, revealed: Revealed) -> None:

@@ -1,5 +1,6 @@
 """A ticketed job: its manifest and pages, fetched and checked. No KMS call is made here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from results_consumer.bucket import Bucket
@@ -37,13 +38,31 @@ def open_job(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> Job:
     bucket = Bucket(s3, settings.bucket)
     where = ledger.manifest_key(settings.tenant, ticket.job)
     encoded = bucket.get(where, limit=MAX_MANIFEST)
+    # 1. to 3. The manifest is there, is the ticket's, and is one.
+    manifest = check_manifest(encoded, where, ticket)
+    # 4. It is this tenant's and job's, under the configured keys.
+    if not _as_configured(manifest, settings, ticket):
+        raise IntegrityError(Check.CONFIGURATION, where)
+    # 5. to 8. The pages list exactly its chunks.
+    chunks = read_chunks(
+        lambda page: bucket.get(ledger.page_key(manifest.tenant, manifest.job, page), limit=MAX_PAGE), manifest
+    )
+    return Job(manifest, encoded or b"", chunks)
+
+
+def check_manifest(encoded: bytes | None, where: str, ticket: Ticket | None) -> Manifest:
+    """The manifest in `encoded`, found at `where`: checks 1 to 3. Without a ticket, any one is taken.
+
+    Raises:
+        IntegrityError: it is gone, another one, or none.
+    """
     # 1. The manifest is there.
     if encoded is None:
         # Whether it was purged is the host's word: it explains, and excuses nothing.
         purged = bucket.get(ledger.mark_key(settings.tenant, ticket.job, Mark.PURGED), limit=MAX_NOTE) is not None
         raise IntegrityError(Check.MANIFEST_PRESENT, where + (", which a tombstone says was purged" if purged else ""))
     # 2. It is the ticket's.
-    if manifest_digest(encoded) != ticket.digest:
+    if ticket is not None and manifest_digest(encoded) != ticket.digest:
         raise IntegrityError(Check.MANIFEST_DIGEST, where)
     # 3. It is one.
     try:
@@ -52,11 +71,7 @@ def open_job(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> Job:
         raise IntegrityError(Check.MANIFEST_FORM, where) from None
     if manifest.chunks > MAX_CHUNKS:
         raise IntegrityError(Check.MANIFEST_FORM, where)
-    # 4. It is this tenant's and job's, under the configured keys.
-    if not _as_configured(manifest, settings, ticket):
-        raise IntegrityError(Check.CONFIGURATION, where)
-    # 5. to 8. The pages list exactly its chunks.
-    return Job(manifest, encoded, _read_chunks(bucket, manifest))
+    return manifest
 
 
 def _as_configured(manifest: Manifest, settings: ReaderSettings, ticket: Ticket) -> bool:
@@ -70,11 +85,16 @@ def _as_configured(manifest: Manifest, settings: ReaderSettings, ticket: Ticket)
     )
 
 
-def _read_chunks(bucket: Bucket, manifest: Manifest) -> ChunkTable:
+def read_chunks(get_page: Callable[[int], bytes | None], manifest: Manifest) -> ChunkTable:
+    """The chunks that a manifest's pages list: checks 5 to 8. `get_page` gives a page, or None if there is none.
+
+    Raises:
+        IntegrityError: a page is gone or none, or they do not list exactly the manifest's chunks.
+    """
     chunks, tree = ChunkTable(), MerkleTree()
     for number in range(manifest.pages):
         where = ledger.page_key(manifest.tenant, manifest.job, number)
-        for entry in _read_page(bucket, where):
+        for entry in _read_page(get_page(number), where):
             # 7. Chunks follow each other, each under a keyset of the manifest, up to its counts.
             beyond = entry.first + entry.count > manifest.records or entry.keyset >= len(manifest.keysets)
             if beyond or not chunks.append(entry):
@@ -89,8 +109,7 @@ def _read_chunks(bucket: Bucket, manifest: Manifest) -> ChunkTable:
     return chunks
 
 
-def _read_page(bucket: Bucket, where: str) -> tuple[ChunkEntry, ...]:
-    page = bucket.get(where, limit=MAX_PAGE)
+def _read_page(page: bytes | None, where: str) -> tuple[ChunkEntry, ...]:
     # 5. The page is there.
     if page is None:
         raise IntegrityError(Check.PAGE_PRESENT, where)

@@ -1,6 +1,8 @@
 """From a revealed chunk to its output lines, in the order of record numbers."""
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.job import Job
@@ -27,8 +29,7 @@ class Lines:
         Raises:
             IntegrityError: another model or template than before, or a model that is not accepted.
         """
-        parts: list[Verified | Silent] = [*revealed.verified, *revealed.silent]
-        for part in sorted(parts, key=lambda part: part.span):
+        for part in revealed.parts():
             if isinstance(part, Verified):
                 self._check(part)
                 yield from self._attested(revealed.chunk, part)
@@ -46,7 +47,10 @@ class Lines:
             raise IntegrityError(Check.TEMPLATE, part.where)
 
     def _attested(self, chunk: int, part: Verified) -> Iterator[OutputLine]:
-        origin = self._origin(chunk, f"{part.payload.model_name}@sha256:{part.model.hex()}")
+        origin = replace(
+            self._origin(chunk, f"{part.payload.model_name}@sha256:{part.model.hex()}"),
+            receipt=hashlib.sha256(part.receipt_bytes).hexdigest(),
+        )
         for result in part.payload.results:
             yield attested_line(origin, result)
 

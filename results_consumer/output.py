@@ -77,7 +77,8 @@ class OutputLine:
 
     `attested` tells the enclave's word from the bridge's. In the latter case `line` and `custom_id` are None, since
     they are sealed, unless the input is at hand. `answer` is None unless the outcome is succeeded or truncated.
-    `model` is `name@sha256:digest`, `created` seconds since 1970 at which the job was made.
+    `model` is `name@sha256:digest`, `created` seconds since 1970 at which the job was made, `receipt` the SHA-256 of
+    the receipt in hexadecimal.
     """
 
     job: str
@@ -94,6 +95,7 @@ class OutputLine:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: LineError | None = None
+    receipt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class LineOrigin:
     chunk: int
     created: int
     model: str = ""
+    receipt: str | None = None
 
 
 def attested_line(origin: LineOrigin, result: Result) -> OutputLine:
@@ -124,6 +127,7 @@ def attested_line(origin: LineOrigin, result: Result) -> OutputLine:
         prompt_tokens=result.prompt_tokens,
         completion_tokens=result.completion_tokens,
         error=_error(result.outcome, result.error, result.detail),
+        receipt=origin.receipt,
     )
 
 
@@ -140,17 +144,28 @@ def unattested_line(origin: LineOrigin, number: int, outcome: Outcome, code: Err
     )
 
 
+def default_message(outcome: Outcome, code: ErrorCode | None) -> str:
+    """What is said of a record without an answer where the enclave gives no detail."""
+    match outcome:
+        case Outcome.EXPIRED:
+            return "the job's deadline passed before this record's turn"
+        case Outcome.CANCELED:
+            return "the job was canceled before this record's turn"
+        case _:
+            return _MESSAGES[code or ErrorCode.INTERNAL_ERROR]
+
+
 def _error(outcome: Outcome, code: ErrorCode | None, detail: str) -> LineError | None:
     match outcome:
         case Outcome.SUCCEEDED | Outcome.TRUNCATED:
             return None
         case Outcome.EXPIRED:
-            return LineError(EXPIRED_CODE, detail or "the job's deadline passed before this record's turn", True)
+            return LineError(EXPIRED_CODE, detail or default_message(outcome, code), True)
         case Outcome.CANCELED:
-            return LineError(CANCELED_CODE, detail or "the job was canceled before this record's turn", True)
+            return LineError(CANCELED_CODE, detail or default_message(outcome, code), True)
         case Outcome.ERRORED:
             known = code or ErrorCode.INTERNAL_ERROR
-            return LineError(known.value, detail or _MESSAGES[known], known in _RETRYABLE)
+            return LineError(known.value, detail or default_message(outcome, known), known in _RETRYABLE)
 
 
 def encode_line(line: OutputLine, form: OutputForm) -> bytes:
@@ -171,7 +186,7 @@ def _json(line: OutputLine) -> bytes:
         "response": None if line.answer is None else _response(line),
         "error": None if line.error is None else _json_error(line.error, line.line),
         "attested": line.attested,
-        "receipt": None,
+        "receipt": line.receipt,
         "line": line.line,
     }
     text = _ENCODER.encode(value)

@@ -7,6 +7,7 @@ another job as a retry. Its ticket in the bucket only says where to look; withou
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
@@ -53,6 +54,7 @@ def open_retries(  # noqa: PLR0917 - whose bucket and keys, which job, and when
         ServiceError: S3 or KMS do not answer.
     """
     bucket = Bucket(s3, settings.bucket)
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
     found = []
     for child in _tickets(bucket, parent):
         job = open_job(s3, settings, child)
@@ -66,7 +68,7 @@ def open_retries(  # noqa: PLR0917 - whose bucket and keys, which job, and when
         coverage = measure(bucket, job)
         if coverage.missing_records and not late:
             raise JobNotFinished(coverage.missing, coverage.missing_records, coverage.records)
-        found.append(Repeated(job, Revealer(bucket, job, unwrap_keys(kms, job), late=late), retry))
+        found.append(Repeated(job, Revealer(bucket, job, unwrap_keys(kms, job), settings.trust, now, late=late), retry))
     return sorted(found, key=lambda repeated: repeated.job.manifest.created_ms)
 
 

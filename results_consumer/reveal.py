@@ -7,6 +7,7 @@ counts as ignored if verified answers cover its records all the same, and fails 
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 
 from results_consumer.bucket import Bucket
 from results_consumer.cover import Range, gaps, tiling
@@ -14,7 +15,9 @@ from results_consumer.coverage import ChunkObjects, span_of
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.job import Job
 from results_consumer.keyring import AnswerKey
+from results_consumer.receipts import ReceiptVerifier
 from results_consumer.silent import Silent, explain
+from results_consumer.trust import Trust
 from results_consumer.verify import Expected, Verified, verify_answers
 from wire import ledger
 from wire.ledger import AnswerName
@@ -34,6 +37,11 @@ class Revealed:
     silent: tuple[Silent, ...]
     missing: tuple[Range, ...]
     ignored: int
+
+    def parts(self) -> list[Verified | Silent]:
+        """What is known about its records, in their order."""
+        parts: list[Verified | Silent] = [*self.verified, *self.silent]
+        return sorted(parts, key=lambda part: part.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +71,18 @@ def pin(revealed: Revealed) -> PinnedChunk:
 class Revealer:
     """Reveals chunks of one job. Holds no state between calls, so that threads may share it."""
 
-    def __init__(self, bucket: Bucket, job: Job, ring: tuple[AnswerKey, ...], *, late: bool) -> None:
+    def __init__(
+        self, bucket: Bucket, job: Job, ring: tuple[AnswerKey, ...], trust: Trust, now: datetime, *, late: bool
+    ) -> None:
         self._bucket = bucket
         self._job = job
         self._ring = ring
+        self._receipts = ReceiptVerifier(trust)
+        self._now = now
         self._late = late
 
     def reveal(self, found: ChunkObjects) -> Revealed:
-        """Verify the answers to a chunk: checks 11 to 24 of `errors.Check`.
+        """Verify the answers to a chunk: checks 11 to 24 and 29 of `errors.Check`.
 
         Raises:
             IntegrityError: records are covered by objects of which none stands the checks, or not exactly.
@@ -148,7 +160,7 @@ class Revealer:
 
     def _expected(self, chunk: int, span: Range) -> Expected:
         entry = self._job.chunks.entry(chunk)
-        return Expected(self._job, entry, self._ring[entry.keyset], span)
+        return Expected(self._job, entry, self._ring[entry.keyset], span, self._receipts, self._now)
 
     def _key(self, name: AnswerName) -> str:
         manifest = self._job.manifest

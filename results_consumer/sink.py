@@ -57,6 +57,12 @@ class Sink(Protocol):
     ) -> None: ...
 
 
+def sink_error(error: OSError, path: str) -> SinkError:
+    """What the system's error means for the output at `path`."""
+    number = error.errno or 0
+    return SinkError(_CODES.get(number, SinkCode.FAILED), path, number)
+
+
 class FileSink:
     """A file that appears under its name only when it is complete and on disk.
 
@@ -172,8 +178,7 @@ class FileSink:
         self._part.unlink(missing_ok=True)
 
     def _error(self, error: OSError) -> SinkError:
-        number = error.errno or 0
-        return SinkError(_CODES.get(number, SinkCode.FAILED), self._path, number)
+        return sink_error(error, self._path)
 
 
 class StreamSink:
@@ -220,5 +225,4 @@ class StreamSink:
             raise self._error(error) from None
 
     def _error(self, error: OSError) -> SinkError:
-        number = error.errno or 0
-        return SinkError(_CODES.get(number, SinkCode.FAILED), self._name, number)
+        return sink_error(error, self._name)

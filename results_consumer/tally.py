@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from results_consumer.completeness import Completeness
 from results_consumer.output import OutputLine
 from wire.payload import Outcome
 
@@ -13,7 +14,7 @@ class FetchSummary:
 
     `unattested` of them have no word of the enclave. `error_codes` are the codes of records that failed with how often
     each occurs, most frequent first. `model` is `name@sha256:digest`, or "" if nothing was answered. `ignored` counts
-    foreign objects beside true ones.
+    foreign objects beside true ones. `receipts` were verified, and `root` stands for all questions and outcomes.
     """
 
     job: str
@@ -30,6 +31,8 @@ class FetchSummary:
     model: str
     ignored: int
     written: int
+    receipts: int
+    root: bytes
 
     @property
     def all_succeeded(self) -> bool:
@@ -49,6 +52,7 @@ class Tally:
         self._model = ""
         self.ignored = 0
         self.written = 0
+        self.completeness = Completeness()
 
     @property
     def records(self) -> int:
@@ -82,4 +86,6 @@ class Tally:
             model=self._model,
             ignored=self.ignored,
             written=self.written,
+            receipts=self.completeness.receipts,
+            root=self.completeness.root(),
         )

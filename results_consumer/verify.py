@@ -1,41 +1,52 @@
 """Whether an object is the true answers to a range of records. No I/O: bytes in, a verdict out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from results_consumer.cover import Range
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.job import Job
 from results_consumer.keyring import AnswerKey
+from results_consumer.receipts import ReceiptRefused, ReceiptVerifier, Step, Subject
 from wire.envelope import AnswerHeader, SealedAnswers, parse_answers
 from wire.errors import MessageError, SealError
 from wire.manifest import ChunkEntry
 from wire.payload import AnswerPayload
+from wire.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the ticket, the manifest and KMS say that the answers to `span` must be bound to."""
+    """What the ticket, the manifest and KMS say that the answers to `span` must be bound to.
+
+    `receipts` verifies who answered; `now` is the reader's time.
+    """
 
     job: Job
     entry: ChunkEntry
     key: AnswerKey
     span: Range
+    receipts: ReceiptVerifier
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Opened answers to exactly `span`, with the SHA-256 of the object that they came in."""
+    """Opened answers to exactly `span`, the object that they came in with its SHA-256, and their verified receipt."""
 
     span: Range
     where: str
     digest: bytes
     model: bytes
     template: bytes
-    payload: AnswerPayload
+    payload: AnswerPayload = field(repr=False)
+    receipt: Receipt = field(repr=False)
+    receipt_bytes: bytes = field(repr=False)
+    sealed: bytes = field(repr=False)
 
 
 def verify_answers(data: bytes, where: str, expected: Expected) -> Verified:
-    """Open `data`, found at the key `where`, if it is the answers to `expected.span`: checks 12 to 23.
+    """Open `data`, found at the key `where`, if it is the answers to `expected.span`: checks 12 to 23, and 29.
 
     Raises:
         IntegrityError: the first check that failed.
@@ -52,7 +63,14 @@ def verify_answers(data: bytes, where: str, expected: Expected) -> Verified:
     span = expected.span
     if [result.number for result in payload.results] != list(range(span.first, span.end)):
         raise IntegrityError(Check.RECORD_NUMBERS, where)
-    return Verified(span, where, sealed.digest, sealed.header.model, sealed.header.template, payload)
+    # 29. The enclave signed for it.
+    try:
+        receipt_bytes = _open_receipt(sealed, expected)
+        receipt = expected.receipts.verify(receipt_bytes, _subject(sealed, payload, expected))
+    except ReceiptRefused as error:
+        raise IntegrityError(Check.RECEIPT, where, str(error)) from None
+    header = sealed.header
+    return Verified(span, where, sealed.digest, header.model, header.template, payload, receipt, receipt_bytes, data)
 
 
 def _check_header(header: AnswerHeader, where: str, expected: Expected) -> None:
@@ -83,3 +101,30 @@ def _open(sealed: SealedAnswers, where: str, expected: Expected) -> AnswerPayloa
         return AnswerPayload.decode(plaintext)
     except MessageError:
         raise IntegrityError(Check.PAYLOAD_FORM, where) from None
+
+
+def _open_receipt(sealed: SealedAnswers, expected: Expected) -> bytes:
+    try:
+        return sealed.open_receipt(expected.key.key)
+    except SealError:
+        raise ReceiptRefused(Step.SEAL) from None
+
+
+def _subject(sealed: SealedAnswers, payload: AnswerPayload, expected: Expected) -> Subject:
+    header, manifest = sealed.header, expected.job.manifest
+    return Subject(
+        tenant=manifest.tenant,
+        job=manifest.job,
+        chunk=header.chunk,
+        first=header.first,
+        count=header.count,
+        image=expected.key.keyset.image,
+        questions=expected.entry.digest,
+        answers=sealed.body_digest,
+        model=header.model,
+        template=header.template,
+        created_ms=manifest.created_ms,
+        now=expected.now,
+        salt=payload.salt,
+        results=payload.results,
+    )

@@ -29,6 +29,7 @@ from sealbatch.verbs import (
     sweep,
     top,
     validate,
+    verify,
     wait,
     worker,
 )
@@ -82,6 +83,7 @@ for name, verb in (
     ("status", status),
     ("wait", wait),
     ("fetch", fetch),
+    ("verify", verify),
     ("list", listing),
     ("cancel", cancel),
     ("retry", retry),

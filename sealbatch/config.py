@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from cryptography.x509 import Certificate
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from producer.settings import ProducerSettings
 from results_consumer.settings import ReaderSettings
+from results_consumer.trust import Release, ReleaseError, Trust, load_root
 from sealbatch.paths import dev_folder, user_config
 from vsock_bridge.settings import BridgeSettings
 from wire.names import IMAGE, KEY_ARN, TENANT
@@ -65,6 +67,8 @@ class Resources(_Strict):
     nightly: dict[str, Any] = {}
     schedules: tuple[dict[str, Any], ...] = ()
     """Both are read by `sealbatch.nightly.plan`, so that a fault in a schedule stops no other verb."""
+    attestation_root: str | None = None
+    """A certificate in PEM to believe attestation under instead of Amazon's; absent in production."""
     profiles: Profiles = Profiles()
 
 
@@ -84,14 +88,25 @@ class Config:
         except ValueError as error:
             raise ConfigError(f"{self.source}: {error}") from None
 
-    def reader(self) -> ReaderSettings:
-        """Settings of one who opens."""
-        return ReaderSettings(**self._require(("tenant", "bucket", "question_key", "answer_key")))
+    def reader(self, releases: tuple[Release, ...] = ()) -> ReaderSettings:
+        """Settings of one who opens, and accepts these `releases` alone if there are any."""
+        trust = Trust(releases=releases)
+        if self.resources.attestation_root is not None:
+            trust = Trust((self._root(self.resources.attestation_root),), releases, development=True)
+        return ReaderSettings(**self._require(("tenant", "bucket", "question_key", "answer_key")), trust=trust)
 
     def bridge(self, enclaves: Sequence[Address]) -> BridgeSettings:
         """Settings of a bridge to `enclaves`."""
         required = self._require(("queue_url", "bucket", "question_key"))
         return BridgeSettings(**required, enclaves=tuple(enclaves), dead_letters=self.resources.dead_letter_url)
+
+    def _root(self, path: str) -> Certificate:
+        try:
+            return load_root(Path(path).read_bytes())
+        except OSError as error:
+            raise ConfigError(f"{self.source}: attestation_root {path}: {error.strerror}") from None
+        except ReleaseError as error:
+            raise ConfigError(f"{self.source}: attestation_root {path}: {error}") from None
 
     def _require(self, names: Sequence[str]) -> dict[str, Any]:
         values = {name: getattr(self.resources, name) for name in names}

@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 from memory_aws import ACCOUNT, MemoryKms, MemoryS3
 from moto.server import ThreadedMotoServer
+from receipt_factory import CREATED_MS, TRUST, make_receipt
 
 from results_consumer.settings import ReaderSettings
 from wire import envelope, keys, ledger, manifest, merkle, payload, ticket
@@ -21,7 +22,6 @@ IMAGE = "0123456789abcdef" * 6
 MODEL = bytes([8]) * 32
 TEMPLATE = bytes([9]) * 32
 SALT = bytes([7]) * 32
-CREATED_MS = 1_790_000_000_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def client(endpoint: str, service: str) -> Any:
 
 def memory_aws() -> Aws:
     """The same without a server."""
-    return Aws(MemoryS3(), MemoryKms(), ReaderSettings(TENANT, "sealed", ACCOUNT + "a", ACCOUNT + "b"))
+    return Aws(MemoryS3(), MemoryKms(), ReaderSettings(TENANT, "sealed", ACCOUNT + "a", ACCOUNT + "b", TRUST))
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def aws_server() -> Iterator[Aws]:
         bucket = f"sealed-{secrets.token_hex(8)}"  # moto keeps one account for the whole process
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         arns = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
-        yield Aws(s3, kms, ReaderSettings(TENANT, bucket, *arns))
+        yield Aws(s3, kms, ReaderSettings(TENANT, bucket, *arns, TRUST))
     finally:
         server.stop()
 
@@ -123,9 +123,13 @@ class MadeJob:
         results: tuple[payload.Result, ...] | None = None,
         key: bytes | None = None,
         plaintext: bytes | None = None,
+        receipt: dict[str, Any] | None = None,
         **bent: Any,
     ) -> bytes:
-        """Sealed answers to a chunk, or to a range of it; whatever is named in `bent` goes into the header instead."""
+        """Sealed answers to a chunk, or to a range of it; whatever is named in `bent` goes into the header instead.
+
+        `receipt` does the same to the receipt; `{"none": True}` leaves it out.
+        """
         entry = self.entries[chunk]
         first, count = entry.first if first is None else first, entry.count if count is None else count
         keyset = self.keysets[entry.keyset]
@@ -145,7 +149,11 @@ class MadeJob:
             "template": TEMPLATE,
         }
         body = made.encode() if plaintext is None else plaintext
-        return envelope.seal_answers(key or self.answer_keys[entry.keyset], body, **(header | bent))
+        key = key or self.answer_keys[entry.keyset]
+        sealed = envelope.seal_answers(key, body, **(header | bent))
+        if receipt == {"none": True}:
+            return sealed
+        return envelope.attach_receipt(sealed, key, make_receipt(sealed, SALT, made.results, **(receipt or {})))
 
     def name(self, chunk: int, first: int | None = None, count: int | None = None) -> str:
         """The key of answers to a chunk or a range of it."""

@@ -1,6 +1,12 @@
 """One valid object of each kind, made once, for tests that bend them."""
 
-from wire import envelope, keys, manifest, messages, payload, ticket
+import hashlib
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA384
+
+from wire import commitments, envelope, keys, manifest, messages, payload, receipt, ticket
 
 KEY = bytes(range(32))
 ANSWER_KEY = bytes(range(32, 64))
@@ -54,6 +60,39 @@ def answer_header() -> envelope.AnswerHeader:
 
 
 ANSWERS = envelope._seal(answer_header(), ANSWER_KEY, RESULT_PAYLOAD, NONCE)
+
+RECEIPT_KEY = ec.derive_private_key(7, ec.SECP384R1())
+DOCUMENT = b"an attestation document"
+RECEIPT_VALUE = receipt.Receipt(
+    tenant=TENANT,
+    job=JOB,
+    chunk=2,
+    first=4,
+    count=3,
+    questions=QUESTION_DIGEST,
+    answers=envelope.body_digest(ANSWERS),
+    question_root=commitments.question_root(SALT, RECORDS),
+    result_root=commitments.result_root(SALT, RESULTS),
+    totals=receipt.Totals.of(RESULTS),
+    model=bytes([8]) * 32,
+    template=bytes([9]) * 32,
+    settings=bytes([10]) * 32,
+    pcrs=(bytes.fromhex(IMAGE), bytes([11]) * 48, bytes([12]) * 48),
+    document=hashlib.sha256(DOCUMENT).digest(),
+    time_ms=1_790_000_000_000,
+)
+RECEIPT_PAYLOAD = receipt.encode_payload(RECEIPT_VALUE)
+
+
+def _sign(payload: bytes) -> bytes:
+    """Deterministic (RFC 6979), so that the vectors are the same each time."""
+    algorithm = ec.ECDSA(SHA384(), deterministic_signing=True)
+    r, s = decode_dss_signature(RECEIPT_KEY.sign(receipt.to_be_signed(payload), algorithm))
+    return r.to_bytes(48, "big") + s.to_bytes(48, "big")
+
+
+RECEIPT = receipt.encode_receipt(RECEIPT_PAYLOAD, _sign(RECEIPT_PAYLOAD), DOCUMENT)
+RECEIPTED = envelope._attach(ANSWERS, ANSWER_KEY, RECEIPT, NONCE)
 
 ENTRIES = (
     manifest.ChunkEntry(0, 0, 2, 0, bytes([3]) * 32),

@@ -7,7 +7,7 @@
 AES-256-GCM; the additional data is everything up to the nonce, so every header field is bound. The key is derived
 for this one object (`wire.keys.seal_key`), the nonce is random: a chunk may be answered twice with other text. The
 plaintext is `length u32 | payload | zeros` up to a power of two from 4 KiB, so that sizes say little. A receipt is
-signed over the object before it and therefore stands behind it, outside the seal.
+signed over the object before it and therefore stands behind it, under a seal of its own: it counts outcomes and tokens.
 """
 
 import hashlib
@@ -34,7 +34,9 @@ ANSWERS: Final = 2
 NONCE_SIZE: Final = 12
 TAG_SIZE: Final = 16
 MAX_HEADER: Final = 8192
-MAX_RECEIPT: Final = 16 * 1024
+RECEIPT_BUCKET: Final = 8192
+"""Bytes that a receipt is padded to; one with a very long attestation document takes twice as many."""
+MAX_RECEIPT: Final = 2 * RECEIPT_BUCKET + NONCE_SIZE + TAG_SIZE
 MAX_PAYLOAD: Final = 8 * 1024 * 1024 - 4
 """Largest payload in bytes: with its length it fits the largest bucket."""
 MIN_BUCKET: Final = 4096
@@ -90,9 +92,10 @@ Header: TypeAlias = QuestionHeader | AnswerHeader
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """A parsed object: `digest` is the SHA-256 of all its bytes."""
+    """A parsed object: `digest` is the SHA-256 of all its bytes, `body_digest` that of those before the receipt."""
 
     digest: bytes
+    body_digest: bytes
     associated: bytes
     nonce: bytes
     ciphertext: bytes
@@ -128,10 +131,38 @@ class SealedAnswers(_Sealed):
         """
         return _open(self, self.header, key)
 
+    def open_receipt(self, key: bytes) -> bytes:
+        """The receipt; empty if there is none.
 
-def bucket(size: int) -> int:
-    """Bytes that a plaintext of `size` bytes is padded to: the next power of two, at least 4 KiB."""
-    return max(MIN_BUCKET, 1 << (size - 1).bit_length())
+        Raises:
+            SealError: `key` is not this object's key, or anything was changed.
+        """
+        if not self.receipt:
+            return b""
+        if len(self.receipt) <= NONCE_SIZE + TAG_SIZE:
+            raise SealError("sealed object: does not open under this key")
+        nonce, ciphertext = self.receipt[:NONCE_SIZE], self.receipt[NONCE_SIZE:]
+        cipher = AESGCM(keys.receipt_key(key, _header_binding(ANSWERS, self.header)))
+        return _decrypted(cipher, nonce, ciphertext, self.body_digest, RECEIPT_BUCKET)
+
+
+def body_digest(sealed: bytes) -> bytes:
+    """SHA-256 of sealed answers without a receipt up to where one goes: what the receipt is signed over."""
+    return hashlib.sha256(memoryview(sealed)[: -_LENGTH.size]).digest()
+
+
+def attach_receipt(sealed: bytes, key: bytes, receipt: bytes) -> bytes:
+    """Sealed answers with the receipt that was signed over them, sealed under the same answer key.
+
+    Raises:
+        ValueError: our own misuse: these are no answers, they have a receipt, or this one is too long.
+    """
+    return _attach(sealed, key, receipt, os.urandom(NONCE_SIZE))
+
+
+def bucket(size: int, smallest: int = MIN_BUCKET) -> int:
+    """Bytes that a plaintext of `size` bytes is padded to: the next power of two, at least `smallest`."""
+    return max(smallest, 1 << (size - 1).bit_length())
 
 
 def seal_questions(
@@ -191,8 +222,8 @@ def parse_questions(data: bytes) -> SealedQuestions:
     Raises:
         SealError: the bytes are not exactly one such object within the limits.
     """
-    digest, associated, nonce, ciphertext, receipt, fields = _parse(data, QUESTIONS)
-    if receipt:
+    parts, fields = _parse(data, QUESTIONS)
+    if parts[-1]:
         raise SealError("sealed object: questions carry no receipt")
     header = QuestionHeader(
         *_place(fields),
@@ -201,7 +232,7 @@ def parse_questions(data: bytes) -> SealedQuestions:
         commitment=fields.data("commitment", size=32),
     )
     fields.end()
-    return SealedQuestions(digest, associated, nonce, ciphertext, receipt, header)
+    return SealedQuestions(*parts, header)
 
 
 def parse_answers(data: bytes) -> SealedAnswers:
@@ -210,7 +241,7 @@ def parse_answers(data: bytes) -> SealedAnswers:
     Raises:
         SealError: the bytes are not exactly one such object within the limits.
     """
-    digest, associated, nonce, ciphertext, receipt, fields = _parse(data, ANSWERS)
+    parts, fields = _parse(data, ANSWERS)
     header = AnswerHeader(
         *_place(fields),
         key_arn=fields.text("key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
@@ -221,7 +252,7 @@ def parse_answers(data: bytes) -> SealedAnswers:
         template=fields.data("template", size=32),
     )
     fields.end()
-    return SealedAnswers(digest, associated, nonce, ciphertext, receipt, header)
+    return SealedAnswers(*parts, header)
 
 
 def _binding(  # noqa: PLR0917 - the order is the encoding
@@ -246,7 +277,7 @@ def _seal(header: Header, key: bytes, payload: bytes, nonce: bytes) -> bytes:
     values: list[Value] = [getattr(header, name) for name in type(header).__slots__]
     encoded = pack(values)
     associated = _PREFIX.pack(MAGIC, VERSION, direction, len(encoded)) + encoded
-    plaintext = (_LENGTH.pack(len(payload)) + payload).ljust(bucket(len(payload) + _LENGTH.size), b"\0")
+    plaintext = _padded(payload, MIN_BUCKET)
     ciphertext = AESGCM(keys.seal_key(key, _header_binding(direction, header))).encrypt(nonce, plaintext, associated)
     sealed = associated + nonce + _LENGTH.pack(len(ciphertext)) + ciphertext + _LENGTH.pack(0)
     try:
@@ -256,7 +287,22 @@ def _seal(header: Header, key: bytes, payload: bytes, nonce: bytes) -> bytes:
     return sealed
 
 
-def _parse(data: bytes, direction: int) -> tuple[bytes, bytes, bytes, bytes, bytes, Fields]:
+def _attach(sealed: bytes, key: bytes, receipt: bytes, nonce: bytes) -> bytes:
+    """The nonce is a parameter for the test vectors' sake alone."""
+    parsed = parse_answers(sealed)
+    if parsed.receipt or not 0 < len(receipt) <= 2 * RECEIPT_BUCKET - _LENGTH.size:
+        raise ValueError("the answers have a receipt already, or this one is empty or too long")
+    cipher = AESGCM(keys.receipt_key(key, _header_binding(ANSWERS, parsed.header)))
+    block = nonce + cipher.encrypt(nonce, _padded(receipt, RECEIPT_BUCKET), parsed.body_digest)
+    return sealed[: -_LENGTH.size] + _LENGTH.pack(len(block)) + block
+
+
+def _padded(payload: bytes, smallest: int) -> bytes:
+    return (_LENGTH.pack(len(payload)) + payload).ljust(bucket(len(payload) + _LENGTH.size, smallest), b"\0")
+
+
+def _parse(data: bytes, direction: int) -> tuple[tuple[bytes, bytes, bytes, bytes, bytes, bytes], Fields]:
+    """Digest, body digest, associated data, nonce, ciphertext and receipt; and the header's fields."""
     if len(data) > MAX_SEALED:
         raise SealError(f"sealed object: {len(data)} bytes, at most {MAX_SEALED} are allowed")
     if len(data) < _PREFIX.size:
@@ -266,12 +312,13 @@ def _parse(data: bytes, direction: int) -> tuple[bytes, bytes, bytes, bytes, byt
         raise SealError("sealed object: not of this format, version or direction")
     end = _PREFIX.size + header_size
     nonce = data[end : end + NONCE_SIZE]
-    ciphertext, position = _block(data, end + NONCE_SIZE, MAX_SEALED)
-    receipt, position = _block(data, position, MAX_RECEIPT)
+    ciphertext, body_end = _block(data, end + NONCE_SIZE, MAX_SEALED)
+    receipt, position = _block(data, body_end, MAX_RECEIPT)
     if position != len(data) or len(ciphertext) < MIN_BUCKET + TAG_SIZE:
         raise SealError("sealed object: lengths do not add up")
     fields = Fields.parse(data[_PREFIX.size : end], max_size=MAX_HEADER, error=SealError, what="sealed header")
-    return hashlib.sha256(data).digest(), data[:end], nonce, ciphertext, receipt, fields
+    body_digest = hashlib.sha256(memoryview(data)[:body_end]).digest()
+    return (hashlib.sha256(data).digest(), body_digest, data[:end], nonce, ciphertext, receipt), fields
 
 
 def _block(data: bytes, position: int, longest: int) -> tuple[bytes, int]:
@@ -301,13 +348,17 @@ def _open(sealed: _Sealed, header: Header, key: bytes) -> bytes:
     # One error and one text for every way to fail, so that nobody learns which check it was.
     if not hmac.compare_digest(keys.commitment(key, binding), header.commitment):
         raise SealError("sealed object: does not open under this key")
+    cipher = AESGCM(keys.seal_key(key, binding))
+    return _decrypted(cipher, sealed.nonce, sealed.ciphertext, sealed.associated, MIN_BUCKET)
+
+
+def _decrypted(cipher: AESGCM, nonce: bytes, ciphertext: bytes, associated: bytes, smallest: int) -> bytes:
     try:
-        cipher = AESGCM(keys.seal_key(key, binding))
-        plaintext = cipher.decrypt(sealed.nonce, sealed.ciphertext, sealed.associated)
+        plaintext = cipher.decrypt(nonce, ciphertext, associated)
     except InvalidTag:
         raise SealError("sealed object: does not open under this key") from None
-    (size,) = _LENGTH.unpack_from(plaintext)
-    payload = plaintext[_LENGTH.size : _LENGTH.size + size]
-    if len(payload) != size or len(plaintext) != bucket(size + _LENGTH.size) or any(plaintext[_LENGTH.size + size :]):
+    size = int.from_bytes(plaintext[: _LENGTH.size], "big")
+    end = _LENGTH.size + size
+    if len(plaintext) != bucket(end, smallest) or any(plaintext[end:]):
         raise SealError("sealed object: does not open under this key")
-    return payload
+    return plaintext[_LENGTH.size : end]

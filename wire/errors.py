@@ -27,6 +27,10 @@ class SealError(WireError):
     """
 
 
+class ReceiptError(WireError):
+    """A receipt is malformed."""
+
+
 class TicketError(WireError):
     """A ticket is mistyped or cut."""
 

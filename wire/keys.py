@@ -47,6 +47,16 @@ def commitment(key: bytes, binding: Value) -> bytes:
     return _derive(key, b"commitment", binding)
 
 
+def receipt_key(key: bytes, binding: Value) -> bytes:
+    """The AES-256-GCM key under which an answer object's receipt is sealed."""
+    return _derive(key, b"receipt", binding)
+
+
+def leaf_key(salt: bytes, record: int) -> bytes:
+    """The HMAC key of one record's commitments, from the salt of its chunk."""
+    return _derive(salt, b"leaf", [record])
+
+
 def manifest_mac(answer_key: bytes, job: str, body: bytes) -> bytes:
     """HMAC-SHA256 of a manifest's body under a key derived from the job's first answer key."""
     return hmac.digest(_derive(answer_key, b"manifest", [job]), body, "sha256")

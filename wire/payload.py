@@ -160,6 +160,11 @@ class Result:
     error: ErrorCode | None = None
     detail: str = ""
 
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer, whole or cut."""
+        return self.outcome in (Outcome.SUCCEEDED, Outcome.TRUNCATED)
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerPayload:

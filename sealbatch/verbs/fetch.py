@@ -8,13 +8,15 @@ import typer
 from producer.forms import InputForm
 from sealbatch.face import Face, ends_well
 from sealbatch.verbs import questions as q
+from sealbatch.verbs import trust as t
 from sealbatch.verbs.run import FORCE, OUTPUT, check_output, open_sink, output_form
 from sealbatch.verbs.status import TICKET
 
 EXAMPLES = """Examples:
 sealbatch fetch sb1-... -o answers.jsonl
 sealbatch fetch sb1-... -o answers.csv --input questions.csv
-sealbatch fetch sb1-... -o - --only failed"""
+sealbatch fetch sb1-... -o - --only failed
+sealbatch fetch sb1-... -o out.jsonl --receipts out.receipts"""
 
 ONLY = Annotated[
     str | None, typer.Option(metavar="KIND", help="Write ok, failed or truncated lines only; all are verified.")
@@ -29,6 +31,9 @@ def command(
     output: OUTPUT,
     only: ONLY = None,
     source: INPUT = None,
+    receipts: t.RECEIPTS = None,
+    pcr0: t.PCR0 = None,
+    release: t.RELEASE = None,
     force: FORCE = False,
 ) -> None:
     """Verify a finished job and write its answers.
@@ -47,13 +52,17 @@ def command(
         raise Stop(Exit.USAGE, f"--only is one of {', '.join(Only)}")
     found = face.tickets().find(ticket)
     check_output(output, force=force)
+    releases = t.releases(pcr0, release)
     config = face.config(screen)
     options = FetchOptions(
         form=output_form(output),
         only=None if only is None else Only(only),
         inputs=None if source is None else pairs(source, q.make_form(source, "auto", None, None, None)),
+        receipts=receipts,
+        replace_receipts=force,
     )
-    summary = jobs.fetch_job(screen, config, reader_s3(config), found, open_sink(output, force=force), options)
+    sink = open_sink(output, force=force)
+    summary = jobs.fetch_job(screen, config, reader_s3(config), found, sink, options, releases)
     jobs.show_summary(screen, summary, "standard output" if output == "-" else output)
     raise typer.Exit(jobs.exit_for(summary))
 

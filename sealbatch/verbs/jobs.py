@@ -16,6 +16,7 @@ from results_consumer.job import open_job
 from results_consumer.sink import Sink
 from results_consumer.status import JobState, JobStatus, status_of
 from results_consumer.tally import FetchSummary
+from results_consumer.trust import Release
 from sealbatch.config import Config
 from sealbatch.exits import Exit
 from sealbatch.face import Face
@@ -169,8 +170,9 @@ def fetch_job(
     ticket: Ticket,
     sink: Sink,
     options: FetchOptions | None = None,
+    releases: tuple[Release, ...] = (),
 ) -> FetchSummary:
-    """Verify and open a job, with progress.
+    """Verify and open a job, with progress; its receipts must be of one of `releases`, if there are any.
 
     Raises:
         ReaderError: as `results_consumer.fetch.fetch`.
@@ -179,7 +181,10 @@ def fetch_job(
 
     with screen.meter() as meter:
         options = replace(options or FetchOptions(), progress=_telling(meter))
-        return fetch(s3, reader_kms(config), config.reader(), ticket, sink, options=options)
+        summary = fetch(s3, reader_kms(config), config.reader(releases), ticket, sink, options=options)
+    if config.resources.attestation_root is not None:
+        screen.say("WARNING: receipts were believed under a development root: this proves a protocol, and no hardware")
+    return summary
 
 
 def _telling(meter: Meter) -> Callable[[FetchProgress], None]:
@@ -202,6 +207,11 @@ def show_summary(screen: Screen, summary: FetchSummary, where: str) -> None:
     screen.say(f"{summary.records:,} records: {text}; {summary.completion_tokens:,} tokens written; in {where}")
     for code, count in summary.error_codes:
         screen.say(f"  {count:,} x {code}")
+    attested = summary.records - summary.unattested
+    screen.say(
+        f"complete: one outcome for each record, {attested:,} under {summary.receipts:,} verified receipts; "
+        f"root {summary.root.hex()[:16]}..."
+    )
     if summary.unattested:
         screen.say(f"  {summary.unattested:,} outcomes are the bridge's word and not the enclave's (attested: false)")
     if summary.ignored:

@@ -10,6 +10,7 @@ from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
+from sealbatch.verbs import trust as t
 
 EXAMPLES = """Examples:
 sealbatch run questions.jsonl -o answers.jsonl
@@ -76,6 +77,7 @@ def command(
     window: q.WINDOW = None,
     not_before: q.NOT_BEFORE = None,
     key: q.KEY = None,
+    receipts: t.RECEIPTS = None,
     force: FORCE = False,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to wait at most.")] = None,
 ) -> None:
@@ -109,6 +111,7 @@ def command(
         s3 = reader_s3(config)
         jobs.wait_for(screen, config, s3, ticket, timeout=timeout)
         sink = open_sink(output, force=force)
-        summary = jobs.fetch_job(screen, config, s3, ticket, sink, FetchOptions(form=output_form(output)))
+        options = FetchOptions(form=output_form(output), receipts=receipts, replace_receipts=force)
+        summary = jobs.fetch_job(screen, config, s3, ticket, sink, options)
     jobs.show_summary(screen, summary, "standard output" if output == "-" else output)
     raise typer.Exit(jobs.exit_for(summary))

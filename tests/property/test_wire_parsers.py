@@ -8,10 +8,30 @@ import msgpack
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from wire_samples import ANSWERS, MANIFEST, MESSAGES, PAGE, QUESTION_PAYLOAD, QUESTIONS, RESULT_PAYLOAD, TICKET
+from wire_samples import (
+    ANSWERS,
+    MANIFEST,
+    MESSAGES,
+    PAGE,
+    QUESTION_PAYLOAD,
+    QUESTIONS,
+    RECEIPT,
+    RECEIPTED,
+    RESULT_PAYLOAD,
+    TICKET,
+)
 
-from wire import codec, envelope, ledger, manifest, messages, payload, ticket
-from wire.errors import CodecError, LedgerError, ManifestError, MessageError, SealError, TicketError, WireError
+from wire import codec, envelope, ledger, manifest, messages, payload, receipt, ticket
+from wire.errors import (
+    CodecError,
+    LedgerError,
+    ManifestError,
+    MessageError,
+    ReceiptError,
+    SealError,
+    TicketError,
+    WireError,
+)
 
 Parser = tuple[Callable[[bytes], Any], type[WireError]]
 
@@ -28,6 +48,7 @@ PARSERS: dict[str, Parser] = {
     "answers": (envelope.parse_answers, SealError),
     "question payload": (payload.QuestionPayload.decode, MessageError),
     "answer payload": (payload.AnswerPayload.decode, MessageError),
+    "receipt": (receipt.parse_receipt, ReceiptError),
     "manifest": (manifest.decode_manifest, ManifestError),
     "page": (manifest.decode_page, ManifestError),
     "chunk message": (lambda data: ledger.parse_chunk_message(data.decode("latin-1")), LedgerError),
@@ -41,7 +62,8 @@ SAMPLES: dict[str, list[bytes]] = {
     "codec": [QUESTION_PAYLOAD],
     "message": [messages.encode(message) for message in MESSAGES],
     "questions": [QUESTIONS],
-    "answers": [ANSWERS],
+    "answers": [ANSWERS, RECEIPTED],
+    "receipt": [RECEIPT],
     "question payload": [QUESTION_PAYLOAD],
     "answer payload": [RESULT_PAYLOAD],
     "manifest": [MANIFEST],

@@ -10,9 +10,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import wire_samples as samples  # noqa: E402
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: E402
 
+from enclave_worker.identity import settings_digest  # noqa: E402
 from wire import envelope, framing, keys, ledger, messages  # noqa: E402
+from wire.commitments import question_commitment, result_commitment  # noqa: E402
 from wire.merkle import MerkleTree  # noqa: E402
+from wire.receipt import key_statement, to_be_signed  # noqa: E402
 
 
 def flip(data: bytes, at: int) -> str:
@@ -69,6 +73,31 @@ def seals() -> list[dict[str, Any]]:
     ]
 
 
+def receipts() -> dict[str, Any]:
+    """A receipt, what it is made of, and the sealed answers that carry it."""
+    public = samples.RECEIPT_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    value = samples.RECEIPT_VALUE
+    return {
+        "salt": samples.SALT.hex(),
+        "leaf key of record 4": keys.leaf_key(samples.SALT, 4).hex(),
+        "question commitments": [question_commitment(samples.SALT, record).hex() for record in samples.RECORDS],
+        "result commitments": [result_commitment(samples.SALT, result).hex() for result in samples.RESULTS],
+        "question_root": value.question_root.hex(),
+        "result_root": value.result_root.hex(),
+        "settings digest of {context_length: 2048, default_max_tokens: 128}": settings_digest(
+            {"context_length": 2048, "default_max_tokens": 128}
+        ).hex(),
+        "user_data": key_statement(value.model, value.template, value.settings).hex(),
+        "document": samples.DOCUMENT.hex(),
+        "public_key": public.hex(),
+        "payload": samples.RECEIPT_PAYLOAD.hex(),
+        "to_be_signed": to_be_signed(samples.RECEIPT_PAYLOAD).hex(),
+        "receipt": samples.RECEIPT.hex(),
+        "answer_key": samples.ANSWER_KEY.hex(),
+        "sealed": samples.RECEIPTED.hex(),
+    }
+
+
 def vectors() -> dict[str, Any]:
     """All known answers."""
     tree = MerkleTree()
@@ -82,6 +111,7 @@ def vectors() -> dict[str, Any]:
         ],
         "derivations": derivations(),
         "seals": seals(),
+        "receipt": receipts(),
         "buckets": [[size, envelope.bucket(size)] for size in (1, 4096, 4097, 70_000)],
         "manifest": {
             "answer_key": samples.ANSWER_KEY.hex(),

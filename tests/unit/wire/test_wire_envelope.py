@@ -140,3 +140,52 @@ def test_questions_carry_no_receipt() -> None:
     with pytest.raises(SealError, match="no receipt"):
         envelope.parse_questions(samples.QUESTIONS[:-4] + b"\0\0\0\1r")
     assert envelope.parse_answers(samples.ANSWERS[:-4] + b"\0\0\0\1r").receipt == b"r"
+
+
+def test_a_receipt_is_sealed_behind_the_answers_and_opens_under_their_key() -> None:
+    """It counts outcomes and tokens, which are nobody's business on the way."""
+    sealed = envelope.parse_answers(samples.RECEIPTED)
+    assert sealed.open_receipt(samples.ANSWER_KEY) == samples.RECEIPT
+    assert sealed.open(samples.ANSWER_KEY) == samples.RESULT_PAYLOAD
+    assert sealed.body_digest == envelope.body_digest(samples.ANSWERS)
+    assert samples.RECEIPT_PAYLOAD not in samples.RECEIPTED
+    assert envelope.parse_answers(samples.ANSWERS).open_receipt(samples.ANSWER_KEY) == b""
+
+
+def test_receipts_have_one_size() -> None:
+    """What is counted does not show in a length."""
+    sizes = {len(envelope.attach_receipt(samples.ANSWERS, samples.ANSWER_KEY, bytes(n))) for n in (1, 600, 8188)}
+    assert len(sizes) == 1
+    assert len(envelope.attach_receipt(samples.ANSWERS, samples.ANSWER_KEY, bytes(8189))) - sizes.pop() == 8192
+
+
+@pytest.mark.parametrize("key", [bytes(32), samples.KEY])
+def test_a_receipt_does_not_open_under_another_key(key: bytes) -> None:
+    """The question key included."""
+    with pytest.raises(SealError, match="does not open"):
+        envelope.parse_answers(samples.RECEIPTED).open_receipt(key)
+
+
+def test_a_receipt_moved_to_other_answers_does_not_open() -> None:
+    """It is bound to the bytes before it, even under the same key and at the same place."""
+    other = envelope._seal(samples.answer_header(), samples.ANSWER_KEY, samples.RESULT_PAYLOAD, bytes(12))
+    moved = other[:-4] + samples.RECEIPTED[len(other) - 4 :]
+    with pytest.raises(SealError, match="does not open"):
+        envelope.parse_answers(moved).open_receipt(samples.ANSWER_KEY)
+    assert envelope.parse_answers(moved).open(samples.ANSWER_KEY) == samples.RESULT_PAYLOAD
+
+
+def test_every_changed_byte_of_a_receipt_is_noticed() -> None:
+    """Nonce, ciphertext and tag."""
+    for at in range(len(samples.ANSWERS), len(samples.RECEIPTED), 97):
+        with pytest.raises(SealError):
+            envelope.parse_answers(flipped(samples.RECEIPTED, at)).open_receipt(samples.ANSWER_KEY)
+
+
+@pytest.mark.parametrize("receipt", [b"", bytes(16381)])
+def test_no_receipt_and_one_too_long_are_our_own_misuse(receipt: bytes) -> None:
+    """Nothing is attached that could not be read."""
+    with pytest.raises(ValueError, match="empty or too long"):
+        envelope.attach_receipt(samples.ANSWERS, samples.ANSWER_KEY, receipt)
+    with pytest.raises(ValueError, match="have a receipt"):
+        envelope.attach_receipt(samples.RECEIPTED, samples.ANSWER_KEY, b"r")

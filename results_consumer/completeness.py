@@ -1,0 +1,32 @@
+"""The root over everything that became of a job: one value that stands for all questions and all outcomes."""
+
+from results_consumer.silent import Silent
+from results_consumer.verify import Verified
+from wire.codec import Value, pack
+from wire.merkle import MerkleTree
+
+
+class Completeness:
+    """Takes the parts of a job in the order of their records.
+
+    The leaf of answers is `[chunk, first, count, question_root, result_root]` as their receipt has it, that of records
+    without an answer `[chunk, first, count, outcome, code]`, in strict msgpack. The roots inside are over salted
+    commitments, so the job's root tells nothing about a question that can be guessed.
+    """
+
+    def __init__(self) -> None:
+        self._tree = MerkleTree()
+        self.receipts = 0
+
+    def add(self, chunk: int, part: Verified | Silent) -> None:
+        """Add the next part."""
+        place: list[Value] = [chunk, part.span.first, part.span.count]
+        if isinstance(part, Verified):
+            self.receipts += 1
+            self._tree.append(pack([*place, part.receipt.question_root, part.receipt.result_root]))
+        else:
+            self._tree.append(pack([*place, str(part.outcome), None if part.code is None else str(part.code)]))
+
+    def root(self) -> bytes:
+        """32 bytes."""
+        return self._tree.root()

@@ -1,0 +1,116 @@
+"""Keeps what proves a fetched job: enough to verify it again, years later, with no network and no key.
+
+```
+DIR/JOB/manifest, pages/PPPPPP              as they lay in the bucket
+DIR/JOB/answers/CCCCCCCC.FIRST.COUNT        sealed answers, as they lay in the bucket
+DIR/JOB/receipts/CCCCCCCC.FIRST.COUNT.cose  their receipt, in the clear
+DIR/JOB/openings/CCCCCCCC.FIRST.COUNT.json  the chunk's salt, and the commitment of each result
+DIR/JOB/silent.json                         records without an answer, in the bridge's word
+```
+The salts let whoever has this folder test guesses at questions and answers: it is as private as the answers are.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from results_consumer.errors import SinkCode, SinkError
+from results_consumer.job import Job
+from results_consumer.silent import Silent
+from results_consumer.sink import sink_error
+from results_consumer.verify import Verified
+from wire.commitments import result_commitment
+from wire.manifest import PAGE_ENTRIES, encode_page
+
+FOLDER_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+
+
+class EvidenceFolder:
+    """The folder of one job below `parent`; it appears under its name only when the job is verified.
+
+    Raises:
+        SinkError: on entering: the folder cannot be made, or is there already and `overwrite` is not set.
+    """
+
+    def __init__(self, parent: Path, job: Job, *, overwrite: bool) -> None:
+        self._target = parent / job.manifest.job
+        self._part = parent / f".{job.manifest.job}.{secrets.token_hex(8)}.part"
+        self._job = job
+        self._overwrite = overwrite
+        self._silent: list[dict[str, object]] = []
+
+    def __enter__(self) -> Self:
+        if self._target.exists() and not self._overwrite:
+            raise SinkError(SinkCode.EXISTS, str(self._target))
+        try:
+            for name in ("pages", "answers", "receipts", "openings"):
+                (self._part / name).mkdir(mode=FOLDER_MODE, parents=True)
+            self._part.chmod(FOLDER_MODE)
+            self._write("manifest", self._job.encoded)
+            chunks = len(self._job.chunks)
+            for page, start in enumerate(range(0, chunks, PAGE_ENTRIES)):
+                entries = [self._job.chunks.entry(n) for n in range(start, min(start + PAGE_ENTRIES, chunks))]
+                # The encoding is canonical: these are the bytes that lie in the bucket.
+                self._write(f"pages/{page:06d}", encode_page(tuple(entries)))
+        except OSError as error:
+            self._discard()
+            raise sink_error(error, str(self._target)) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._discard()
+
+    def keep(self, chunk: int, part: Verified | Silent) -> None:
+        """Keep what proves a part of the job.
+
+        Raises:
+            SinkError: the disk is full, or fails.
+        """
+        span = part.span
+        if isinstance(part, Silent):
+            code = None if part.code is None else str(part.code)
+            self._silent.append(
+                {"chunk": chunk, "first": span.first, "count": span.count, "outcome": str(part.outcome), "code": code}
+            )
+            return
+        name = f"{chunk:08d}.{span.first}.{span.count}"
+        salt = part.payload.salt
+        opening = {
+            "salt": salt.hex(),
+            "results": [result_commitment(salt, result).hex() for result in part.payload.results],
+        }
+        try:
+            self._write(f"answers/{name}", part.sealed)
+            self._write(f"receipts/{name}.cose", part.receipt_bytes)
+            self._write(f"openings/{name}.json", json.dumps(opening).encode())
+        except OSError as error:
+            raise sink_error(error, str(self._target)) from None
+
+    def commit(self) -> None:
+        """Give the folder its name.
+
+        Raises:
+            SinkError: the disk is full, or fails.
+        """
+        try:
+            self._write("silent.json", json.dumps(self._silent).encode())
+            if self._overwrite:
+                shutil.rmtree(self._target, ignore_errors=True)
+            self._part.rename(self._target)
+        except OSError as error:
+            raise sink_error(error, str(self._target)) from None
+
+    def _write(self, name: str, data: bytes) -> None:
+        descriptor = os.open(self._part / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+
+    def _discard(self) -> None:
+        shutil.rmtree(self._part, ignore_errors=True)

@@ -1,0 +1,104 @@
+"""Whom a reader believes that an enclave is one: roots of attestation, and the releases that are accepted."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography import x509
+
+from results_consumer.certificates import AWS_ROOT
+
+FORMAT: Final = 1
+MAX_RELEASE: Final = 64 * 1024
+DIGESTS: Final = ("model", "template", "settings")
+
+_PCR: Final = re.compile(r"[0-9a-f]{96}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_INDEX: Final = re.compile(r"[0-9]|[12][0-9]|3[01]")
+
+
+class ReleaseError(Exception):
+    """A release file is malformed; the text names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One accepted image: registers by index (48 bytes; 0 is always there), and digests that it must state."""
+
+    name: str
+    pcrs: Mapping[int, bytes]
+    digests: Mapping[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def of_pcr0(cls, pcr0: str) -> "Release":
+        """A release of which nothing but PCR0 is known.
+
+        Raises:
+            ReleaseError: it is not 96 lower-case hexadecimal digits.
+        """
+        return parse_release(json.dumps({"format": FORMAT, "name": pcr0[:16], "pcrs": {"0": pcr0}}).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a receipt is verified against.
+
+    `releases` narrows the images that are accepted; empty, the one that the job's manifest demands is. `development`
+    says that the root is one of a development stack, which proves a protocol and no hardware.
+    """
+
+    roots: tuple[x509.Certificate, ...] = (AWS_ROOT,)
+    releases: tuple[Release, ...] = ()
+    development: bool = False
+
+
+def parse_release(data: bytes) -> Release:
+    """Read a release file: JSON of `format`, `name`, `pcrs` and, if stated, `model`, `template` and `settings`.
+
+    Raises:
+        ReleaseError: it is not exactly that.
+    """
+    try:
+        value: object = json.loads(data) if len(data) <= MAX_RELEASE else None
+    except (ValueError, RecursionError):
+        raise ReleaseError("not JSON") from None
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise ReleaseError(f"not an object of format {FORMAT}")
+    if unknown := value.keys() - {"format", "name", "pcrs", *DIGESTS}:
+        raise ReleaseError(f"unknown field {min(map(str, unknown))[:32]!r}")
+    name = value.get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= 128:
+        raise ReleaseError("name: not a text of 1 to 128 characters")
+    digests = {key: _hex(value[key], key, _DIGEST) for key in DIGESTS if key in value}
+    return Release(name, _pcrs(value.get("pcrs")), digests)
+
+
+def load_root(pem: bytes) -> x509.Certificate:
+    """A root certificate in PEM.
+
+    Raises:
+        ReleaseError: it is none.
+    """
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        raise ReleaseError("not a certificate in PEM") from None
+
+
+def _pcrs(value: object) -> dict[int, bytes]:
+    if not isinstance(value, dict) or "0" not in value:
+        raise ReleaseError("pcrs: not an object that holds register 0")
+    if any(_INDEX.fullmatch(str(index)) is None for index in value):
+        raise ReleaseError("pcrs: an index is not 0 to 31")
+    pcrs = {int(index): _hex(pcr, f"pcrs.{index}", _PCR) for index, pcr in value.items()}
+    if not any(pcrs[0]):
+        raise ReleaseError("pcrs.0: all zeros, which is an enclave in debug mode")
+    return pcrs
+
+
+def _hex(value: object, name: str, shape: re.Pattern[str]) -> bytes:
+    if not isinstance(value, str) or shape.fullmatch(value) is None:
+        raise ReleaseError(f"{name}: not the lower-case hexadecimal digits of a digest")
+    return bytes.fromhex(value)
