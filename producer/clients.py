@@ -6,10 +6,22 @@ from typing import Any, Protocol
 
 
 class KmsClient(Protocol):
-    """Makes data keys."""
+    """Makes data keys, and tells about keys where a submitter asks for that."""
 
     def generate_data_key(self, **request: Any) -> Mapping[str, Any]:
         """KMS GenerateDataKey."""
+        ...
+
+    def get_key_policy(self, **request: Any) -> Mapping[str, Any]:
+        """KMS GetKeyPolicy."""
+        ...
+
+    def describe_key(self, **request: Any) -> Mapping[str, Any]:
+        """KMS DescribeKey."""
+        ...
+
+    def list_grants(self, **request: Any) -> Mapping[str, Any]:
+        """KMS ListGrants."""
         ...
 
 

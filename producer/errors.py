@@ -1,7 +1,9 @@
 """What a producer raises: the input is bad, a service failed, the disk is full, or not all messages were sent."""
 
 import enum
+from collections.abc import Sequence
 
+from producer.policy_lint import Finding
 from producer.validate import ValidationReport
 from wire.ticket import Ticket
 
@@ -70,6 +72,17 @@ class ServiceError(ProducerError):
     def meaning(self, outcome: str) -> "ServiceError":
         """The same failure with its meaning for the job."""
         return ServiceError(self.kind, self.service, self.operation, self.resource, code=self.code, outcome=outcome)
+
+
+class KeyRefused(ProducerError):  # noqa: N818 - a finding
+    """A key's policy, grants or origin would let somebody else open what is sealed to it; nothing was sealed."""
+
+    def __init__(self, key_arn: str, findings: Sequence[Finding]) -> None:
+        first = findings[0]
+        more = f", and {len(findings) - 1} more findings" if len(findings) > 1 else ""
+        super().__init__(f"{key_arn}: {first.rule} in {first.where}: {first.message}{more}; nothing was sealed")
+        self.key_arn = key_arn
+        self.findings = tuple(findings)
 
 
 class SendIncomplete(ProducerError):  # noqa: N818 - a state of the job rather than an error of the program

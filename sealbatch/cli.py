@@ -22,6 +22,7 @@ from sealbatch.verbs import (
     model,
     purge,
     retry,
+    policy,
     run,
     schedule,
     status,
@@ -101,6 +102,7 @@ app.add_typer(dev.app, name="dev")
 app.add_typer(bench.app, name="bench")
 app.add_typer(model.app, name="model")
 app.add_typer(schedule.app, name="schedule")
+app.add_typer(policy.app, name="policy")
 
 
 def main() -> None:

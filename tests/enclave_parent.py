@@ -9,9 +9,11 @@ from typing import Any, Self, TypeVar
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from question_factory import IMAGE, Keys
+from receipt_factory import ROOT, STARTED
 from scripted_engine import ScriptedEngine
 
 from devstack.cms import envelop
+from devstack.nsm import SoftwareNsm
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from enclave_worker.template import Template
@@ -28,17 +30,19 @@ M = TypeVar("M", bound=Message)
 
 
 class EchoAttestor:
-    """Its document is the public key itself; every one is remembered."""
+    """Its document is the public key itself, and every one is remembered; that of a receipt key is a real one."""
 
     def __init__(self, image: str = IMAGE) -> None:
         self.documents: list[bytes] = []
         self._image = image
+        self._nsm = SoftwareNsm(ROOT, {0: bytes.fromhex(image)}, lambda: STARTED)
 
     def attest(self, *, public_key: bytes | None, user_data: bytes | None, nonce: bytes | None) -> bytes:
-        """The key that KMS is to encrypt to."""
+        """The key that KMS is to encrypt to, or the document of a receipt key."""
         assert public_key is not None
-        assert user_data is None
         assert nonce is None
+        if user_data is not None:
+            return self._nsm.attest(public_key=public_key, user_data=user_data, nonce=None)
         self.documents.append(public_key)
         return public_key
 

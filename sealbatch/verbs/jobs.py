@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from producer.chunks import ChunkLimits
+from producer.clients import Clients
 from producer.errors import InputInvalid
 from producer.forms import InputForm
 from producer.lookup import Idempotency
+from producer.settings import ProducerSettings
 from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
 from results_consumer.fetch import FetchOptions, FetchProgress, fetch
 from results_consumer.job import open_job
@@ -50,6 +52,8 @@ class Intake:
     times: JobTimes = field(default_factory=JobTimes)
     idempotency: Idempotency | None = None
     retry: Retry | None = None
+    required: tuple[str, ...] = ()
+    """PCR0s of the only images that the keys' policies may admit; empty leaves the policies unread."""
 
     def options(self) -> SubmitOptions:
         """As the producer takes them.
@@ -83,6 +87,8 @@ def submit_job(face: Face, screen: Screen, config: Config, source: BinaryIO, int
 
     settings = config.producer()
     clients = None if intake.dry_run else producer_clients(config)
+    if intake.required:
+        _require(settings, intake.required, clients)
     kept = False
 
     with _showing_problems(screen, intake.path), screen.meter() as meter:
@@ -100,6 +106,18 @@ def submit_job(face: Face, screen: Screen, config: Config, source: BinaryIO, int
     if submission.skipped:
         screen.say(f"note: {submission.skipped:,} invalid lines get an error for an answer")
     return submission
+
+
+def _require(settings: ProducerSettings, required: tuple[str, ...], clients: Clients | None) -> None:
+    """The image that is sealed for is a required one, and neither key's policy admits any other."""
+    from producer.key_guard import require_images
+
+    if settings.image not in required:
+        raise Stop(
+            Exit.USAGE, f"--require-pcr0: the configured image is {settings.image[:16]}..., which is none of them"
+        )
+    if clients is not None:
+        require_images(clients.kms, settings, required)
 
 
 @contextmanager

@@ -77,6 +77,7 @@ def command(
     window: q.WINDOW = None,
     not_before: q.NOT_BEFORE = None,
     key: q.KEY = None,
+    require_pcr0: t.REQUIRE = None,
     receipts: t.RECEIPTS = None,
     force: FORCE = False,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to wait at most.")] = None,
@@ -101,6 +102,7 @@ def command(
         skip_invalid=skip_invalid,
         times=JobTimes(deadline, window, not_before),
         idempotency=make_idempotency(config, key),
+        required=t.images(require_pcr0),
     )
     with q.open_input(file) as source:
         ticket = jobs.submit_job(face, screen, config, source, intake).ticket

@@ -6,6 +6,7 @@ import typer
 
 from sealbatch.face import Face, ends_well
 from sealbatch.verbs import questions as q
+from sealbatch.verbs import trust as t
 
 EXAMPLES = """Examples:
 sealbatch submit questions.jsonl
@@ -34,6 +35,7 @@ def command(
     window: q.WINDOW = None,
     not_before: q.NOT_BEFORE = None,
     key: q.KEY = None,
+    require_pcr0: t.REQUIRE = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Do all but ask KMS, store and send.")] = False,
     as_json: q.JSON = False,
 ) -> None:
@@ -59,6 +61,7 @@ def command(
         skip_invalid=skip_invalid,
         times=JobTimes(deadline, window, not_before),
         idempotency=make_idempotency(config, key),
+        required=t.images(require_pcr0),
         dry_run=dry_run,
     )
     with q.open_input(file) as source:

@@ -13,6 +13,12 @@ PCR0 = Annotated[list[str] | None, typer.Option(metavar="HEX", help="Accept this
 RELEASE = Annotated[
     list[Path] | None, typer.Option(metavar="FILE", help="Accept this release only; may be given again.")
 ]
+REQUIRE = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require-pcr0", metavar="HEX", help="Seal only if the keys' policies admit no other image than this."
+    ),
+]
 RECEIPTS = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Keep what proves the answers there, for `sealbatch verify`.")
 ]
@@ -29,6 +35,15 @@ def releases(pcr0: list[str] | None, files: list[Path] | None) -> tuple[Release,
     except ReleaseError as error:
         raise Stop(Exit.USAGE, f"--pcr0: {error}") from None
     return (*named, *(_read(path) for path in files or ()))
+
+
+def images(pcr0: list[str] | None, files: list[Path] | None = None) -> tuple[str, ...]:
+    """PCR0s that the options name, in their order.
+
+    Raises:
+        Stop: a value is no PCR0, or a file no release.
+    """
+    return tuple(release.pcrs[0].hex() for release in releases(pcr0, files))
 
 
 def _read(path: Path) -> Release:

@@ -1,0 +1,127 @@
+"""`sealbatch policy`: lints and writes the policies of the two KMS keys."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sealbatch.exits import Exit
+from sealbatch.face import Face, ends_well
+from sealbatch.faults import Stop
+from sealbatch.screen import Screen
+from sealbatch.verbs import questions as q
+from sealbatch.verbs import trust as t
+
+if TYPE_CHECKING:
+    from producer.policy_lint import Finding
+
+app = typer.Typer(help="The policies of the two KMS keys: who may open what.", no_args_is_help=True)
+
+LINT_EXAMPLES = """Examples:\n\n
+sealbatch policy lint\n\n
+sealbatch policy lint --release sealbatch-1.0.json\n\n
+sealbatch policy lint questions-key.json --purpose question --pcr0 0b24..."""
+RENDER_EXAMPLES = """Examples:\n\n
+sealbatch policy render question --release sealbatch-1.0.json --administrator ARN --producer ARN --bridge ARN\n\n
+sealbatch policy render answer --administrator ARN --producer ARN --reader ARN > answers-key.json"""
+
+PURPOSE = Annotated[str | None, typer.Option(metavar="question|answer", help="Which key the file's policy is of.")]
+FILE = Annotated[Path | None, typer.Argument(metavar="FILE", help="A policy; without one, the configured keys' own.")]
+ROLE = Annotated[str, typer.Option(metavar="ARN")]
+
+
+@app.command(epilog=LINT_EXAMPLES)
+@ends_well
+def lint(
+    context: typer.Context,
+    file: FILE = None,
+    purpose: PURPOSE = None,
+    pcr0: t.PCR0 = None,
+    release: t.RELEASE = None,
+    as_json: q.JSON = False,
+) -> None:
+    """Say what in a key's policy, grants or origin would let somebody else open what is sealed to it.
+
+    With --pcr0 or --release, any other image that the policy admits is a finding too. The exit code is 9 if there is an
+    error.
+    """
+    from producer.policy_lint import Severity
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    required = t.images(pcr0, release)
+    found = _lint_keys(face, screen, required) if file is None else _lint_file(file, purpose, required)
+    rows = [
+        {"key": key, "severity": str(f.severity), "rule": f.rule, "where": f.where, "message": f.message}
+        for key, findings in found
+        for f in findings
+    ]
+    screen.rows(("key", "severity", "rule", "where", "message"), rows)
+    errors = sum(row["severity"] == Severity.ERROR for row in rows)
+    if errors:
+        raise Stop(Exit.INTEGRITY, f"{errors} errors, {len(rows) - errors} warnings")
+    screen.say(f"{', '.join(key for key, _ in found)}: no errors, {len(rows)} warnings")
+
+
+def _lint_file(file: Path, purpose: str | None, required: Sequence[str]) -> "list[tuple[str, Sequence[Finding]]]":
+    from producer.policy_lint import lint_policy
+    from producer.policy_statements import MAX_POLICY
+
+    wanted = _purpose(purpose)
+    try:
+        text = file.read_text(encoding="utf-8")[: MAX_POLICY + 1]
+    except OSError as error:
+        raise Stop(Exit.USAGE, f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Stop(Exit.USAGE, f"{file} is not UTF-8") from None
+    return [(str(file), lint_policy(text, wanted, required))]
+
+
+def _lint_keys(face: Face, screen: Screen, required: Sequence[str]) -> "list[tuple[str, Sequence[Finding]]]":
+    from producer.key_guard import read_findings
+    from sealbatch.clients import producer_clients
+
+    config = face.config(screen)
+    settings, kms = config.producer(), producer_clients(config).kms
+    keys = (("question", settings.question_key), ("answer", settings.answer_key))
+    return [(purpose, read_findings(kms, arn, _purpose(purpose), required).findings) for purpose, arn in keys]
+
+
+@app.command(epilog=RENDER_EXAMPLES)
+@ends_well
+def render(
+    context: typer.Context,
+    purpose: Annotated[str, typer.Argument(metavar="question|answer", help="Which key the policy is for.")],
+    administrator: ROLE,
+    producer: ROLE,
+    reader: ROLE = "",
+    bridge: ROLE = "",
+    pcr0: t.PCR0 = None,
+    release: t.RELEASE = None,
+) -> None:
+    """Write a key's policy to standard output, from the images that may open questions."""
+    from producer.policy_lint import lint_policy
+    from producer.policy_render import Principals, render_policy
+
+    face: Face = context.obj
+    wanted, named = _purpose(purpose), t.images(pcr0, release)
+    missing = ("bridge", bridge) if wanted == "question" else ("reader", reader)
+    if not missing[1]:
+        raise Stop(Exit.USAGE, f"--{missing[0]} is needed for the {wanted}s key")
+    try:
+        policy = render_policy(wanted, Principals(administrator, producer, reader, bridge), named)
+    except ValueError:
+        raise Stop(Exit.USAGE, "--pcr0 or --release is needed: which images may open questions?") from None
+    text = json.dumps(policy, indent=2)
+    findings = lint_policy(text, wanted, named)
+    if findings:
+        raise Stop(Exit.USAGE, f"these roles make no good policy: {findings[0].where}: {findings[0].message}")
+    face.screen().data(text)
+
+
+def _purpose(text: str | None) -> Any:
+    if text not in {"question", "answer"}:
+        raise Stop(Exit.USAGE, "say which key it is: question or answer (--purpose for a file)")
+    return text
