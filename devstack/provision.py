@@ -37,6 +37,7 @@ def provision(endpoint: str, *, tenant: str, image: str, folder: Path) -> None:
     """
     session = boto3.session.Session("sealbatch-owner", "sealbatch-owner", region_name=REGION)
     outputs = _apply(session.client("cloudformation", endpoint_url=endpoint), tenant, image)
+    _spell_policies(session.client("kms", endpoint_url=endpoint), outputs)
     sts = session.client("sts", endpoint_url=endpoint)
     write_private(folder / "credentials", _credentials(sts, outputs))
     write_private(folder / "sealbatch.toml", _configuration(endpoint, tenant, image, folder, outputs))
@@ -54,6 +55,13 @@ def _apply(cloudformation: Any, tenant: str, image: str) -> dict[str, str]:
     if stack["StackStatus"] != "CREATE_COMPLETE":
         raise ProvisionError(f"{TEMPLATE.name}: {stack['StackStatus']}: {stack.get('StackStatusReason', '')}")
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def _spell_policies(kms: Any, outputs: dict[str, str]) -> None:
+    """Make the keys' policies text, as AWS gives them: moto keeps a template's as an object, and trips over it."""
+    for name in ("QuestionsKeyArn", "AnswersKeyArn"):
+        policy = kms.get_key_policy(KeyId=outputs[name], PolicyName="default")["Policy"]
+        kms.put_key_policy(KeyId=outputs[name], PolicyName="default", Policy=json.dumps(policy))
 
 
 def _credentials(sts: Any, outputs: dict[str, str]) -> bytes:

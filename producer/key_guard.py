@@ -1,6 +1,5 @@
 """Reads the keys that are about to be sealed to, and refuses if anybody but the required image could open them."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -28,13 +27,12 @@ def read_findings(kms: KmsClient, key_arn: str, purpose: Purpose, required: Coll
         ServiceError: KMS refuses or does not answer.
     """
     with mapped("KMS", "GetKeyPolicy", key_arn):
-        policy = kms.get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"]
+        policy = str(kms.get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"])
     with mapped("KMS", "DescribeKey", key_arn):
         metadata = kms.describe_key(KeyId=key_arn)["KeyMetadata"]
     with mapped("KMS", "ListGrants", key_arn):
         grants = kms.list_grants(KeyId=key_arn)["Grants"]
-    text = policy if isinstance(policy, str) else json.dumps(policy)
-    return KeyFindings(purpose, key_arn, (*lint_policy(text, purpose, required), *lint_key(metadata, grants)))
+    return KeyFindings(purpose, key_arn, (*lint_policy(policy, purpose, required), *lint_key(metadata, grants)))
 
 
 def require_images(kms: KmsClient, settings: ProducerSettings, required: Collection[str]) -> None:

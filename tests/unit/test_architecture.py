@@ -27,7 +27,7 @@ def imported(graph: grimp.ImportGraph, *, by: str) -> set[str]:
 def test_the_enclave_imports_its_list_and_nothing_else(graph: grimp.ImportGraph) -> None:
     """A new dependency of the enclave is a decision: it stands in this list and in requirements.txt."""
     assert imported(graph, by="enclave_worker") <= ALLOWED
-    assert imported(graph, by="wire") == {"cryptography", "msgpack"}
+    assert imported(graph, by="wire") == {"cbor2", "cryptography", "msgpack"}
 
 
 def test_what_the_enclave_imports_is_pinned_with_hashes() -> None:

@@ -3,18 +3,23 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from question_factory import ANSWER_ARN, IMAGE, SALT, Keys, invalid, record
+from receipt_factory import SETTINGS, signer
 from scripted_engine import ScriptedEngine
 
 from enclave_worker.assembly import Assembly
 from enclave_worker.chunk import OpenChunk
 from enclave_worker.engine import Completion
+from enclave_worker.identity import Identity
 from enclave_worker.prompts import Prompter
 from enclave_worker.template import Template
-from wire.envelope import MAX_PAYLOAD, AnswerHeader, parse_questions
+from wire.commitments import question_root, result_root
+from wire.envelope import MAX_PAYLOAD, AnswerHeader, parse_answers, parse_questions
 from wire.payload import MAX_ANSWER_CHARACTERS, AnswerPayload, ErrorCode, Outcome, QuestionPayload, Record
+from wire.receipt import Totals, parse_receipt
 
 MODEL = bytes([1]) * 32
 TEMPLATE = bytes([2]) * 32
+IDENTITY = Identity(IMAGE, "test/model", MODEL, TEMPLATE, SETTINGS)
 
 
 class Bench:
@@ -33,7 +38,7 @@ class Bench:
 
     def open(self) -> tuple[AnswerHeader, AnswerPayload]:
         """What the reader of the sealed answers finds."""
-        return self.keyset.open(self.assembly.seal(IMAGE, "test/model", MODEL, TEMPLATE))
+        return self.keyset.open(self.assembly.seal(IDENTITY, signer(IMAGE, MODEL, TEMPLATE)))
 
 
 @given(st.permutations(range(6)))
@@ -106,3 +111,19 @@ def test_answers_that_do_not_fit_their_chunk_give_way_longest_first() -> None:
     results = bench.open()[1].results
     assert [result.error for result in results] == [ErrorCode.OUTPUT_TOO_LARGE] * 2 + [None] * 8
     assert sum(len(result.text) for result in results) <= MAX_PAYLOAD
+
+
+def test_a_receipt_is_signed_over_what_is_sealed() -> None:
+    """It counts outcomes and tokens as the payload does, and commits to questions and results."""
+    bench = Bench(record(3, "a?"), record(4, "b?"), record(5, "c?"), first=4, count=2)
+    for prompt, reason in zip(bench.assembly.prompts(), ("stop", "length"), strict=True):
+        bench.assembly.add(Completion(prompt.key, "yes", reason, 3))  # type: ignore[arg-type]
+    sealed = parse_answers(bench.assembly.seal(IDENTITY, signer(IMAGE, MODEL, TEMPLATE)))
+    payload = AnswerPayload.decode(sealed.open(bench.keyset.answer_key))
+    receipt = parse_receipt(sealed.open_receipt(bench.keyset.answer_key)).receipt
+    assert (receipt.job, receipt.chunk, receipt.first, receipt.count) == (bench.keyset.job, 2, 4, 2)
+    assert (receipt.questions, receipt.answers) == (bench.sealed.digest, sealed.body_digest)
+    assert receipt.totals == Totals.of(payload.results)
+    assert receipt.totals.outcomes == (1, 1, 0, 0, 0)
+    assert receipt.result_root == result_root(SALT, payload.results)
+    assert receipt.question_root == question_root(SALT, (record(4, "b?"), record(5, "c?")))

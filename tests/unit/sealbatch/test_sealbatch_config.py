@@ -110,7 +110,7 @@ def test_a_wrong_value_is_not_quoted(empty_home: Path) -> None:
 @pytest.mark.parametrize("assignment", ["bucket", "nothing=x", "profiles=x"])
 def test_set_takes_known_names_only(assignment: str) -> None:
     """The message lists them."""
-    with pytest.raises(ConfigError, match="NAME being one of answer_key, bucket"):
+    with pytest.raises(ConfigError, match="NAME being one of answer_key, attestation_root, bucket"):
         load_config(None, (assignment,), {})
 
 
