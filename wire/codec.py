@@ -6,7 +6,7 @@ anything but the shortest encoding, and any map whose keys are not in ascending 
 """
 
 import math
-from typing import TypeAlias, Union
+from typing import Any, Final, TypeAlias, TypeVar, Union
 
 import msgpack
 
@@ -15,7 +15,12 @@ from wire.errors import CodecError
 MAX_DEPTH = 8
 """Nesting of arrays and maps; the deepest message of ours has 5."""
 
+MAX_VALUES: Final = 1 << 20
+"""Values in one encoding, where its reader sets no lower bound: a byte may be a value, and takes fifty in memory."""
+
 Value: TypeAlias = Union[bool, int, float, str, bytes, list["Value"], dict[str, "Value"], None]  # noqa: UP007 - recursive
+
+_Container = TypeVar("_Container", list[Any], dict[str, Any])
 
 
 def pack(value: Value) -> bytes:
@@ -28,17 +33,36 @@ def pack(value: Value) -> bytes:
     return encoded
 
 
-def unpack(data: bytes, *, max_size: int) -> Value:
+def unpack(data: bytes, *, max_size: int, max_values: int = MAX_VALUES) -> Value:
     """The value that `data` encodes.
 
     Raises:
-        CodecError: `data` is longer than `max_size` bytes or is not exactly what `pack` makes of some value.
+        CodecError: `data` is longer than `max_size` bytes, holds more than `max_values` values, or is not exactly what
+            `pack` makes of some value.
     """
     if len(data) > max_size:
         raise CodecError(f"{len(data)} bytes, at most {max_size} are allowed")
+    left = max_values
+
+    def counted(found: _Container) -> _Container:
+        nonlocal left
+        left -= len(found)
+        if left < 0:
+            raise ValueError("too many values")
+        return found
+
     try:
-        # unpackb bounds every length by the bytes at hand, so nothing is allocated for a length that only claims to be.
-        value = msgpack.unpackb(data, raw=False, strict_map_key=True)
+        # unpackb bounds every length by the bytes at hand, so nothing is allocated for a length that only claims to be;
+        # what is there is counted as each array and map ends, so a bomb goes off before it is built.
+        value = msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            max_array_len=max_values,
+            max_map_len=max_values,
+            list_hook=counted,
+            object_hook=counted,
+        )
         again = pack(value)
     except (ValueError, OverflowError, RecursionError, msgpack.UnpackException):
         # No cause is chained: msgpack's errors may quote the bytes.

@@ -34,6 +34,7 @@ ANSWERS: Final = 2
 NONCE_SIZE: Final = 12
 TAG_SIZE: Final = 16
 MAX_HEADER: Final = 8192
+MAX_FIELDS: Final = 16
 RECEIPT_BUCKET: Final = 8192
 """Bytes that a receipt is padded to; one with a very long attestation document takes twice as many."""
 MAX_RECEIPT: Final = 2 * RECEIPT_BUCKET + NONCE_SIZE + TAG_SIZE
@@ -316,7 +317,8 @@ def _parse(data: bytes, direction: int) -> tuple[tuple[bytes, bytes, bytes, byte
     receipt, position = _block(data, body_end, MAX_RECEIPT)
     if position != len(data) or len(ciphertext) < MIN_BUCKET + TAG_SIZE:
         raise SealError("sealed object: lengths do not add up")
-    fields = Fields.parse(data[_PREFIX.size : end], max_size=MAX_HEADER, error=SealError, what="sealed header")
+    header = data[_PREFIX.size : end]
+    fields = Fields.parse(header, max_size=MAX_HEADER, error=SealError, what="sealed header", max_values=MAX_FIELDS)
     body_digest = hashlib.sha256(memoryview(data)[:body_end]).digest()
     return (hashlib.sha256(data).digest(), body_digest, data[:end], nonce, ciphertext, receipt), fields
 

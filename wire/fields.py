@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from wire.codec import Value, unpack
+from wire.codec import MAX_VALUES, Value, unpack
 from wire.errors import CodecError, WireError
 
 MAX_COUNT: Final = 2**53
@@ -22,10 +22,12 @@ class Fields:
         self._next = 0
 
     @classmethod
-    def parse(cls, data: bytes, *, max_size: int, error: type[WireError], what: str) -> "Fields":
+    def parse(
+        cls, data: bytes, *, max_size: int, error: type[WireError], what: str, max_values: int = MAX_VALUES
+    ) -> "Fields":
         """The fields of an encoded array."""
         try:
-            return cls(unpack(data, max_size=max_size), error, what)
+            return cls(unpack(data, max_size=max_size, max_values=max_values), error, what)
         except CodecError as reason:
             raise error(f"{what}: {reason}") from None
 

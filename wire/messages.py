@@ -28,6 +28,8 @@ MAX_RECIPIENT: Final = 2048
 """Largest CiphertextForRecipient in bytes; a 32-byte key takes 493."""
 MAX_CONTEXT: Final = 8
 """Pairs of an encryption context; ours has 5."""
+MAX_VALUES: Final = 64
+"""Values of a message; an Unwrap has at most 30."""
 
 
 class RefusalCode(enum.StrEnum):
@@ -174,7 +176,7 @@ def decode(body: bytes) -> Message:
     Raises:
         MessageError: it is not exactly one known message with fields within their limits.
     """
-    fields = Fields.parse(body, max_size=MAX_FRAME, error=MessageError, what="message")
+    fields = Fields.parse(body, max_size=MAX_FRAME, error=MessageError, what="message", max_values=MAX_VALUES)
     kind = fields.number("type", low=1, high=len(_READERS))
     message = _READERS[kind - 1](fields)
     fields.end()

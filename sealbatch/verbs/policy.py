@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sealbatch.exits import Exit
-from sealbatch.face import Face, ends_well
+from sealbatch.face import Face, as_typed, ends_well
 from sealbatch.faults import Stop
 from sealbatch.screen import Screen
 from sealbatch.verbs import questions as q
@@ -19,20 +19,22 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The policies of the two KMS keys: who may open what.", no_args_is_help=True)
 
-LINT_EXAMPLES = """Examples:\n\n
-sealbatch policy lint\n\n
-sealbatch policy lint --release sealbatch-1.0.json\n\n
-sealbatch policy lint questions-key.json --purpose question --pcr0 0b24..."""
-RENDER_EXAMPLES = """Examples:\n\n
-sealbatch policy render question --release sealbatch-1.0.json --administrator ARN --producer ARN --bridge ARN\n\n
-sealbatch policy render answer --administrator ARN --producer ARN --reader ARN > answers-key.json"""
+LINT_EXAMPLES = """Examples:
+sealbatch policy lint
+sealbatch policy lint --release sealbatch-1.0.json
+sealbatch policy lint key.json --purpose question --pcr0 0b24..."""
+RENDER_EXAMPLES = """Examples:
+sealbatch policy render question --release sealbatch-1.0.json
+    --administrator ARN --producer ARN --bridge ARN
+sealbatch policy render answer
+    --administrator ARN --producer ARN --reader ARN"""
 
 PURPOSE = Annotated[str | None, typer.Option(metavar="question|answer", help="Which key the file's policy is of.")]
 FILE = Annotated[Path | None, typer.Argument(metavar="FILE", help="A policy; without one, the configured keys' own.")]
 ROLE = Annotated[str, typer.Option(metavar="ARN")]
 
 
-@app.command(epilog=LINT_EXAMPLES)
+@app.command(epilog=as_typed(LINT_EXAMPLES))
 @ends_well
 def lint(
     context: typer.Context,
@@ -42,10 +44,10 @@ def lint(
     release: t.RELEASE = None,
     as_json: q.JSON = False,
 ) -> None:
-    """Say what in a key's policy, grants or origin would let somebody else open what is sealed to it.
+    """Find what lets others open what is sealed.
 
-    With --pcr0 or --release, any other image that the policy admits is a finding too. The exit code is 9 if there is an
-    error.
+    Looks at a key's policy, grants and origin. With --pcr0 or --release, any other image that the policy admits is a
+    finding too. The exit code is 9 if there is an error.
     """
     from producer.policy_lint import Severity
 
@@ -89,7 +91,7 @@ def _lint_keys(face: Face, screen: Screen, required: Sequence[str]) -> "list[tup
     return [(purpose, read_findings(kms, arn, _purpose(purpose), required).findings) for purpose, arn in keys]
 
 
-@app.command(epilog=RENDER_EXAMPLES)
+@app.command(epilog=as_typed(RENDER_EXAMPLES))
 @ends_well
 def render(
     context: typer.Context,
@@ -101,7 +103,7 @@ def render(
     pcr0: t.PCR0 = None,
     release: t.RELEASE = None,
 ) -> None:
-    """Write a key's policy to standard output, from the images that may open questions."""
+    """Write a key's policy to standard output."""
     from producer.policy_lint import lint_policy
     from producer.policy_render import Principals, render_policy
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from wire.payload import Record
     from wire.ticket import Ticket
 
-EXAMPLES = """Examples:\n\n
-sealbatch fetch sb1-... -o answers.jsonl --receipts answers.receipts\n\n
-sealbatch verify answers.jsonl --release sealbatch-1.0.json\n\n
-sealbatch verify answers.jsonl --input questions.jsonl --pcr0 0b24..."""
+EXAMPLES = """Examples:
+sealbatch fetch sb1-... -o out.jsonl --receipts out.receipts
+sealbatch verify out.jsonl --release sealbatch-1.0.json
+sealbatch verify out.jsonl --input questions.jsonl --pcr0 0b24..."""
 
 OUT = Annotated[Path, typer.Argument(metavar="OUT", help="JSON lines that fetch or run wrote.")]
 DIR = Annotated[
@@ -48,9 +48,10 @@ def command(
     partial: PARTIAL = False,
     as_json: q.JSON = False,
 ) -> None:
-    """Verify answers without a network: who computed them, from what, and that none is missing or changed.
+    """Prove an output again, without a network.
 
-    Every step has a number and a name; the first that fails is named, and the exit code is 9.
+    Who computed it, from what, and that none of it is missing or changed. Every step has a number and a name; the first
+    that fails is named, and the exit code is 9.
     """
     from results_consumer.archive import verify_output
     from results_consumer.errors import IntegrityError

@@ -429,7 +429,7 @@ def other_producer(stage: Stage) -> Verdict:
             item["Principal"]["AWS"] = [item["Principal"]["AWS"], role]
     kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=json.dumps(shared))
     try:
-        session = stage.client("sts").assume_role(RoleArn=role, RoleSessionName="p")["Credentials"]
+        session = stage.client("sts").assume_role(RoleArn=role, RoleSessionName="pensions")["Credentials"]
         colluder = stage._session.client(
             "kms",
             endpoint_url=stage.stack.endpoint,

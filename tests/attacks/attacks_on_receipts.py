@@ -191,7 +191,7 @@ def forge_old(stage: Stage) -> Verdict:
     """A document from before the job, as of a key that leaked from an enclave that is gone."""
     forgery = Forgery.of(stage)
     nsm = SoftwareNsm(stage.root, pcrs(stage), lambda: datetime.now(UTC) - timedelta(hours=5))
-    return forgery.refused("(document_time)", lambda sealed: forgery.receipt(sealed, nsm))
+    return forgery.refused("(certificate_time)", lambda sealed: forgery.receipt(sealed, nsm))
 
 
 @attack("sign with a document that outlived its certificate")
