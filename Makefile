@@ -14,6 +14,7 @@ PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test million chaos bench-engine demo-nightly nights bench-nightly avx512 lint format clean
+.PHONY: help demo test million chaos attack fuzz lint bench-engine format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,11 @@ million: $(VENV)/.test ## Measure the producer's memory with a million lines
 
 bench-nightly: $(VENV)/.demo ## Measure how fast 1, 2 and 4 worker processes seal a large file
 	@$(BIN)/python -m devstack.nightly_bench
+attack: $(VENV)/.test ## Play the malicious parent: every attack, and by what each was caught
+	@SEALBATCH_ORACLE=$(or $(ORACLE),100000) $(BIN)/python tests/attacks/run.py
+
+fuzz: $(VENV)/.fuzz ## Feed every parser RUNS=200000 hostile inputs, guided by coverage
+	@$(BIN)/python tests/fuzz/run.py --runs $(or $(RUNS),200000)
 
 lint: $(VENV)/.test $(VENV)/.lint ## Check style, types and the boundaries between the packages
 	@$(BIN)/ruff check .
@@ -82,6 +88,10 @@ $(VENV)/.bench: $(VENV)/.demo
 $(VENV)/.test: $(VENV)/.demo
 	@echo "Installing the tests' tools"
 	@$(PIP) --constraint constraints.txt --editable '.[dev,test]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.test
+	@$(PIP) --constraint constraints.txt --editable '.[fuzz]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.torch pyproject.toml

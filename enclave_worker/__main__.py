@@ -8,6 +8,7 @@ from enclave_worker.attestor import AttestorError
 from enclave_worker.engine_process import EngineGone
 from enclave_worker.manifest import ModelError
 from enclave_worker.nsm import NsmAttestor, NsmDevice
+from enclave_worker.platform import PlatformError, check_platform
 from enclave_worker.process import harden, log_to_stderr, serve
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
@@ -28,11 +29,12 @@ def main() -> int:
     harden()
     log_to_stderr()
     try:
+        check_platform()
         attestor = NsmAttestor(NsmDevice())
         template = load_template(SETTINGS.model)
         with ProcessEngine(SETTINGS) as engine:
             serve(EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS))
-    except (AttestorError, EngineGone, ModelError, StreamError) as error:
+    except (AttestorError, EngineGone, ModelError, PlatformError, StreamError) as error:
         print(f"enclave_worker cannot start: {error}", file=sys.stderr)  # noqa: T201 - the one line on the console
         return CANNOT_START
     return 0

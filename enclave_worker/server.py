@@ -56,7 +56,11 @@ class EnclaveServer:
             model=engine.model_digest,
             template=template.digest,
             settings=settings_digest(
-                {"context_length": engine.context_length, "default_max_tokens": settings.default_max_tokens}
+                {
+                    "context_length": engine.context_length,
+                    "default_max_tokens": settings.default_max_tokens,
+                    "precision": settings.precision,
+                }
             ),
         )
         self._services = Services(

@@ -34,7 +34,7 @@ def main() -> int:
             except Exception as error:  # noqa: BLE001 - whatever it is, the attack was not caught as it must be
                 accepted += 1
                 happened, caught = f"{type(error).__name__}: {error}", "NOT CAUGHT"
-            print(f"{number}/{len(ATTACKS)} {name}: {caught} ({time.monotonic() - started:.1f} s)", file=sys.stderr)  # noqa: T201 - progress
+            print(f"{number}/{len(ATTACKS)} {name}: {caught} ({time.monotonic() - started:.1f} s)", file=sys.stderr)
             rows.append({"n": number, "attack": name, "what_happened": happened, "caught_by": caught})
         leaks = stage.leaks()
         canaries = len(stage.canaries)

@@ -1,6 +1,8 @@
 """Every attack ends in detection or in no effect, and the parent has read nothing."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import attacks_on_frames
 import attacks_on_keys
@@ -36,6 +38,18 @@ def test_no_question_was_readable_for_the_parent(stage: Stage) -> None:
     assert len(stage.canaries) > 40
     assert stage.seen
     assert stage.leaks() == []
+
+
+def test_the_threat_model_names_attacks_and_tests_that_exist() -> None:
+    """Each row shows what tests it, by a name that is there."""
+    root = Path(__file__).resolve().parents[2]
+    rows = (root / "docs" / "threat_model.md").read_text().partition("and what stops it")[2].partition("## ")[0]
+    named = [
+        name for row in rows.splitlines() if row.startswith("|") for name in re.findall(r"`([^`]+)`", row.split("|")[3])
+    ]
+    assert len(named) > 60
+    missing = [name for name in named if name not in ATTACKS and not list((root / "tests").rglob(name))]
+    assert missing == []
 
 
 def test_there_are_attacks_enough() -> None:

@@ -189,3 +189,9 @@ def test_no_receipt_and_one_too_long_are_our_own_misuse(receipt: bytes) -> None:
         envelope.attach_receipt(samples.ANSWERS, samples.ANSWER_KEY, receipt)
     with pytest.raises(ValueError, match="have a receipt"):
         envelope.attach_receipt(samples.RECEIPTED, samples.ANSWER_KEY, b"r")
+
+
+def test_sizes_come_in_the_classes_that_the_threat_model_counts() -> None:
+    """Twelve, of which each object shows one."""
+    assert len({envelope.bucket(size) for size in (1 << n for n in range(24))}) == 12
+    assert envelope.bucket(envelope.MAX_PAYLOAD + 4) == 8 * 2**20
