@@ -38,6 +38,10 @@ def open_job(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> Job:
     bucket = Bucket(s3, settings.bucket)
     where = ledger.manifest_key(settings.tenant, ticket.job)
     encoded = bucket.get(where, limit=MAX_MANIFEST)
+    if encoded is None:
+        # Whether it was purged is the host's word: it explains, and excuses nothing.
+        purged = bucket.get(ledger.mark_key(settings.tenant, ticket.job, Mark.PURGED), limit=MAX_NOTE) is not None
+        where += ", which a tombstone says was purged" if purged else ""
     # 1. to 3. The manifest is there, is the ticket's, and is one.
     manifest = check_manifest(encoded, where, ticket)
     # 4. It is this tenant's and job's, under the configured keys.
@@ -58,9 +62,7 @@ def check_manifest(encoded: bytes | None, where: str, ticket: Ticket | None) -> 
     """
     # 1. The manifest is there.
     if encoded is None:
-        # Whether it was purged is the host's word: it explains, and excuses nothing.
-        purged = bucket.get(ledger.mark_key(settings.tenant, ticket.job, Mark.PURGED), limit=MAX_NOTE) is not None
-        raise IntegrityError(Check.MANIFEST_PRESENT, where + (", which a tombstone says was purged" if purged else ""))
+        raise IntegrityError(Check.MANIFEST_PRESENT, where)
     # 2. It is the ticket's.
     if ticket is not None and manifest_digest(encoded) != ticket.digest:
         raise IntegrityError(Check.MANIFEST_DIGEST, where)
