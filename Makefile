@@ -13,8 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test million chaos bench-engine demo-nightly nights bench-nightly avx512 lint format clean
-.PHONY: help demo test million chaos attack fuzz lint bench-engine format clean
+.PHONY: help demo test million chaos attack fuzz bench-engine demo-nightly nights bench-nightly avx512 lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +38,7 @@ million: $(VENV)/.test ## Measure the producer's memory with a million lines
 
 bench-nightly: $(VENV)/.demo ## Measure how fast 1, 2 and 4 worker processes seal a large file
 	@$(BIN)/python -m devstack.nightly_bench
+
 attack: $(VENV)/.test ## Play the malicious parent: every attack, and by what each was caught
 	@SEALBATCH_ORACLE=$(or $(ORACLE),100000) $(BIN)/python tests/attacks/run.py
 
