@@ -75,14 +75,14 @@ def parse_release(data: bytes) -> Release:
     return Release(name, _pcrs(value.get("pcrs")), digests)
 
 
-def load_root(pem: bytes) -> x509.Certificate:
-    """A root certificate in PEM.
+def load_roots(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """Root certificates in PEM, one or several.
 
     Raises:
         ReleaseError: it is none.
     """
     try:
-        return x509.load_pem_x509_certificate(pem)
+        return tuple(x509.load_pem_x509_certificates(pem))
     except ValueError:
         raise ReleaseError("not a certificate in PEM") from None
 

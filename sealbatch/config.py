@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from producer.settings import ProducerSettings
 from results_consumer.settings import ReaderSettings
-from results_consumer.trust import Release, ReleaseError, Trust, load_root
+from results_consumer.trust import Release, ReleaseError, Trust, load_roots
 from sealbatch.paths import dev_folder, user_config
 from vsock_bridge.settings import BridgeSettings
 from wire.names import IMAGE, KEY_ARN, TENANT
@@ -92,7 +92,7 @@ class Config:
         """Settings of one who opens, and accepts these `releases` alone if there are any."""
         trust = Trust(releases=releases)
         if self.resources.attestation_root is not None:
-            trust = Trust((self._root(self.resources.attestation_root),), releases, development=True)
+            trust = Trust(self._roots(self.resources.attestation_root), releases, development=True)
         return ReaderSettings(**self._require(("tenant", "bucket", "question_key", "answer_key")), trust=trust)
 
     def bridge(self, enclaves: Sequence[Address]) -> BridgeSettings:
@@ -100,9 +100,9 @@ class Config:
         required = self._require(("queue_url", "bucket", "question_key"))
         return BridgeSettings(**required, enclaves=tuple(enclaves), dead_letters=self.resources.dead_letter_url)
 
-    def _root(self, path: str) -> Certificate:
+    def _roots(self, path: str) -> tuple[Certificate, ...]:
         try:
-            return load_root(Path(path).read_bytes())
+            return load_roots(Path(path).read_bytes())
         except OSError as error:
             raise ConfigError(f"{self.source}: attestation_root {path}: {error.strerror}") from None
         except ReleaseError as error:

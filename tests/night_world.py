@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from memory_aws import ACCOUNT, MemoryKms, MemoryS3
+from receipt_factory import TRUST, make_receipt
 
 from producer.clients import Clients
 from producer.settings import ProducerSettings
@@ -25,6 +26,7 @@ from sealbatch.nightly.schedule import NightlySettings, Schedule
 from sealbatch.nightly.shelf import FolderShelf
 from sealbatch.nightly.todo import CLOSE, RANGE, STEP, Todo
 from wire import envelope, ledger, payload
+from wire.manifest import decode_manifest
 
 IMAGE = "0123456789abcdef" * 6
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -250,7 +252,7 @@ class World:
                 producer_settings=ProducerSettings(tenant, "sealed", "http://queue", *self.arns, IMAGE),
                 reader_s3=self.s3,
                 reader_kms=self.kms,
-                reader_settings=ReaderSettings(tenant, "sealed", *self.arns),
+                reader_settings=ReaderSettings(tenant, "sealed", *self.arns, TRUST),
                 sns=self.sns,
             ),
             clock=self.clock,
@@ -366,7 +368,10 @@ class World:
             model=bytes(32),
             template=bytes(32),
         )
-        self.s3.store(name, answers)
+        manifest = decode_manifest(self.s3.objects[ledger.manifest_key(message.tenant, message.job)])
+        started = datetime.fromtimestamp(manifest.created_ms // 1000, UTC)
+        receipt = make_receipt(answers, asked.salt, results, started=started)
+        self.s3.store(name, envelope.attach_receipt(answers, asked.answer_key, receipt))
 
     def _result(self, record: payload.Record) -> payload.Result:
         place = (record.number, record.line, record.custom_id)

@@ -83,7 +83,7 @@ def default_receipts(out: Path) -> Path:
 
 
 def _trust(screen: Screen, releases, root: Path | None) -> "Trust":  # type: ignore[no-untyped-def]  # noqa: ANN001
-    from results_consumer.trust import ReleaseError, Trust, load_root
+    from results_consumer.trust import ReleaseError, Trust, load_roots
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
 
@@ -93,7 +93,7 @@ def _trust(screen: Screen, releases, root: Path | None) -> "Trust":  # type: ign
         return Trust(releases=releases)
     screen.say(f"WARNING: believing the development root {root}: this proves a protocol, and no hardware")
     try:
-        return Trust((load_root(root.read_bytes()),), releases, development=True)
+        return Trust(load_roots(root.read_bytes()), releases, development=True)
     except (OSError, ReleaseError) as error:
         raise Stop(Exit.USAGE, f"{root}: {getattr(error, 'strerror', None) or error}") from None
 

@@ -3,19 +3,21 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 from job_factory import Aws, MadeJob, aws_server, make_job, parse_lines
+from receipt_factory import make_receipt, write_roots
 from typer.testing import CliRunner
 
 import producer.submit
 from sealbatch.cli import app
 from sealbatch.exits import Exit
 from wire import ledger, manifest
-from wire.envelope import parse_questions, seal_answers
+from wire.envelope import attach_receipt, parse_questions, seal_answers
 from wire.ledger import ChunkMessage, Mark, parse_chunk_message
 from wire.payload import AnswerPayload, ErrorCode, Outcome, QuestionPayload
 from wire.payload import Result as Result_
@@ -105,6 +107,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
             "answer_key": aws.settings.answer_key,
             "image": "ab" * 48,
             "endpoint_url": endpoint,
+            "attestation_root": write_roots(tmp_path / "roots.pem"),
         }
         text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
         (tmp_path / "sealbatch.toml").write_text(text)
@@ -300,8 +303,11 @@ class Retrier:
                 model=bytes(32),
                 template=bytes(32),
             )
+            started = datetime.now(UTC).replace(microsecond=0)
+            receipt = make_receipt(body, payload.salt, results, started=started)
             key = ledger.answer_key(message.tenant, message.job, message.chunk, message.first, message.count)
-            self._desk.aws.s3.put_object(Bucket=self._desk.aws.settings.bucket, Key=key, Body=body)
+            sealed = attach_receipt(body, keyset.answer_key, receipt)
+            self._desk.aws.s3.put_object(Bucket=self._desk.aws.settings.bucket, Key=key, Body=sealed)
 
 
 def lost(line: int, code: ErrorCode = ErrorCode.INTERNAL_ERROR) -> Result_:
