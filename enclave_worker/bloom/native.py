@@ -78,7 +78,8 @@ def computes_exactly(loaded: ctypes.CDLL) -> bool:
     unsigned = (x.int() + ZERO).to(torch.uint8)
     packed, one, none = pack_bytes(w), torch.ones(max(rows, outputs)), torch.zeros(outputs)
     offsets = w.sum(1, dtype=torch.int32) * ZERO
-    out = torch.empty(rows, outputs)
+    # Not left empty: memory of an earlier check could hold the right result.
+    out = torch.full((rows, outputs), torch.nan)
     # fmt: off
     loaded.sb_linear_s8(
         unsigned.data_ptr(), one.data_ptr(), rows, packed.data_ptr(), one.data_ptr(), offsets.data_ptr(),
@@ -87,6 +88,7 @@ def computes_exactly(loaded: ctypes.CDLL) -> bool:
     # fmt: on
     if not torch.equal(out, expected.float()):
         return False
+    out.fill_(torch.nan)
     floats, weight = x.float(), pack_floats(w.float())
     loaded.sb_linear_f32(
         floats.data_ptr(), rows, weight.data_ptr(), 0, none.data_ptr(), outputs, inputs, 0, out.data_ptr()
