@@ -197,7 +197,7 @@ def squat(stage: Stage) -> Verdict:
     chunk = ChunkMessage(
         header.tenant, header.job, 0, 0, 2, parse_questions(work.sealed).digest, len(work.sealed), None
     )
-    Store(stage.bridge.s3, stage.settings.bucket).put_answer(chunk, sealed)
+    Store(stage.bridge.s3, stage.settings.bucket).put_answer(chunk, sealed, 0, 2)
     found = stage.fetch(job)
     if found.summary.ignored != 1 or None in found.answers:
         raise Accepted("junk hid an answer")

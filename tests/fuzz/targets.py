@@ -8,7 +8,7 @@ from typing import Any
 import wire_samples as samples
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from devstack.cms import assemble
+from devstack.cms import envelop
 from devstack.nsm import SoftwareNsm
 from devstack.root import DevelopmentRoot
 from enclave_worker import engine_wire, nsm
@@ -57,7 +57,7 @@ _ROOT = DevelopmentRoot.create(datetime(2026, 9, 1, tzinfo=UTC))
 _DOCUMENT = SoftwareNsm(_ROOT, {0: bytes(47) + b"\1"}, lambda: datetime(2026, 9, 2, tzinfo=UTC)).attest(
     public_key=b"k" * 100, user_data=b"u" * 50, nonce=None
 )
-_CMS = assemble(bytes(32), bytes(256), bytes(16), bytes(48))
+_CMS = envelop(bytes(32), _KEY.public_key())
 _LINE = (
     b'{"id":"batch_req_abcdefghijklmnop_0","custom_id":"a","outcome":"succeeded","response":{"body":{"model":"m@sha256:'
     + b"0" * 64
