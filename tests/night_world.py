@@ -30,6 +30,17 @@ from wire.manifest import decode_manifest
 
 IMAGE = "0123456789abcdef" * 6
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+class StartOfTime:
+    """Stands for the module `time` where jobs are dated: a job of a simulated night is not of a day after it."""
+
+    @staticmethod
+    def time_ns() -> int:
+        """The moment at which simulated time starts."""
+        return int(START.timestamp()) * 10**9
+
+
 QUESTION = "How many days of leave does the canary have?"
 ANSWER = "The canary has 21 days of leave."
 
