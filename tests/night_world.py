@@ -10,14 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
 from memory_aws import ACCOUNT, MemoryKms, MemoryS3
 from receipt_factory import TRUST, make_receipt
 
-import producer.publish
 from producer.clients import Clients
 from producer.settings import ProducerSettings
 from results_consumer.settings import ReaderSettings
@@ -221,10 +219,6 @@ class World:
     sns: Any = None
 
     def __post_init__(self) -> None:
-        # Jobs are made at this world's time too: receipts of another day are refused. The tests' conftest sets it back.
-        producer.publish.time = SimpleNamespace(  # type: ignore[assignment]
-            time_ns=lambda: int(self.clock.now().timestamp()) * 1_000_000_000
-        )
         self.s3 = DatedS3(clock=self.clock, fuse=self.fuse)
         self.sqs = MemorySqs(fuse=self.fuse)
         self.inbox.mkdir(parents=True)
