@@ -27,7 +27,7 @@ from sealbatch.nightly.todo import STEP
 
 EVENING = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
 UNDELIVERED = (
-    "known fault: since answers carry receipts, the answers of a night of real processes do not arrive in time"
+    "known fault: the answers of a night of real processes do not arrive in time"
 )
 FIRING = datetime(2026, 11, 25, 7, 0, 30, tzinfo=UTC)
 SLOW = 120.0
