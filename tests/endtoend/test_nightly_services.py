@@ -26,9 +26,7 @@ from sealbatch.nightly.schedule import NightlySettings
 from sealbatch.nightly.todo import STEP
 
 EVENING = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
-UNDELIVERED = (
-    "known fault: the answers of a night of real processes do not arrive in time"
-)
+UNDELIVERED = "known fault: the answers of a night of real processes do not arrive in time"
 FIRING = datetime(2026, 11, 25, 7, 0, 30, tzinfo=UTC)
 SLOW = 120.0
 """Seconds that a condition may take on a machine that does other things too."""
