@@ -47,13 +47,18 @@ ANSWER = "The canary has 21 days of leave."
 
 @dataclass
 class Dial:
-    """A clock that a test turns."""
+    """A clock that a test turns; the machine's, which dates jobs and receipts, may be `ahead` of it."""
 
     moment: datetime = START
+    ahead: timedelta = timedelta()
 
     def now(self) -> datetime:
         """Where it stands."""
         return self.moment
+
+    def to_machine(self, moment: datetime) -> datetime:
+        """The machine's time."""
+        return moment + self.ahead
 
     def move(self, **by: float) -> None:
         """Turn it."""

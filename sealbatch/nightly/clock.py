@@ -1,4 +1,8 @@
-"""The schedules' own clock: the machine's, or for tests and demonstrations one that a file sets."""
+"""The schedules' own clock: the machine's, or for tests and demonstrations one that a file sets.
+
+It decides when runs begin and what is tried again when. Jobs, receipts and deadlines are dated by machines that know
+nothing of it, so whatever is compared with one of their dates is turned into the machine's time first.
+"""
 
 import os
 import time
@@ -16,6 +20,10 @@ class Clock(Protocol):
         """The present, in UTC."""
         ...
 
+    def to_machine(self, moment: datetime) -> datetime:
+        """When it is `moment` here, the machine's clock says this, in UTC."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -23,6 +31,10 @@ class SystemClock:
     def now(self) -> datetime:
         """The present, in UTC."""
         return datetime.now(UTC)
+
+    def to_machine(self, moment: datetime) -> datetime:
+        """The same."""
+        return moment
 
 
 class FileClock:
@@ -48,6 +60,14 @@ class FileClock:
         if moment.tzinfo is None:
             raise ValueError(f"{self._path}: the moment has no time zone")
         return moment.astimezone(UTC) + timedelta(seconds=since * float(speed or 0))
+
+    def to_machine(self, moment: datetime) -> datetime:
+        """As long before or after the machine's present as `moment` is before or after ours, however fast time runs.
+
+        Raises:
+            OSError, ValueError: as `now`.
+        """
+        return datetime.now(UTC) + (moment - self.now())
 
 
 def entry_clock() -> Clock:

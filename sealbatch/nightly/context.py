@@ -46,9 +46,9 @@ class Context:
         """The present, by the schedule's clock."""
         return self.clock.now()
 
-    def now_ms(self) -> int:
-        """The same in milliseconds since 1970."""
-        return int(self.now().timestamp() * 1000)
+    def machine_ms(self, moment: datetime) -> int:
+        """A moment by the machine's clock, which dates jobs and receipts: milliseconds since 1970."""
+        return int(self.clock.to_machine(moment).timestamp() * 1000)
 
     def opened(self, run: str) -> datetime:
         """When a run began, which is later than its firing if nobody was there to notice it in time."""
@@ -60,10 +60,10 @@ class Context:
         return max(run_moment(run), self.opened(run)) + self.schedule.pick_up_for
 
     def deadline_ms(self, run: str) -> int | None:
-        """The deadline of the run's jobs, in milliseconds since 1970."""
+        """The deadline of the run's jobs by the machine's clock, in milliseconds since 1970."""
         if self.schedule.deadline is None:
             return None
-        return int((self.opened(run) + self.schedule.deadline).timestamp() * 1000)
+        return self.machine_ms(self.opened(run) + self.schedule.deadline)
 
     def key(self, run: str, digest: str) -> Idempotency:
         """What makes one job of a file, however often it is submitted: schedule, scheduled time, content."""

@@ -46,7 +46,7 @@ def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Recor
         Ticket.parse(str(ticket["ticket"])),
         sink,
         options=options,
-        now_ms=context.now_ms(),
+        now_ms=context.machine_ms(context.now()),
     )
     seen = timeline(aws.reader_s3, aws.reader_settings, summary.job)
     records.put_new("delivered", context.dated(where=target.where(answers), **outcome(summary), timeline=asdict(seen)))

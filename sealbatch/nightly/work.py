@@ -153,7 +153,7 @@ class ItemWork:
         """How long to wait before the next look, or None if every record has an outcome."""
         ticket = Ticket.parse(str(record["ticket"]))
         aws = self._context.aws
-        status = job_status(aws.reader_s3, aws.reader_settings, ticket, now_ms=self._context.now_ms())
+        status = job_status(aws.reader_s3, aws.reader_settings, ticket, now_ms=self._context.machine_ms(self._context.now()))
         self._context.show(self._run, self._item, "answering", status.answered + status.failed_unattested, status.total)
         if status.state is JobState.COMPLETED:
             return None

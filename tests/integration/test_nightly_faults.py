@@ -8,16 +8,17 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from night_world import ANSWER, QUESTION, World
+from night_world import ANSWER, QUESTION, START, Dial, World
 
 from sealbatch.nightly.schedule import NightlySettings
+from wire.ledger import parse_chunk_message
 
 
 @pytest.fixture
@@ -178,6 +179,22 @@ def test_nobody_there_at_the_firing(world: World) -> None:
     assert_answered_once(world, "a.jsonl")
     runs = [path.name for path in (world.inbox / ".sealbatch/benefits/runs").iterdir()]
     assert runs == ["2026-11-27T070000Z"]
+
+
+def test_receipts_that_are_newer_than_the_schedules_clock_are_no_forgeries(tmp_path: Path) -> None:
+    """The schedule's clock was set back a day; what it is compared with was dated by the machine's, deadlines too.
+
+    Collection once took the schedule's time for the reader's own, and every receipt for one from the future.
+    """
+    day = timedelta(days=1)
+    world = World(tmp_path, options={"deadline": "3h"}, clock=Dial(START - day, ahead=day))
+    world.tick()
+    world.drop("a.jsonl")
+    world.pass_time(21)
+    assert_answered_once(world, "a.jsonl")
+    [body] = set(world.sqs.bodies)
+    deadline = parse_chunk_message(body).deadline_ms
+    assert deadline == datetime(2026, 11, 25, 10, tzinfo=UTC).timestamp() * 1000
 
 
 def test_a_poisoned_file_is_set_aside_with_its_faults_by_line(world: World) -> None:
