@@ -85,6 +85,13 @@ class KeyRefused(ProducerError):  # noqa: N818 - a finding
         self.findings = tuple(findings)
 
 
+class SealedFileError(ProducerError):
+    """A sealed file cannot be opened: it is none, it was cut or changed, or it was sealed for another schedule."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the sealed file cannot be opened: {reason}")
+
+
 class SendIncomplete(ProducerError):  # noqa: N818 - a state of the job rather than an error of the program
     """The job is in S3 and its ticket is good, but only `sent` of `chunks` messages are known to be in the queue.
 

@@ -114,15 +114,14 @@ class FusedInbox(FolderInbox):
 
     fuse: Fuse
 
-    def take(self, name: str, run: str) -> str | None:
+    def take(self, name: str, run: str) -> tuple[str, str] | None:
         """Take a file."""
-        taken: str | None = self.fuse.burn(lambda: FolderInbox.take(self, name, run))
+        taken: tuple[str, str] | None = self.fuse.burn(lambda: FolderInbox.take(self, name, run))
         return taken
 
-    def move(self, run: str, item: str, name: str, *, done: bool) -> Path:
+    def finish(self, run: str, item: str, name: str, report: tuple[str, str], *, done: bool) -> None:
         """Move a file."""
-        moved: Path = self.fuse.burn(lambda: FolderInbox.move(self, run, item, name, done=done))
-        return moved
+        self.fuse.burn(lambda: FolderInbox.finish(self, run, item, name, report, done=done))
 
 
 @dataclass

@@ -9,7 +9,8 @@ from producer.lookup import Idempotency
 from producer.settings import ProducerSettings
 from results_consumer.settings import ReaderSettings
 from sealbatch.nightly.clock import Clock
-from sealbatch.nightly.inbox import FolderInbox
+from sealbatch.nightly.faults import FileGoneError
+from sealbatch.nightly.inbox import Inbox, Input
 from sealbatch.nightly.progress import NO_PROGRESS, Progress, Step
 from sealbatch.nightly.records import as_record, run_moment
 from sealbatch.nightly.schedule import NightlySettings, Schedule
@@ -35,7 +36,7 @@ class Context:
 
     schedule: Schedule
     settings: NightlySettings
-    inbox: FolderInbox
+    inbox: Inbox
     shelf: Shelf
     aws: Aws
     clock: Clock
@@ -49,6 +50,10 @@ class Context:
     def machine_ms(self, moment: datetime) -> int:
         """A moment by the machine's clock, which dates jobs and receipts: milliseconds since 1970."""
         return int(self.clock.to_machine(moment).timestamp() * 1000)
+
+    def machine_now_ms(self) -> int:
+        """The present by the machine's clock."""
+        return self.machine_ms(self.now())
 
     def opened(self, run: str) -> datetime:
         """When a run began, which is later than its firing if nobody was there to notice it in time."""
@@ -68,6 +73,17 @@ class Context:
     def key(self, run: str, digest: str) -> Idempotency:
         """What makes one job of a file, however often it is submitted: schedule, scheduled time, content."""
         return Idempotency(f"{self.schedule.name}/{run}/{digest}", self.secret)
+
+    def input(self, run: str, item: str) -> Input:
+        """A file that was taken.
+
+        Raises:
+            FileGoneError: it is not where it was put.
+        """
+        found = self.inbox.find(run, item)
+        if found is None:
+            raise FileGoneError
+        return found
 
     def target(self, run: str) -> Target:
         """Where a run's answers go."""

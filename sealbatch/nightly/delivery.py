@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 
 from producer.questions import read_records
@@ -11,6 +10,7 @@ from results_consumer.output import OutputForm
 from results_consumer.tally import FetchSummary
 from results_consumer.timeline import timeline
 from sealbatch.nightly.context import Context
+from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.names import own_names
 from sealbatch.nightly.records import ItemRecords
 from sealbatch.nightly.shelf import Record
@@ -22,7 +22,7 @@ COUNTS: Final = ("records", "succeeded", "truncated", "errored", "expired", "can
 TOKENS: Final = ("prompt_tokens", "completion_tokens")
 
 
-def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Record, source: Path) -> None:
+def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Record, source: Input) -> None:
     """Fetch, verify, match every line to the input at `source`, write; and write down what it came to.
 
     Raises:
@@ -46,7 +46,7 @@ def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Recor
         Ticket.parse(str(ticket["ticket"])),
         sink,
         options=options,
-        now_ms=context.machine_ms(context.now()),
+        now_ms=context.machine_now_ms(),
     )
     seen = timeline(aws.reader_s3, aws.reader_settings, summary.job)
     records.put_new("delivered", context.dated(where=target.where(answers), **outcome(summary), timeline=asdict(seen)))
@@ -58,10 +58,10 @@ def outcome(summary: FetchSummary) -> Record:
     return counts | {"error_codes": [list(pair) for pair in summary.error_codes], "model": summary.model}
 
 
-def _pairs(context: Context, source: Path) -> Iterator[tuple[int, str]]:
+def _pairs(context: Context, source: Input) -> Iterator[tuple[int, str]]:
     """Line and custom_id of each record of the input."""
     parameters = context.schedule.parameters
-    with source.open("rb") as file:
+    with source.open() as file:
         for item in read_records(file, parameters.form(source.name), Params(), keep_invalid=parameters.skip_invalid):
             if isinstance(item, Question):
                 yield item.line, item.custom_id

@@ -69,6 +69,8 @@ def fault_of(error: Exception) -> Fault:
             return Fault(error.code, text, final=error.final)
         case reading.IntegrityError():
             return Fault(f"integrity_{error.code}", text, final=True)
+        case producing.SealedFileError():
+            return Fault("file_damaged", text, final=True)
         case producing.ServiceError() | reading.ServiceError():
             return Fault(f"{error.service.lower()}_{error.kind.value}", text)
         case producing.SendIncomplete():

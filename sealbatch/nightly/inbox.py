@@ -1,79 +1,135 @@
 """The inbox of a schedule: what is ready in it, and how a file becomes a run's and no other's.
 
-A file is taken by one rename into a folder that nobody else knows: whoever renames it has it, and nothing is ever
-written over. From then on the name in the inbox is free for the next file.
+From a folder, a file is taken by one rename into a folder that nobody else knows: whoever renames it has it, and
+nothing is ever written over. From then on the name in the inbox is free for the next file.
 """
 
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, Protocol
+
+from sealbatch.nightly.private import write_private
+from sealbatch.nightly.schedule import OWN
 
 UNFINISHED: Final = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".swp", "~")
 """How the names of files end that some program is still writing."""
-OWN: Final = ".sealbatch"
 DONE: Final = "done"
 FAILED: Final = "failed"
 
 
-class FolderInbox:
-    """A directory. Every method raises OSError if the file system fails."""
+class Input(Protocol):
+    """A file that was taken: its name in the inbox and its size in bytes, both as its writer knows them."""
 
-    def __init__(self, root: Path, schedule: str) -> None:
-        self.root = root
-        self.own = root / OWN / schedule
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
 
-    def waiting(self) -> Iterator[str]:
-        """Names of files that somebody dropped, whether they are complete or not."""
-        for path in sorted(self.root.iterdir()):
-            hidden = path.name.startswith(".") or path.name.lower().endswith(UNFINISHED)
-            if not hidden and stat.S_ISREG(path.lstat().st_mode):
-                yield path.name
+    @property
+    def size(self) -> int:
+        """How many bytes are read from it.
+
+        Raises:
+            OSError: the file system fails.
+            NightError: it is not what its name says.
+        """
+        ...
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Its bytes, from the first; they may be read from any place.
+
+        Raises:
+            ServiceError: the key that opens it is not to be had.
+            OSError, NightError: as `size`.
+        """
+        ...
+
+
+class Inbox(Protocol):
+    """Where a schedule's files come from, and where they go when they are finished.
+
+    Every method raises OSError if the file system fails, and ServiceError if AWS does.
+    """
+
+    def waiting(self) -> list[str]:
+        """Names of what somebody dropped, whether it is complete or not."""
+        ...
 
     def ready(self, now: datetime, settle: timedelta) -> list[str]:
-        """Names of files that have not changed for `settle`."""
-        limit = (now - settle).timestamp()
-        found = []
-        for name in self.waiting():
-            try:
-                changed = (self.root / name).stat().st_mtime
-            except FileNotFoundError:
-                continue
-            if changed <= limit:
-                found.append(name)
-        return found
+        """Those of them that have not changed for `settle`."""
+        ...
 
-    def take(self, name: str, run: str) -> str | None:
-        """Make a file the run's: the id under which it is kept from now on, or None if somebody else has it."""
-        item = secrets.token_hex(6)
-        folder = self._input(run, item)
-        folder.mkdir(mode=0o700, parents=True)
-        try:
-            (self.root / name).rename(folder / name)
-        except FileNotFoundError:
-            folder.rmdir()
-            folder.parent.rmdir()
-            return None
-        return item
+    def take(self, name: str, run: str) -> tuple[str, str] | None:
+        """Make a file the run's, or another's that lost its worker over it.
 
-    def find(self, run: str, item: str) -> Path | None:
+        Returns:
+            That run, and the id under which it keeps the file from now on; None if somebody else has it.
+        """
+        ...
+
+    def find(self, run: str, item: str) -> Input | None:
         """The file that was taken as `item`, or None if it was moved on."""
+        ...
+
+    def finish(self, run: str, item: str, name: str, report: tuple[str, str], *, done: bool) -> None:
+        """Move a taken file to `done/` or `failed/` under `name`, and put `report`, its name and text, beside it."""
+        ...
+
+    def finished(self, run: str, name: str, *, done: bool) -> str:
+        """Where a finished file lies."""
+        ...
+
+    def sealed(self, run: str, item: str, name: str) -> Path:
+        """Where sealed bytes of a taken file lie until they are sent."""
+        ...
+
+    def forget_sealed(self, run: str, item: str) -> None:
+        """Remove them."""
+        ...
+
+
+class FolderInput:
+    """A file in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.path.name
+
+    @property
+    def size(self) -> int:
+        """Its size."""
+        return self.path.stat().st_size
+
+    def open(self) -> BinaryIO:
+        """Its bytes."""
+        return self.path.open("rb")
+
+
+class TakenFiles:
+    """Where taken files and sealed bytes lie: in `own`, the schedule's folder beside its records."""
+
+    def __init__(self, own: Path) -> None:
+        self.own = own
+
+    def place(self, run: str, item: str) -> Path:
+        """The folder of a taken file."""
+        return self.own / "runs" / run / "items" / item / "input"
+
+    def path(self, run: str, item: str) -> Path | None:
+        """The taken file, or None."""
         try:
-            return next(iter(sorted(self._input(run, item).iterdir())), None)
+            return next(iter(sorted(self.place(run, item).iterdir())), None)
         except FileNotFoundError:
             return None
-
-    def move(self, run: str, item: str, name: str, *, done: bool) -> Path:
-        """Move a taken file to `done/` or `failed/` under `name`, which is the item's alone; where it is now."""
-        target = self.finished(run, name, done=done)
-        found = self.find(run, item)
-        if found is not None:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found.rename(target)
-        return target
 
     def sealed(self, run: str, item: str, name: str) -> Path:
         """Where sealed bytes of a taken file lie until they are sent."""
@@ -83,9 +139,68 @@ class FolderInbox:
         """Remove them."""
         shutil.rmtree(self.sealed(run, item, "x").parent, ignore_errors=True)
 
-    def finished(self, run: str, name: str, *, done: bool) -> Path:
-        """Where a finished file lies."""
-        return self.root / (DONE if done else FAILED) / run / name
 
-    def _input(self, run: str, item: str) -> Path:
-        return self.own / "runs" / run / "items" / item / "input"
+class FolderInbox(TakenFiles):
+    """A directory. Every method raises OSError if the file system fails."""
+
+    def __init__(self, root: Path, schedule: str) -> None:
+        super().__init__(root / OWN / schedule)
+        self.root = root
+
+    def waiting(self) -> list[str]:
+        """Names of files that somebody dropped, whether they are complete or not."""
+        return list(self._dropped())
+
+    def ready(self, now: datetime, settle: timedelta) -> list[str]:
+        """Names of files that have not changed for `settle`."""
+        limit = (now - settle).timestamp()
+        found = []
+        for name in self._dropped():
+            try:
+                changed = (self.root / name).stat().st_mtime
+            except FileNotFoundError:
+                continue
+            if changed <= limit:
+                found.append(name)
+        return found
+
+    def take(self, name: str, run: str) -> tuple[str, str] | None:
+        """Make a file the run's."""
+        item = secrets.token_hex(6)
+        folder = self.place(run, item)
+        folder.mkdir(mode=0o700, parents=True)
+        try:
+            (self.root / name).rename(folder / name)
+        except FileNotFoundError:
+            folder.rmdir()
+            folder.parent.rmdir()
+            return None
+        return run, item
+
+    def find(self, run: str, item: str) -> FolderInput | None:
+        """The file that was taken as `item`, or None if it was moved on."""
+        found = self.path(run, item)
+        return None if found is None else FolderInput(found)
+
+    def finish(self, run: str, item: str, name: str, report: tuple[str, str], *, done: bool) -> None:
+        """Move a taken file to `done/` or `failed/`; `name` is the item's alone."""
+        target = Path(self.finished(run, name, done=done))
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(target.with_name(report[0]), report[1])
+        found = self.path(run, item)
+        if found is not None:
+            found.rename(target)
+
+    def finished(self, run: str, name: str, *, done: bool) -> str:
+        """Where a finished file lies."""
+        return str(self.root / (DONE if done else FAILED) / run / name)
+
+    def _dropped(self) -> Iterator[str]:
+        for path in sorted(self.root.iterdir()):
+            if not unfinished(path.name) and stat.S_ISREG(path.lstat().st_mode):
+                yield path.name
+
+
+def unfinished(name: str) -> bool:
+    """Whether a file's name says that some program still writes it, or that it is nobody's question."""
+    return name.startswith(".") or name.lower().endswith(UNFINISHED)

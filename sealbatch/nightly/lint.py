@@ -64,8 +64,8 @@ def _lint_tell(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
 
 
 def _lint_folders(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
-    for setting, value in (("inbox", schedule.inbox), ("answers", schedule.answers)):
-        if value.startswith("s3://"):
+    for setting, value in (("inbox", schedule.inbox), ("work", schedule.work), ("answers", schedule.answers)):
+        if value is None or value.startswith("s3://"):
             continue
         path = Path(value)
         if not path.is_dir():
@@ -76,6 +76,8 @@ def _lint_folders(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
         if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
             yield setting, WARNING, f"{value} is open to all users of this machine; chmod o-rwx it"
     inbox, answers = Path(schedule.inbox), Path(schedule.answers)
+    if schedule.in_s3:
+        return
     if answers == inbox or inbox in answers.parents:
         yield "answers", ERROR, "lies in the inbox, where answers would be taken for questions"
 

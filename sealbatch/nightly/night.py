@@ -130,11 +130,11 @@ class Night:
         ready = self._context.inbox.ready(now, self._context.schedule.settle)
         self._note_left(run, len(set(self._context.inbox.waiting()) - set(ready)))
         for name in ready:
-            item = self._context.inbox.take(name, run)
-            if item is not None:
-                self._shelf.remove(f"runs/{run}/closed")
-                self._shelf.put(f"open/{run}", {})
-                _log.info("file taken schedule=%s run=%s item=%s", self._context.schedule.name, run, item)
+            taken = self._context.inbox.take(name, run)
+            if taken is not None:
+                self._shelf.remove(f"runs/{taken[0]}/closed")
+                self._shelf.put(f"open/{taken[0]}", {})
+                _log.info("file taken schedule=%s run=%s item=%s", self._context.schedule.name, *taken)
 
     def _note_left(self, run: str, count: int) -> None:
         """Remember how many files had not settled at the last look."""

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,9 +13,10 @@ from producer.chunks import ChunkLimits
 from producer.forms import InputForm
 from sealbatch.nightly.cron import Cron
 from sealbatch.nightly.durations import Duration
-from wire.names import TENANT
+from wire.names import KEY_ARN, TENANT
 from wire.payload import MAX_STOP, MAX_STOPS, MAX_TOKENS, Params
 
+OWN: Final = ".sealbatch"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 TOPIC: Final = re.compile(r"arn:aws[a-z-]{0,16}:sns:[a-z0-9-]{1,32}:[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
 
@@ -80,8 +82,6 @@ class Tell(_Strict):
 
 def _folder(value: str) -> str:
     """An absolute path."""
-    if value.startswith("s3://"):
-        raise ValueError("must be an absolute path; files are not picked up from S3 yet")
     if not value.startswith("/"):
         raise ValueError("must be an absolute path")
     return value.rstrip("/") or "/"
@@ -105,13 +105,16 @@ class Schedule(_Strict):
     """One nightly job: when, from where, how, where to, and who is told.
 
     Files that settle (do not change for `settle`) until `pick_up_for` after the firing belong to it; `deadline` counts
-    from the firing.
+    from the firing. An inbox in S3 holds sealed files, whose keys are under the KMS key `inbox_key`; `work` is the
+    folder for what an inbox in a folder keeps in itself.
     """
 
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     cron: str
     time_zone: str
-    inbox: Folder
+    inbox: Place
+    inbox_key: Annotated[str, Field(pattern=f"^{KEY_ARN.pattern}$")] | None = None
+    work: Folder | None = None
     answers: Place
     tenant: Annotated[str, Field(pattern=f"^{TENANT.pattern}$")] | None = None
     deadline: Duration | None = None
@@ -119,6 +122,15 @@ class Schedule(_Strict):
     pick_up_for: Duration = timedelta(minutes=15)
     parameters: ScheduleParameters = ScheduleParameters()
     tell: tuple[Tell, ...] = ()
+
+    @model_validator(mode="after")
+    def _inbox_is_whole(self) -> Self:
+        there = self.inbox_key is not None, self.work is not None
+        if self.in_s3 and there != (True, True):
+            raise ValueError("an inbox in S3 needs inbox_key and work beside it")
+        if not self.in_s3 and there != (False, False):
+            raise ValueError("inbox_key and work are for an inbox in S3")
+        return self
 
     @field_validator("time_zone")
     @classmethod
@@ -139,6 +151,16 @@ class Schedule(_Strict):
     def when(self) -> Cron:
         """Its firings."""
         return Cron(self.cron, ZoneInfo(self.time_zone))
+
+    @property
+    def in_s3(self) -> bool:
+        """Whether its inbox is in S3."""
+        return self.inbox.startswith("s3://")
+
+    @property
+    def own(self) -> Path:
+        """The folder of its records, and of files while they are worked on."""
+        return Path(self.work or self.inbox) / OWN / self.name
 
 
 def _size(value: Any) -> Any:

@@ -99,10 +99,10 @@ def summarize(context: Context, run: str) -> RunSummary:
     for records in items(context.shelf, run):
         claim = records.get("claim")
         if claim is None:
-            path = context.inbox.find(run, records.item)
-            if path is None:
+            found = context.inbox.find(run, records.item)
+            if found is None:
                 continue
-            claim = {"name": path.name, "digest": "", "size": path.stat().st_size, "at": ""}
+            claim = {"name": found.name, "digest": "", "size": found.size, "at": ""}
         ticket, refused, delivered, finished = map(records.get, ("ticket", "refused", "delivered", "finished"))
         files.append(FileSummary(records.item, claim, ticket, refused, delivered, finished, records.attempts()))
     record = context.shelf.get(f"runs/{run}/run") or {}

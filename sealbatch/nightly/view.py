@@ -5,16 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import RedisError
 
-from sealbatch.nightly.clock import Clock
-from sealbatch.nightly.inbox import OWN, FolderInbox
-from sealbatch.nightly.plan import Plan
+from sealbatch.nightly.assembly import Nights
 from sealbatch.nightly.progress import RedisProgress, Step, connect
 from sealbatch.nightly.records import PAUSED, ItemRecords, all_runs, items, open_runs
 from sealbatch.nightly.schedule import Schedule
@@ -41,7 +39,7 @@ class ScheduleView:
     name: str
     next: datetime | None
     state: str
-    waiting: int
+    waiting: int | None
     open_runs: int
     last_run: str
 
@@ -73,19 +71,20 @@ class View:
     bridges: tuple[BridgeView, ...]
 
 
-def look(plan: Plan, clock: Clock, sqs: Any, bridges: Sequence[str] = ()) -> View:
+def look(nights: Nights, sqs: Any, bridges: Sequence[str] = ()) -> View:
     """Look at everything once. What does not answer is shown as unknown, and never an error."""
-    with connect(plan.settings.redis_url) as redis:
-        return _look(plan, clock, sqs, bridges, redis)
+    with connect(nights.plan.settings.redis_url) as redis:
+        return _look(nights, sqs, bridges, redis)
 
 
-def _look(plan: Plan, clock: Clock, sqs: Any, bridges: Sequence[str], redis: Any) -> View:
-    now = clock.now()
+def _look(nights: Nights, sqs: Any, bridges: Sequence[str], redis: Any) -> View:
+    plan, now = nights.plan, nights.clock.now()
     steps = _ask(lambda: {(s.schedule, s.run, s.item): s for s in RedisProgress(redis).all()}, RedisError, OSError)
     schedules, files = [], []
     for schedule in plan.schedules:
-        shelf = FolderShelf(Path(schedule.inbox) / OWN / schedule.name)
-        schedules.append(_schedule(schedule, shelf, now))
+        shelf = FolderShelf(schedule.own)
+        waiting = _ask(partial(nights.waiting, schedule), Exception)
+        schedules.append(_schedule(schedule, shelf, now, waiting))
         for run in open_runs(shelf):
             files += [
                 _file(schedule.name, records, (steps or {}).get((schedule.name, run, records.item)))
@@ -106,14 +105,13 @@ def _look(plan: Plan, clock: Clock, sqs: Any, bridges: Sequence[str], redis: Any
     )
 
 
-def _schedule(schedule: Schedule, shelf: FolderShelf, now: datetime) -> ScheduleView:
-    inbox = FolderInbox(Path(schedule.inbox), schedule.name)
+def _schedule(schedule: Schedule, shelf: FolderShelf, now: datetime, waiting: int | None) -> ScheduleView:
     runs = all_runs(shelf)
     return ScheduleView(
         name=schedule.name,
         next=next(schedule.when.after(now), None),
         state="paused" if shelf.get(PAUSED) else "on",
-        waiting=_ask(lambda: sum(1 for _ in inbox.waiting()), OSError) or 0,
+        waiting=waiting,
         open_runs=len(open_runs(shelf)),
         last_run=runs[-1] if runs else "",
     )

@@ -12,7 +12,6 @@ import hashlib
 import logging
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from producer.errors import InputInvalid
@@ -23,8 +22,9 @@ from results_consumer.status import JobState, job_status
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.delivery import deliver
 from sealbatch.nightly.fanout import FanOut
-from sealbatch.nightly.faults import Fault, FileChangesError, FileGoneError, StalledError, fault_of
+from sealbatch.nightly.faults import Fault, FileChangesError, StalledError, fault_of
 from sealbatch.nightly.finish import finish
+from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.records import Attempts, ItemRecords, pause_after
 from sealbatch.nightly.shelf import Record
 from sealbatch.nightly.source import HashedSource
@@ -99,15 +99,15 @@ class ItemWork:
         claim = self._records.get("claim")
         if claim is not None:
             return claim
-        path = self._context.inbox.find(self._run, self._item)
-        if path is None:
+        found = self._context.inbox.find(self._run, self._item)
+        if found is None:
             return None
-        if FanOut.wanted(self._context, path):
-            return FanOut(self._context, self._records).plan(path)
-        with path.open("rb") as file:
+        if FanOut.wanted(self._context, found):
+            return FanOut(self._context, self._records).plan(found)
+        with found.open() as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
-        return self._records.put_new("claim", self._context.dated(name=path.name, digest=digest, size=size))
+        return self._records.put_new("claim", self._context.dated(name=found.name, digest=digest, size=size))
 
     def _submit(self, claim: Record) -> None:
         parameters = self._context.schedule.parameters
@@ -119,7 +119,7 @@ class ItemWork:
         )
         settings, clients = self._context.aws.producer_settings, self._context.aws.producer
         form = parameters.form(str(claim["name"]))
-        with self._file().open("rb") as file:
+        with self._file().open() as file:
             source = HashedSource(file)
 
             def progress(state: SubmitProgress) -> None:
@@ -143,17 +143,14 @@ class ItemWork:
             self._context.shelf.remove(self._records.name("claim"))
             raise FileChangesError
 
-    def _file(self) -> Path:
-        path = self._context.inbox.find(self._run, self._item)
-        if path is None:
-            raise FileGoneError
-        return path
+    def _file(self) -> Input:
+        return self._context.input(self._run, self._item)
 
     def _waits(self, record: Record) -> timedelta | None:
         """How long to wait before the next look, or None if every record has an outcome."""
         ticket = Ticket.parse(str(record["ticket"]))
         aws = self._context.aws
-        status = job_status(aws.reader_s3, aws.reader_settings, ticket, now_ms=self._context.machine_ms(self._context.now()))
+        status = job_status(aws.reader_s3, aws.reader_settings, ticket, now_ms=self._context.machine_now_ms())
         self._context.show(self._run, self._item, "answering", status.answered + status.failed_unattested, status.total)
         if status.state is JobState.COMPLETED:
             return None

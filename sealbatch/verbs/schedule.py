@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from sealbatch.nightly.extra import need_nightly
 from sealbatch.verbs import questions as q
 
 if TYPE_CHECKING:
+    from sealbatch.nightly.assembly import Nights
     from sealbatch.nightly.night import Night
     from sealbatch.nightly.plan import Finding, Plan
     from sealbatch.nightly.schedule import Schedule
@@ -35,7 +37,11 @@ def ls(context: typer.Context, as_json: q.JSON = False) -> None:
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
     plan = _plan(face, screen)
-    rows = [_row(schedule) for schedule in plan.schedules]
+    from sealbatch.nightly.assembly import Nights
+    from sealbatch.nightly.clock import entry_clock
+
+    nights = Nights(plan, entry_clock())
+    rows = [_row(schedule, nights) for schedule in plan.schedules]
     columns = ("schedule", "next_local", "state", "last_run", "open_runs", "waiting")
     screen.rows(columns, rows)
     screen.next_step("sealbatch schedule check")
@@ -100,6 +106,37 @@ def run_now(context: typer.Context, name: NAME) -> None:
     screen.next_step("sealbatch top")
 
 
+@app.command("drop")
+@ends_well
+def drop(
+    context: typer.Context,
+    name: NAME,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of questions.", exists=True)],
+) -> None:
+    """Put files into a schedule's inbox; prints where they are.
+
+    Into an inbox in S3 they are sealed; anywhere they appear whole.
+    """
+    face: Face = context.obj
+    screen = face.screen()
+    plan = _plan(face, screen)
+    from sealbatch.clients import producer_clients
+    from sealbatch.nightly.drop import DropError, drop_file, drop_sealed
+
+    schedule = plan.schedule(name)
+    tenant = schedule.tenant or plan.config.resources.tenant
+    for file in files:
+        try:
+            if schedule.in_s3:
+                clients = producer_clients(plan.config)
+                screen.data(drop_sealed(file, schedule, clients.s3, clients.kms, str(tenant)))
+            else:
+                screen.data(drop_file(file, schedule))
+        except DropError as error:
+            raise Stop(Exit.USAGE, str(error)) from None
+    screen.next_step(f"sealbatch schedule next {name}")
+
+
 @app.command("pause")
 @ends_well
 def pause(context: typer.Context, name: NAME) -> None:
@@ -141,18 +178,13 @@ def _night(face: Face, screen: "Screen", name: str) -> "tuple[Night, datetime]":
     return Nights(plan, clock).of(name), clock.now()
 
 
-def _row(schedule: "Schedule") -> dict[str, Any]:
-    from pathlib import Path
-
-    from sealbatch.nightly.clock import entry_clock
-    from sealbatch.nightly.inbox import OWN, FolderInbox
+def _row(schedule: "Schedule", nights: "Nights") -> dict[str, Any]:
     from sealbatch.nightly.records import PAUSED, all_runs, open_runs
     from sealbatch.nightly.shelf import FolderShelf
 
-    shelf = FolderShelf(Path(schedule.inbox) / OWN / schedule.name)
-    firing = next(schedule.when.after(entry_clock().now()), None)
+    shelf = FolderShelf(schedule.own)
+    firing = next(schedule.when.after(nights.clock.now()), None)
     runs = all_runs(shelf)
-    inbox = FolderInbox(Path(schedule.inbox), schedule.name)
     return {
         "schedule": schedule.name,
         "cron": schedule.cron,
@@ -162,7 +194,7 @@ def _row(schedule: "Schedule") -> dict[str, Any]:
         "state": "paused" if shelf.get(PAUSED) else "on",
         "last_run": runs[-1] if runs else None,
         "open_runs": len(open_runs(shelf)),
-        "waiting": sum(1 for _ in inbox.waiting()),
+        "waiting": nights.waiting(schedule),
     }
 
 

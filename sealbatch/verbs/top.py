@@ -45,6 +45,7 @@ def command(
     from rich.live import Live
 
     from sealbatch.clients import Connector
+    from sealbatch.nightly.assembly import Nights
     from sealbatch.nightly.clock import entry_clock
     from sealbatch.nightly.plan import read_plan
     from sealbatch.nightly.view import look
@@ -53,10 +54,10 @@ def command(
     screen = face.screen(as_json=as_json)
     plan = read_plan(face.config(screen))
     sqs: Any = Connector(plan.config, plan.config.resources.profiles.bridge).client("sqs")
-    clock = entry_clock()
+    nights = Nights(plan, entry_clock())
 
     def seen() -> "View":
-        return look(plan, clock, sqs, tuple(bridge or ()))
+        return look(nights, sqs, tuple(bridge or ()))
 
     if screen.tables and not once:
         with Live(draw(seen()), console=Console(highlight=False), screen=True, auto_refresh=False) as live:
@@ -76,7 +77,7 @@ def command(
 
 def line(view: "View") -> str:
     """A look in one line."""
-    waiting = sum(schedule.waiting for schedule in view.schedules)
+    waiting = sum(schedule.waiting or 0 for schedule in view.schedules)
     stuck = sum(bool(file.trouble) for file in view.files)
     parts = [
         f"{view.at:%H:%M:%S}",
