@@ -20,7 +20,7 @@ from producer.clients import Clients
 from producer.settings import ProducerSettings
 from results_consumer.settings import ReaderSettings
 from sealbatch.nightly.context import Aws, Context
-from sealbatch.nightly.inbox import FolderInbox
+from sealbatch.nightly.inbox import FolderInbox, Inbox
 from sealbatch.nightly.night import Night
 from sealbatch.nightly.schedule import NightlySettings, Schedule
 from sealbatch.nightly.shelf import FolderShelf
@@ -255,13 +255,11 @@ class World:
     def context(self) -> Context:
         """What it works with."""
         tenant = "benefits"
-        inbox = FusedInbox(self.inbox, self.schedule.name)
-        inbox.fuse = self.fuse
         return Context(
             schedule=self.schedule,
             settings=self.settings,
-            inbox=inbox,
-            shelf=FusedShelf(self.inbox / ".sealbatch" / self.schedule.name, self.fuse),
+            inbox=self.make_inbox(),
+            shelf=FusedShelf(self.schedule.own, self.fuse),
             aws=Aws(
                 producer=Clients(self.kms, self.s3, self.sqs),
                 producer_settings=ProducerSettings(tenant, "sealed", "http://queue", *self.arns, IMAGE),
@@ -273,6 +271,12 @@ class World:
             clock=self.clock,
             secret=b"s" * 32,
         )
+
+    def make_inbox(self) -> Inbox:
+        """The schedule's inbox."""
+        inbox = FusedInbox(self.inbox, self.schedule.name)
+        inbox.fuse = self.fuse
+        return inbox
 
     def drop(self, name: str, ids: list[str] | None = None, *, text: str | None = None, age: float = 3600) -> Path:
         """Drop a file whose last change is `age` seconds ago."""
@@ -294,7 +298,7 @@ class World:
             night = self.night()
             if todo.task == STEP:
                 run, item = str(todo.arguments[1]), str(todo.arguments[2])
-                found = FolderInbox(self.inbox, self.schedule.name).find(run, item)
+                found = self.make_inbox().find(run, item)
                 self.kms.deadly = found is not None and found.name.startswith("killer")
                 after += self.survive(lambda run=run, item=item, night=night: night.step(run, item)) or []  # type: ignore[misc]
             elif todo.task == RANGE:

@@ -60,9 +60,7 @@ class FanOut:
         with source.open() as file:
             digest, ranges = plan_ranges(file, source.size, self._context.settings.range_size)
         spans = [span_record(span) for span in ranges]
-        claim = self._context.dated(
-            name=source.name, digest=digest, size=source.size, ranges=spans, job=new_job_id()
-        )
+        claim = self._context.dated(name=source.name, digest=digest, size=source.size, ranges=spans, job=new_job_id())
         return self._records.put_new("claim", claim)
 
     def advance(self, claim: Record) -> Stage | None:

@@ -14,6 +14,7 @@ from sealbatch.nightly.closing import close
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.fanout import FanOut
 from sealbatch.nightly.faults import fault_of
+from sealbatch.nightly.prune import prune, pruned_until
 from sealbatch.nightly.records import (
     FIRST_SEEN,
     MANUAL,
@@ -53,6 +54,7 @@ class Night:
         if firing is not None:
             self.begin(firing)
         self._take(now)
+        prune(self._context)
         return [todo for run in open_runs(self._shelf) for todo in self._open_work(run, now)]
 
     def begin(self, firing: datetime, *, manual: bool = False) -> str:
@@ -115,6 +117,8 @@ class Night:
             marks.append(datetime.fromisoformat(resumed["at"]))
         # Only runs that have come: one that began while the clock was ahead must not hide those before it.
         begun = {run_moment(run) for run in all_runs(self._shelf) if not run.endswith(MANUAL)}
+        if (forgotten := pruned_until(self._context)) is not None and forgotten <= now:
+            marks.append(forgotten)
         marks.append(max((moment for moment in begun if moment <= now), default=marks[0]))
         missed = [firing for firing in self._context.schedule.when.between(max(marks), now) if firing not in begun]
         return missed[-1] if missed else None
@@ -127,14 +131,13 @@ class Night:
         if not picking:
             return
         run = picking[-1]
-        ready = self._context.inbox.ready(now, self._context.schedule.settle)
-        self._note_left(run, len(set(self._context.inbox.waiting()) - set(ready)))
-        for name in ready:
+        for name in self._context.inbox.ready(now, self._context.schedule.settle):
             taken = self._context.inbox.take(name, run)
             if taken is not None:
                 self._shelf.remove(f"runs/{taken[0]}/closed")
                 self._shelf.put(f"open/{taken[0]}", {})
                 _log.info("file taken schedule=%s run=%s item=%s", self._context.schedule.name, *taken)
+        self._note_left(run, len(self._context.inbox.waiting()))
 
     def _note_left(self, run: str, count: int) -> None:
         """Remember how many files had not settled at the last look."""

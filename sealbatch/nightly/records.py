@@ -16,6 +16,7 @@ _SHAPE: Final = "%Y-%m-%dT%H%M%SZ"
 FIRST_SEEN: Final = "first-seen"
 PAUSED: Final = "paused"
 RESUMED: Final = "resumed"
+PRUNED: Final = "pruned"
 
 
 def run_id(moment: datetime, *, manual: bool = False) -> str:

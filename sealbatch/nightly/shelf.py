@@ -7,6 +7,7 @@ and everyone else learns that it was not the first.
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +36,10 @@ class Shelf(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove a record if it is there."""
+        ...
+
+    def remove_all(self, folder: str) -> None:
+        """Remove a folder with everything in it, if it is there."""
         ...
 
 
@@ -86,6 +91,13 @@ class FolderShelf:
     def remove(self, name: str) -> None:
         """Remove a record if it is there."""
         self._path(name).unlink(missing_ok=True)
+
+    def remove_all(self, folder: str) -> None:
+        """Remove a folder with everything in it, if it is there."""
+        try:
+            shutil.rmtree(self.root / folder)
+        except FileNotFoundError:
+            return  # or somebody else is at it
 
     def _path(self, name: str) -> Path:
         return self.root / f"{name}.json"

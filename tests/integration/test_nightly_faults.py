@@ -197,6 +197,20 @@ def test_receipts_that_are_newer_than_the_schedules_clock_are_no_forgeries(tmp_p
     assert deadline == datetime(2026, 11, 25, 10, tzinfo=UTC).timestamp() * 1000
 
 
+def test_old_nights_are_forgotten_and_do_not_come_again(tmp_path: Path) -> None:
+    """Records of closed runs go after `keep_runs`, the last run's too; what was delivered stays."""
+    world = World(tmp_path, settings=NightlySettings(keep_runs="2d"), options={"cron": "0 2 * * WED"})
+    world.tick()
+    world.drop("a.jsonl")
+    world.pass_time(24 * 6, every=60)
+    assert list((world.schedule.own / "runs").iterdir()) == []
+    world.drop("b.jsonl")
+    world.pass_time(24 * 3, every=60)
+    assert [path.name for path in (world.schedule.own / "runs").iterdir()] == ["2026-12-02T070000Z"]
+    assert_answered_once(world, "a.jsonl", "b.jsonl")
+    assert len(list(world.answers.rglob("report.html"))) == 2
+
+
 def test_a_poisoned_file_is_set_aside_with_its_faults_by_line(world: World) -> None:
     """The others go through; the report beside it names lines and codes and quotes nothing."""
     world.drop("good.jsonl")
