@@ -1,4 +1,4 @@
-"""Forgets old nights: the records of runs that were closed long ago. Inputs, answers and reports stay where they are."""
+"""Forgets old nights: the records of runs closed long ago. Inputs, answers and reports stay where they are."""
 
 import logging
 from datetime import datetime
