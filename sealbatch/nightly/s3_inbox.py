@@ -71,7 +71,7 @@ class SealedInput:
             ServiceError: KMS does not open its key.
         """
         with self.path.open("rb") as file, open_file(file, self.path.stat().st_size, self._kms, self._owner) as plain:
-            yield plain  # type: ignore[misc]  # a BufferedReader is a BinaryIO in all but name
+            yield plain
 
 
 class S3Inbox(TakenFiles):

@@ -183,9 +183,10 @@ def test_a_worker_that_dies_while_it_takes_or_files_an_object(tmp_path: Path, aw
             world.fuse.left, world.fuse.after = left, after
             todos = world.survive(lambda world=world: world.night().tick()) or []  # type: ignore[misc]
             left = world.unburnt if world.unburnt > 0 else -1
-            world.fuse.left = left
-            world.do(todos)
-            left = world.unburnt if todos and world.unburnt > 0 else left
+            for todo in todos:
+                world.fuse.left = left
+                world.do([todo])
+                left = world.unburnt if world.unburnt > 0 else -1
             world.answer()
             world.clock.move(minutes=3)
         world.fuse.left = -1

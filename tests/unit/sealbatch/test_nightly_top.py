@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 from rich.console import Console
 
 from sealbatch.config import load_config
+from sealbatch.nightly.assembly import Nights
 from sealbatch.nightly.clock import SystemClock
 from sealbatch.nightly.plan import read_plan
 from sealbatch.nightly.view import BridgeView, FileView, ScheduleView, View, look
@@ -102,7 +103,7 @@ def test_a_bridge_is_asked_for_its_metrics(tmp_path: Path) -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         address = f"127.0.0.1:{server.server_port}"
-        view = look(plan, SystemClock(), None, (address, "127.0.0.1:1"))
+        view = look(Nights(plan, SystemClock()), None, (address, "127.0.0.1:1"))
         server.shutdown()
         thread.join()
     assert view.bridges == (BridgeView(address, 2, 7, 40, 3, 1), BridgeView("127.0.0.1:1", *[None] * 5))
