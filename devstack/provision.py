@@ -38,6 +38,7 @@ def provision(endpoint: str, *, tenant: str, image: str, folder: Path) -> None:
     session = boto3.session.Session("sealbatch-owner", "sealbatch-owner", region_name=REGION)
     outputs = _apply(session.client("cloudformation", endpoint_url=endpoint), tenant, image)
     _spell_policies(session.client("kms", endpoint_url=endpoint), outputs)
+    protect_bucket(session.client("s3", endpoint_url=endpoint), outputs["BucketName"])
     sts = session.client("sts", endpoint_url=endpoint)
     write_private(folder / "credentials", _credentials(sts, outputs))
     write_private(folder / "sealbatch.toml", _configuration(endpoint, tenant, image, folder, outputs))
@@ -62,6 +63,13 @@ def _spell_policies(kms: Any, outputs: dict[str, str]) -> None:
     for name in ("QuestionsKeyArn", "AnswersKeyArn"):
         policy = kms.get_key_policy(KeyId=outputs[name], PolicyName="default")["Policy"]
         kms.put_key_policy(KeyId=outputs[name], PolicyName="default", Policy=json.dumps(policy))
+
+
+def protect_bucket(s3: Any, bucket: str) -> None:
+    """Set what the template sets and moto leaves out when it makes a bucket from one."""
+    kinds = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(kinds, True))
 
 
 def _credentials(sts: Any, outputs: dict[str, str]) -> bytes:

@@ -16,6 +16,7 @@ from sealbatch.verbs import (
     cancel,
     dev,
     dlq,
+    doctor,
     enclave,
     fetch,
     listing,
@@ -91,6 +92,7 @@ for name, verb in (
     ("top", top),
     ("sweep", sweep),
     ("purge", purge),
+    ("doctor", doctor),
     ("bridge", bridge),
     ("enclave", enclave),
 ):

@@ -1,0 +1,102 @@
+"""What is near this machine: Redis, the enclaves, the allocator of enclave memory, and the installed packages."""
+
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sealbatch.doctor.finding import Finding, Status, judged
+from wire import messages
+from wire.errors import WireError
+from wire.messages import Ready
+from wire.stream import Address, connect
+
+ALLOCATOR: Final = Path("/etc/nitro_enclaves/allocator.yaml")
+EIF_FACTOR: Final = 4
+"""nitro-cli refuses an enclave with less memory than four times its image."""
+PATIENCE: Final = 5.0
+_PINNED: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^;\s]+)$")
+_MEMORY: Final = re.compile(r"^memory_mib:\s*(\d+)\s*(?:#.*)?$", re.MULTILINE)
+
+
+def check_redis(url: str) -> Iterator[Finding]:
+    """Reachable, and never drops a key to make room."""
+    if importlib.util.find_spec("redis") is None:
+        yield Finding("redis", Status.SKIPPED, "nightly jobs are not installed", "pip install 'sealbatch[nightly]'")
+        return
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    try:
+        with Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as redis:
+            memory: Any = redis.info("memory")
+    except (RedisError, OSError) as error:
+        # Not the error's text: it may hold the URL's password.
+        yield Finding("redis", Status.ERROR, f"not reached ({type(error).__name__})", "start it, or correct redis_url")
+        return
+    policy = str(memory.get("maxmemory_policy", "unknown"))
+    mend = "set maxmemory-policy noeviction: an evicted message of Celery is a task that never runs"
+    yield judged("redis eviction", policy == "noeviction", policy, mend)
+
+
+def check_enclave(address: Address, images: Sequence[str]) -> Iterator[Finding]:
+    """It answers, speaks our protocol, and says that it is the release's image."""
+    name = f"enclave {address}"
+    try:
+        with connect(address, PATIENCE) as stream:
+            body = stream.receive(PATIENCE)
+            ready = None if body is None else messages.decode(body)
+    except (WireError, OSError) as error:
+        mend = "see that the enclave runs (`nitro-cli describe-enclaves`), its CID, and the vsock module of the kernel"
+        yield Finding(name, Status.ERROR, f"not reached: {error}", mend)
+        return
+    if not isinstance(ready, Ready):
+        yield Finding(name, Status.ERROR, "speaks another version", "run the bridge of the image's own release")
+        return
+    known = not images or ready.image in images
+    found = f"ready, image {ready.image[:16]}…" if known else f"image {ready.image[:16]}… is not the release's"
+    yield judged(name, known, found, "start the release's image, or name the release that runs")
+
+
+def check_allocator(path: Path, eif: Path | None) -> Iterator[Finding]:
+    """The memory set aside for enclaves holds four times the image."""
+    try:
+        found = _MEMORY.search(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        status = Status.SKIPPED if eif is None else Status.ERROR
+        yield Finding("allocator", status, f"{path} cannot be read", "run doctor on the parent, or give --allocator")
+        return
+    if found is None:
+        yield Finding("allocator", Status.ERROR, f"{path} states no memory_mib", "set memory_mib")
+        return
+    have = int(found[1])
+    if eif is None:
+        yield Finding("allocator", Status.SKIPPED, f"{have} MiB; no image to compare", "give --eif FILE")
+        return
+    try:
+        need = -(-EIF_FACTOR * eif.stat().st_size // 2**20)
+    except OSError as error:
+        yield Finding("allocator", Status.ERROR, f"{eif}: {error.strerror}", "name the image's file")
+        return
+    mend = f"set memory_mib in {path} to {need} or more and restart nitro-enclaves-allocator"
+    yield judged("allocator", have >= need, f"{have} MiB of at least {need} ({EIF_FACTOR} times the image)", mend)
+
+
+def check_versions() -> Iterator[Finding]:
+    """Installed packages are those that this version was tested with."""
+    skew = []
+    for requirement in importlib.metadata.requires("sealbatch") or ():
+        pinned = _PINNED.fullmatch(requirement)
+        if pinned is None:
+            continue  # of an extra
+        try:
+            installed = importlib.metadata.version(pinned[1])
+        except importlib.metadata.PackageNotFoundError:
+            installed = "missing"
+        if installed != pinned[2]:
+            skew.append(f"{pinned[1]} {installed} instead of {pinned[2]}")
+    version = f"sealbatch {importlib.metadata.version('sealbatch')}"
+    found = f"{version}: {', '.join(skew)}" if skew else version
+    yield judged("versions", not skew, found, "pip install --constraint constraints.txt sealbatch", Status.WARNING)

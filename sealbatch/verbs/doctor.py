@@ -1,0 +1,121 @@
+"""`sealbatch doctor`: finds what is wrong around a job before the job does."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sealbatch.config import Config, ConfigError
+from sealbatch.doctor.host import ALLOCATOR
+from sealbatch.exits import Exit
+from sealbatch.face import Face, ends_well
+from sealbatch.faults import Stop
+from sealbatch.verbs import questions as q
+from sealbatch.verbs import trust as t
+
+if TYPE_CHECKING:
+    from sealbatch.doctor.finding import Finding
+    from wire.stream import Address
+
+EXAMPLES = """Examples:
+sealbatch doctor
+sealbatch doctor --release pcrs.json --enclave vsock://16:5005
+sealbatch doctor --role bridge --eif sealbatch.eif
+sealbatch doctor --json | jq 'select(.status == "error")'"""
+
+ROLES = ("producer", "reader", "bridge")
+NEEDED = ("tenant", "bucket", "queue_url", "question_key", "answer_key", "image")
+
+
+@ends_well
+def command(
+    context: typer.Context,
+    role: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE", help="producer, reader or bridge; may be given again.")
+    ] = None,
+    enclave: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="An enclave to call; may be given again.")
+    ] = None,
+    release: t.RELEASE = None,
+    eif: Annotated[Path | None, typer.Option(metavar="FILE", help="The image that the memory must hold.")] = None,
+    allocator: Annotated[Path, typer.Option(metavar="FILE", help="The allocator's file.")] = ALLOCATOR,
+    as_json: q.JSON = False,
+) -> None:
+    """Check everything around a job, and say how to mend it.
+
+    Changes nothing. The exit code is 0 if there is no error (warnings are none), 78 if there is one.
+    """
+    from sealbatch.doctor.finding import Status
+    from wire.stream import Address
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    roles = tuple(role or ROLES)
+    if unknown := [name for name in roles if name not in ROLES]:
+        raise Stop(Exit.USAGE, f"--role is one of {', '.join(ROLES)}, not {unknown[0]}")
+    try:
+        addresses = [Address.parse(text) for text in enclave or ()]
+    except ValueError as error:
+        raise Stop(Exit.USAGE, f"--enclave: {error}") from None
+    images = t.images(None, release)
+    config = face.config(screen)
+    findings = [*_aws(config, roles, images), *_host(config, addresses, images, allocator, eif)]
+    rows = [{"check": f.check, "status": str(f.status), "found": f.found, "mend": f.mend} for f in findings]
+    screen.rows(("check", "status", "found", "mend"), rows)
+    counts = {status: sum(f.status is status for f in findings) for status in Status}
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    if counts[Status.ERROR]:
+        raise Stop(Exit.CONFIGURATION, said)
+    screen.say(said)
+
+
+def _aws(config: Config, roles: Sequence[str], images: Sequence[str]) -> "Iterator[Finding]":
+    from sealbatch.clients import Connector
+    from sealbatch.doctor import aws
+    from sealbatch.doctor.finding import Finding, Status
+
+    if lacking := list(aws.required(config, NEEDED)):
+        yield from lacking
+        return
+    wanted = images or ((config.resources.image,) if config.resources.image else ())
+    yield from aws.check_region(config)
+    for role in roles:
+        try:
+            connector = Connector(config, getattr(config.resources.profiles, role))
+            found = list(aws.check_credentials(role, connector.client("sts")))
+        except ConfigError as error:
+            yield Finding(
+                f"credentials {role}", Status.ERROR, str(error), f"correct profiles.{role}, or leave out the role"
+            )
+            continue
+        # The clock is one, whoever looks at it.
+        yield from (one for one in found if one.check != "clock" or role == roles[0])
+        if found[0].status is not Status.OK:
+            continue
+        if role == "producer":
+            yield from aws.check_keys(config, connector.client("kms"), wanted)
+        if role == "bridge":
+            yield from aws.check_queues(config, connector.client("sqs"))
+            yield from aws.check_bucket(config, connector.client("s3"))
+
+
+def _host(
+    config: Config, addresses: "Sequence[Address]", images: Sequence[str], allocator: Path, eif: Path | None
+) -> "Iterator[Finding]":
+    from sealbatch.doctor import host
+
+    wanted = images or ((config.resources.image,) if config.resources.image else ())
+    if config.resources.nightly or config.resources.schedules:
+        yield from _redis(config)
+    for address in addresses:
+        yield from host.check_enclave(address, wanted)
+    yield from host.check_allocator(allocator, eif)
+    yield from host.check_versions()
+
+
+def _redis(config: Config) -> "Iterator[Finding]":
+    from sealbatch.doctor import host
+    from sealbatch.nightly.schedule import NightlySettings
+
+    yield from host.check_redis(str(config.resources.nightly.get("redis_url", NightlySettings().redis_url)))
