@@ -17,6 +17,7 @@ sealbatch bench engine
 sealbatch bench engine --only sealbatch_int8 --minutes 5"""
 RESULTS = Path("bench/results/engine.json")
 ACCURACY = Path("bench/results/accuracy.json")
+PARTS = Path("bench/results/parts.json")
 MODELS = Path("models")
 BUILD = Path("build/bench")
 
@@ -80,6 +81,39 @@ def engine(
     plot = output.with_suffix(".svg")
     draw(result, plot)
     screen.say(f"{output} and {plot}")
+
+
+@app.command(epilog=as_typed("Example:\nsealbatch bench parts --threads 2"))
+@ends_well
+def parts(
+    context: typer.Context,
+    precision: Annotated[str, typer.Option(metavar="NAME", help="int8, bf16 or fp32.")] = "int8",
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads of the engine.")] = 1,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A model, if not random weights in the shape of bloom-560m.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON.")] = PARTS,
+    build: Annotated[Path, typer.Option(metavar="FOLDER", help="Where models are kept.")] = BUILD,
+) -> None:
+    """Measure where the engine's time goes, operation by operation, over the first workload."""
+    _need_source_tree()
+    from bench.parts import measure
+    from bench.random_model import make
+    from bench.report import save
+
+    if precision not in ("int8", "bf16", "fp32"):
+        raise Stop(Exit.USAGE, f"--precision {precision}: there is int8, bf16 and fp32")
+    face: Face = context.obj
+    screen = face.screen()
+    folder = model.resolve() if model else make(build.resolve() / "bloom-560m")
+    result = measure(folder, build.resolve(), precision, threads)
+    save(result, output)
+    rows = [
+        {"operation": part["operation"], "seconds": f"{part['seconds']:.2f}", "share": f"{part['share']:.1%}"}
+        for part in result["parts"]
+    ]
+    screen.rows(("operation", "seconds", "share"), rows)
+    screen.say(f"{result['tokens_per_second']:.1f} tokens a second; {output}")
 
 
 @app.command(epilog=as_typed("Example:\nsealbatch bench accuracy --requests 64"))

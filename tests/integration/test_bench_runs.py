@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import accuracy, environments
+from bench import accuracy, environments, parts
 from bench.contenders import CONTENDERS
 from bench.environments import MissingError, interpreter
 from bench.pinned import Job, Run, run
@@ -41,6 +41,14 @@ def test_our_engine_answers_as_generate_does_and_both_are_measured(model: Path, 
     assert (rows[ONE_BY_ONE]["requests"], rows["sealbatch_fp32"]["agreement"]) == (8, "8 of 8")
     assert rows["sealbatch_fp32"]["rss_mb"] > rows["sealbatch_fp32"]["pss_mb"] > 10
     assert rows["sealbatch_fp32"]["load_s"] > 0
+
+
+def test_where_the_time_goes_adds_up(model: Path, tmp_path: Path) -> None:
+    """The whole workload; every kind of operation is there."""
+    result = parts.measure(model, tmp_path, "int8", 1)
+    assert sum(part["share"] for part in result["parts"]) == pytest.approx(1)
+    assert {part["operation"] for part in result["parts"]} >= {"attention", "argmax", "linear 64 x 192", parts.REST}
+    assert result["tokens_per_second"] * result["seconds"] == pytest.approx(WORKLOADS["first"].answers.total)
 
 
 def test_what_the_precisions_change_is_measured(model: Path, tmp_path: Path) -> None:
