@@ -1,7 +1,7 @@
 """Where the engine's time goes: each of its operations is timed over the first workload."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ class Timed:
     def __init__(self, operations: Any, clock: Callable[[], float] = time.perf_counter) -> None:
         self._operations = operations
         self._clock = clock
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def __getattr__(self, name: str) -> Any:
         operation = getattr(self._operations, name)
@@ -49,7 +49,7 @@ def measure(model: Path, build: Path, precision: str, threads: int) -> dict[str,
     began = time.perf_counter()
     answers = complete(engine, requests)
     whole = time.perf_counter() - began
-    timed.seconds[REST] = whole - timed.seconds.total()
+    timed.seconds[REST] = whole - sum(timed.seconds.values())
     return {
         "precision": precision,
         "threads": threads,
@@ -57,7 +57,7 @@ def measure(model: Path, build: Path, precision: str, threads: int) -> dict[str,
         "tokens_per_second": sum(answer.completion_tokens for answer in answers) / whole,
         "parts": [
             {"operation": name, "seconds": seconds, "share": seconds / whole}
-            for name, seconds in timed.seconds.most_common()
+            for name, seconds in sorted(timed.seconds.items(), key=lambda part: -part[1])
         ],
     }
 
