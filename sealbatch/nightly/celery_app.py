@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from celery import Celery
 
+from sealbatch.nightly.acks import LostAcks
 from sealbatch.nightly.schedule import NightlySettings
 from sealbatch.nightly.todo import TICK
 
@@ -78,6 +79,7 @@ def make_app(settings: NightlySettings) -> Celery:
             "tick": {"task": TICK, "schedule": settings.tick, "options": {"expires": expiry(settings.tick)}},
         },
     )
+    app.steps["consumer"].add(LostAcks)
     if settings.redis_url.startswith("rediss://"):
         app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return app
