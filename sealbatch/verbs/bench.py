@@ -95,7 +95,10 @@ def parts(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON.")] = PARTS,
     build: Annotated[Path, typer.Option(metavar="FOLDER", help="Where models are kept.")] = BUILD,
 ) -> None:
-    """Measure where the engine's time goes, operation by operation, over the first workload."""
+    """Measure where the engine's time goes.
+
+    Operation by operation, over the first workload.
+    """
     _need_source_tree()
     from bench.parts import measure
     from bench.random_model import make
