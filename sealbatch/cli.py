@@ -19,6 +19,7 @@ from sealbatch.verbs import (
     doctor,
     enclave,
     fetch,
+    image,
     listing,
     model,
     policy,
@@ -103,6 +104,7 @@ app.command("beat", epilog=as_typed(worker.BEAT_EXAMPLES))(worker.beat)
 app.add_typer(dev.app, name="dev")
 app.add_typer(bench.app, name="bench")
 app.add_typer(model.app, name="model")
+app.add_typer(image.app, name="image")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(policy.app, name="policy")
 

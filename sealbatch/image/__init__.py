@@ -1,0 +1,1 @@
+"""Enclave images: what they hold and what they are measured as."""
