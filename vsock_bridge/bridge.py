@@ -22,11 +22,10 @@ from vsock_bridge.reasons import reason
 from vsock_bridge.settings import HOLD, BridgeSettings
 from vsock_bridge.settle import Settler
 from vsock_bridge.store import ChunkMissingError, S3Client, Store
+from vsock_bridge.trials import IDLE, Trials
 from wire.ledger import Mark
 from wire.stream import Address
 
-IDLE = 0.5
-"""Seconds between looks at what changes without a signal: the breaker, a connection."""
 QUEUE_PAUSE = 5.0
 """Seconds of rest after the queue did not answer; botocore has retried before."""
 
@@ -74,8 +73,17 @@ class Bridge:
             stopping=self._stop,
             metrics=self.metrics,
         )
-        self._courier = Courier(clients.kms, settings.question_key)
+        self._courier = Courier(clients.kms, settings.question_key, self.metrics)
         self._pool = Pool(settings.enclaves, self._link)
+        self._trials = Trials(
+            pool=self._pool,
+            queue=self._queue,
+            registry=self._registry,
+            settler=self._settler,
+            stopping=self._stop,
+            metrics=self.metrics,
+            patience=settings.stall,
+        )
         self._heartbeat = Heartbeat(self._queue, self._registry, settings, self._pool.eject)
         self.metrics.watch("in_flight", "Messages held", lambda: len(self._registry))
         self.metrics.watch("credits", "Pieces that the enclaves have room for", self._pool.room)
@@ -149,10 +157,8 @@ class Bridge:
                 self._breaker.release()
                 return
             for piece in pieces:
-                if not self._send(piece, sealed):
+                if not (self._trials.ask if piece.alone else self._send)(piece, sealed):
                     return
-                while held.receives >= ALONE and self._registry.open(piece) and not self._stop.is_set():
-                    self._registry.wait_change(IDLE)
 
     def _pieces(self, held: Held) -> list[Piece]:
         """What is to be asked of an enclave; nothing, and the message is settled, if the chunk has no need or no time.
@@ -177,7 +183,7 @@ class Bridge:
             self._settler.end(held, str(mark), left)
             return []
         there = self._store.answers(chunk) if held.receives >= REST else []
-        pieces = self._registry.split(held, ranges(chunk, held.receives, there))
+        pieces = self._registry.split(held, ranges(chunk, held.receives, there), alone=held.receives >= ALONE)
         if not pieces:
             self._queue.delete(held)
         return pieces

@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vsock_bridge.metrics import Metrics
 from vsock_bridge.reasons import code, reason
 from wire.messages import MAX_RECIPIENT, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused
 
@@ -37,9 +38,10 @@ class KmsClient(Protocol):
 class Courier:
     """Makes one kind of KMS call, `Decrypt` with `Recipient`, for one questions key."""
 
-    def __init__(self, kms: KmsClient, question_key: str) -> None:
+    def __init__(self, kms: KmsClient, question_key: str, metrics: Metrics) -> None:
         self._kms = kms
         self._question_key = question_key
+        self._metrics = metrics
 
     def unwrap(self, request: Unwrap) -> Unwrapped | UnwrapRefused:
         """KMS's reply, encrypted by KMS for the enclave that made the document; or why there is none."""
@@ -70,9 +72,10 @@ class Courier:
 
     def _check(self, request: Unwrap, reply: dict[str, Any]) -> Unwrapped | UnwrapRefused:
         if reply.get("Plaintext"):
-            # This KMS does not honour Recipient: a key lay open on the parent. Drop it and shout.
+            # This KMS does not honour Recipient: a key lay open on the parent. Drop it and shout. The wrapped key is
+            # as good as before, so its chunks wait for an endpoint that is KMS.
             _log.critical("kms returned a plaintext key: this endpoint does not honour attestation; reply dropped")
-            return UnwrapRefused(request.request, UnwrapCode.INVALID)
+            return self._refuse(request, UnwrapCode.UNAVAILABLE, "plaintext")
         ciphertext = reply.get("CiphertextForRecipient")
         if reply.get("KeyId") != request.key_arn or not ciphertext or len(ciphertext) > MAX_RECIPIENT:
             # botocore makes such a reply out of a body that was cut off: nothing is known of the key by it.
@@ -80,5 +83,6 @@ class Courier:
         return Unwrapped(request.request, bytes(ciphertext))
 
     def _refuse(self, request: Unwrap, answer: UnwrapCode, why: str) -> UnwrapRefused:
+        self._metrics.unwrap_refused(str(answer))
         _log.warning("unwrap refused key_arn=%s code=%s reason=%s", request.key_arn, answer, why)
         return UnwrapRefused(request.request, answer)

@@ -25,13 +25,17 @@ class Held:
     """Those of it that are neither answered nor given up."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Piece:
     """The records `first` to `first + count - 1` of a held chunk: what an enclave is asked for at a time."""
 
     held: Held
     first: int
     count: int
+    alone: bool = False
+    """It is given only to an enclave that has nothing else of this bridge."""
+    deaths: int = 0
+    """Enclaves that ended with it while it was alone."""
 
 
 class HeldRegistry:
@@ -60,9 +64,9 @@ class HeldRegistry:
         with self._lock:
             return id(held) in self._held
 
-    def split(self, held: Held, ranges: Sequence[tuple[int, int]]) -> list[Piece]:
+    def split(self, held: Held, ranges: Sequence[tuple[int, int]], *, alone: bool = False) -> list[Piece]:
         """Ask for a message's chunk in pieces of these (first, count)."""
-        pieces = [Piece(held, first, count) for first, count in ranges]
+        pieces = [Piece(held, first, count, alone) for first, count in ranges]
         with self._lock:
             held.pieces = set(pieces)
         return pieces
@@ -78,6 +82,13 @@ class HeldRegistry:
         """Whether a piece is unsettled, and its message still ours."""
         with self._lock:
             return piece in piece.held.pieces and id(piece.held) in self._held
+
+    def died(self, piece: Piece) -> None:
+        """An enclave ended while it had this piece alone; its message is kept for another trial."""
+        self.touch(piece.held)
+        with self._lock:
+            piece.deaths += 1
+            self._lock.notify_all()
 
     def touch(self, held: Held) -> None:
         """Note that the chunk's enclave works on it."""

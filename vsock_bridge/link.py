@@ -84,9 +84,9 @@ class Link:
             return self.ready.window_chunks - len(self._outstanding) if self._open else 0
 
     def send(self, piece: Piece, sealed: bytes) -> bool:
-        """Hand a piece of a chunk over; False if it does not fit the window or the connection has ended."""
+        """Hand a piece of a chunk over; False if it does not fit the window, would not be alone, or nobody is there."""
         with self._lock:
-            full = len(self._outstanding) >= self.ready.window_chunks
+            full = len(self._outstanding) >= (1 if piece.alone else self.ready.window_chunks)
             if not self._open or full or self._bytes + len(sealed) > self.ready.window_bytes:
                 return False
             if not self._outstanding:

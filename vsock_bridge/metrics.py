@@ -17,6 +17,7 @@ class Metrics:
         self._messages = self._counter("received_messages", "Messages received", "kind")
         self._records = self._counter("records", "Records settled", "outcome")
         self._refusals = self._counter("refusals", "Pieces that an enclave gave back", "code")
+        self._unwraps = self._counter("unwrap_refusals", "Keys that KMS did not give the enclave", "code")
         self._losses = self._counter("losses", "Pieces whose enclave was lost")
         self._retries = self._counter("retries", "Messages given back to be received again")
         self._faults = self._counter("aws_faults", "Calls to AWS that failed after all retries", "service")
@@ -62,6 +63,10 @@ class Metrics:
     def refused(self, code: str) -> None:
         """An enclave gave a piece back."""
         self._refusals.labels(str(code)).inc()
+
+    def unwrap_refused(self, code: str) -> None:
+        """KMS gave the enclave no key."""
+        self._unwraps.labels(code).inc()
 
     def lost(self) -> None:
         """A piece was lost with its enclave."""

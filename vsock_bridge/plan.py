@@ -1,8 +1,9 @@
 """In which pieces a chunk is asked for. The more often it was received, the less it is trusted to be harmless.
 
 A chunk that came before may be what enclaves die of. Asked for in pieces, a record that kills takes fewer neighbours
-with it each time: a quarter at first, then a sixteenth, down to single records, and in the end one after the other, so
-that it is plain which it was.
+with it each time: a quarter at first, then a sixteenth, down to single records, and in the end one after the other
+(`vsock_bridge.trials`), so that it is plain which it was. How often a chunk was received says nothing against it: a
+bridge that dies or a call that fails makes it come again too.
 """
 
 from collections.abc import Iterable
@@ -14,8 +15,6 @@ REST: Final = 3
 """From this receipt on, only records are asked for that have nothing in the bucket yet."""
 ALONE: Final = 5
 """From this receipt on, single records are asked for, and one at a time."""
-GIVE_UP: Final = 8
-"""From this receipt on, a record that an enclave is lost with is given up. SQS's own limit has to be higher."""
 PARTS: Final = 4
 """Pieces of a range that becomes smaller with each receipt."""
 

@@ -1,17 +1,16 @@
 """Several enclaves behind one bridge: each chunk goes to the least busy; the lost are looked for again."""
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Sequence
 
+from vsock_bridge.backoff import Backoff
 from vsock_bridge.held import Piece
 from vsock_bridge.link import Link
 from wire.errors import WireError
 from wire.stream import Address
 
-FIRST_RETRY = 0.2
-LONGEST_RETRY = 15.0
+RECONNECT = Backoff(0.2, 15.0)
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
 
@@ -77,16 +76,16 @@ class Pool:
             return list(self._links.values())
 
     def _run(self, address: Address) -> None:
-        delay = FIRST_RETRY
+        failures = 0
         while not self._stop.is_set():
             try:
                 link = self._make(address)
             except WireError as error:
                 _log.warning("enclave not reached address=%s reason=%s", address, error)
-                self._stop.wait(delay * random.uniform(0.5, 1.0))
-                delay = min(LONGEST_RETRY, delay * 2)
+                failures += 1
+                self._stop.wait(RECONNECT.pause(failures))
                 continue
-            delay = FIRST_RETRY
+            failures = 0
             _log.info("enclave connected address=%s image=%s", address, link.ready.image)
             self._serve(address, link)
 

@@ -1,26 +1,27 @@
 """What is done with a piece when its enclave has answered, refused or vanished. Deleting the message comes last."""
 
 import logging
-import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vsock_bridge.backoff import Backoff
 from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.chunk_queue import ChunkQueue
 from vsock_bridge.held import Held, HeldRegistry, Piece
 from vsock_bridge.metrics import Metrics
-from vsock_bridge.plan import GIVE_UP
 from vsock_bridge.reasons import reason
 from vsock_bridge.store import Store
 from wire.messages import RefusalCode
 
-LONGEST_DELAY = 300
-"""Seconds at most before a chunk that was given back is received again."""
+DELAYS = Backoff(2.0, 300.0)
+"""Seconds before a chunk that was given back is received again."""
 PERMANENT = frozenset({RefusalCode.MALFORMED, RefusalCode.UNSEAL_FAILED, RefusalCode.KEY_INVALID})
-NOT_THIS_IMAGE = frozenset({RefusalCode.KEY_DENIED, RefusalCode.WRONG_IMAGE})
+NO_KEY = frozenset({RefusalCode.KEY_DENIED, RefusalCode.WRONG_IMAGE, RefusalCode.KEY_UNAVAILABLE})
+"""No other chunk would fare better now: a message has only so many receipts before the dead-letter queue."""
+_NOTICES = {RefusalCode.KEY_UNAVAILABLE: "kms_unavailable"}
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
 
@@ -72,10 +73,14 @@ class Settler:
         self._breaker.release()
         if self._stopping.is_set() or held.receives == 1:
             self._settle(piece, lambda: self._queue.give_back(held))
-        elif held.receives >= GIVE_UP and piece.count == 1:
-            self._settle(piece, lambda: self._give_up(piece))
+        elif piece.alone:
+            self._registry.died(piece)
         else:
             self._settle(piece, lambda: self.retry_later(held))
+
+    def give_up(self, piece: Piece) -> None:
+        """Enclaves were lost with this record, alone, again and again: it ends in the bridge's word."""
+        self._settle(piece, lambda: self._give_up(piece))
 
     def end(self, held: Held, code: str, ranges: list[tuple[int, int]]) -> None:
         """Say that the records in `ranges` will have no answer, and delete the message.
@@ -122,7 +127,7 @@ class Settler:
     def _refuse(self, piece: Piece, code: RefusalCode, image: str) -> None:
         held, chunk = piece.held, piece.held.chunk
         _log.warning("chunk refused job=%s chunk=%d code=%s", chunk.job, chunk.chunk, code)
-        if code not in NOT_THIS_IMAGE:
+        if code not in NO_KEY:
             self._breaker.release()
         try:
             if code in PERMANENT:
@@ -130,26 +135,24 @@ class Settler:
                     self._store.put_notice(chunk, str(code), image, self._question_key)
                 self._fail(piece, "decrypt_failed")
                 return
-            if code in NOT_THIS_IMAGE:
+            if code in NO_KEY:
                 self._alarm(held, code, image)
                 return
-            if code == RefusalCode.KEY_UNAVAILABLE:
-                self._store.put_notice(chunk, "kms_unavailable", image, self._question_key)
-            if code == RefusalCode.INTERNAL and held.receives >= GIVE_UP and piece.count == 1:
-                self._fail(piece, "enclave_lost")
+            if code == RefusalCode.INTERNAL and piece.alone:
+                self._registry.died(piece)  # the enclave failed on it and said so instead of ending
+                return
         except (ClientError, BotoCoreError) as error:
             _log.error("note not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
         self.retry_later(held)
 
     def _give_up(self, piece: Piece) -> None:
-        """Enclaves were lost with this record again and again: it ends, and the others of its chunk come again."""
         chunk = piece.held.chunk
         _log.error("record given up job=%s chunk=%d record=%d", chunk.job, chunk.chunk, piece.first)
         try:
             self._fail(piece, "enclave_lost")
         except (ClientError, BotoCoreError) as error:
             _log.error("note not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
-        self._queue.give_back(piece.held)
+            self.retry_later(piece.held)
 
     def _fail(self, piece: Piece, code: str) -> None:
         self._store.put_failure(piece.held.chunk, code, piece.first, piece.count)
@@ -168,6 +171,8 @@ class Settler:
                 self._question_key,
                 pause,
             )
+        elif code == RefusalCode.KEY_UNAVAILABLE:
+            _log.critical("KMS gives no key for now; receiving stopped, next try in %.0f s", pause)
         else:
             _log.critical(
                 "job=%s demands another image than image=%s; receiving stopped, next try in %.0f s",
@@ -176,7 +181,7 @@ class Settler:
                 pause,
             )
         try:
-            self._store.put_notice(held.chunk, str(code), image, self._question_key)
+            self._store.put_notice(held.chunk, _NOTICES.get(code, str(code)), image, self._question_key)
         finally:
             # A message has so many receipts before it goes to the dead-letter queue, and a policy takes time to mend.
             self._queue.give_back(held, max(int(pause), _delay(held)))
@@ -184,4 +189,4 @@ class Settler:
 
 def _delay(held: Held) -> int:
     """Seconds that grow with the times the message was received, and are not the same for all."""
-    return round(min(LONGEST_DELAY, 1 << min(held.receives, 10)) * random.uniform(0.5, 1.0))
+    return round(DELAYS.pause(held.receives))

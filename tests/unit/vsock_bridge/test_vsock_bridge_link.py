@@ -154,6 +154,18 @@ def test_a_chunk_waits_no_longer_once_an_enclave_has_it(world: World) -> None:
     assert not chunk.held.waiting
 
 
+def test_a_piece_on_trial_has_the_enclave_for_itself(world: World) -> None:
+    """What else runs there could be what ends it: the piece is sent when all other work of the bridge is done."""
+    trial = held("trial")
+    trial.alone = True
+    assert world.link.send(held("one"), b"x")
+    assert not world.link.send(trial, b"x")
+    wait_until(lambda: bool(world.enclave.seen), what="the work")
+    world.enclave.say(Refusal(1, RefusalCode.BUSY))
+    wait_until(lambda: ("busy", "one") in world.events.told, what="the refusal")
+    assert world.link.send(trial, b"x")
+
+
 def test_unwraps_under_way_are_bounded(world: World) -> None:
     """An enclave that asks without end is no longer read until a reply is out."""
     asked = 3 * MAX_UNWRAPS

@@ -9,8 +9,7 @@ import pytest
 from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.held import Held, HeldRegistry, Piece
 from vsock_bridge.metrics import Metrics
-from vsock_bridge.plan import GIVE_UP
-from vsock_bridge.settle import LONGEST_DELAY, Settler
+from vsock_bridge.settle import DELAYS, Settler
 from wire.ledger import ChunkMessage
 from wire.messages import RefusalCode
 
@@ -150,26 +149,42 @@ def test_delays_have_a_longest(world: World) -> None:
     """However often a message came, it is not hidden for long."""
     world.settler.refused(held(receives=1000), RefusalCode.KEY_DENIED, IMAGE)
     world.settled()
-    assert LONGEST_DELAY / 2 <= world.outside.delays[0] <= LONGEST_DELAY
+    assert DELAYS.longest / 2 <= world.outside.delays[0] <= DELAYS.longest
 
 
-@pytest.mark.parametrize("receives", [GIVE_UP, GIVE_UP + 5])
-def test_a_record_that_enclaves_are_always_lost_with_is_given_up(world: World, receives: int) -> None:
-    """It gets the bridge's word, and the rest of its chunk comes again."""
-    world.settler.lost(held(receives=receives, count=1))
-    assert world.settled() == ["failure enclave_lost of 0", "delete", "back"]
-
-
-def test_a_range_is_never_given_up_whole(world: World) -> None:
-    """Only a record that was alone can be the one."""
-    world.settler.lost(held(receives=GIVE_UP, count=2))
+def test_a_record_whose_message_came_often_is_not_given_up_for_it(world: World) -> None:
+    """Bridges that are killed make messages come again; records lost in company were `enclave_lost` for that."""
+    world.settler.lost(held(receives=50, count=1))
     assert world.settled() == ["back"]
 
 
-def test_a_record_that_an_enclave_always_fails_on_is_given_up(world: World) -> None:
-    """A bug of the enclave's own does not keep a job from its end."""
-    world.settler.refused(held(receives=GIVE_UP, count=1), RefusalCode.INTERNAL, IMAGE)
-    assert world.settled() == ["failure enclave_lost of 0", "delete", "back"]
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_an_enclave_ends_of_or_fails_on_is_kept_for_another_trial_if_it_was_alone(
+    world: World, refused: bool
+) -> None:
+    """The death is noted, and nothing done yet."""
+    piece = held(receives=5, count=1)
+    piece.alone = True
+    if refused:
+        world.settler.refused(piece, RefusalCode.INTERNAL, IMAGE)
+    else:
+        world.settler.lost(piece)
+    assert (world.settled(), piece.deaths) == ([], 1)
+
+
+def test_a_record_that_is_given_up_gets_the_bridges_word(world: World) -> None:
+    """Its message goes when it was the last of it."""
+    world.settler.give_up(held(receives=5, count=1))
+    assert world.settled() == ["failure enclave_lost of 0", "delete"]
+
+
+def test_the_bridge_that_stops_counts_no_death(world: World) -> None:
+    """It ends the connections itself."""
+    piece = held(receives=5, count=1)
+    piece.alone = True
+    world.stopping.set()
+    world.settler.lost(piece)
+    assert (world.settled(), piece.deaths) == (["back"], 0)
 
 
 def test_the_message_goes_with_its_last_piece(world: World) -> None:
