@@ -6,6 +6,7 @@ DIR/JOB/answers/CCCCCCCC.FIRST.COUNT        sealed answers, as they lay in the b
 DIR/JOB/receipts/CCCCCCCC.FIRST.COUNT.cose  their receipt, in the clear
 DIR/JOB/openings/CCCCCCCC.FIRST.COUNT.json  the chunk's salt, and the commitment of each result
 DIR/JOB/silent.json                         records without an answer, in the bridge's word
+DIR/JOB/retries.json                        jobs that asked some again, whose evidence lies beside this
 ```
 The salts let whoever has this folder test guesses at questions and answers: it is as private as the answers are.
 """
@@ -14,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -37,11 +39,12 @@ class EvidenceFolder:
         SinkError: on entering: the folder cannot be made, or is there already and `overwrite` is not set.
     """
 
-    def __init__(self, parent: Path, job: Job, *, overwrite: bool) -> None:
+    def __init__(self, parent: Path, job: Job, *, overwrite: bool, retries: Sequence[str] = ()) -> None:
         self._target = parent / job.manifest.job
         self._part = parent / f".{job.manifest.job}.{secrets.token_hex(8)}.part"
         self._job = job
         self._overwrite = overwrite
+        self._retries = list(retries)
         self._silent: list[dict[str, object]] = []
 
     def __enter__(self) -> Self:
@@ -101,6 +104,7 @@ class EvidenceFolder:
         """
         try:
             self._write("silent.json", json.dumps(self._silent).encode())
+            self._write("retries.json", json.dumps(self._retries).encode())
             if self._overwrite:
                 shutil.rmtree(self._target, ignore_errors=True)
             self._part.rename(self._target)

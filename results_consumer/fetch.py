@@ -2,12 +2,14 @@
 
 import enum
 import logging
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 from results_consumer.bucket import Bucket
 from results_consumer.clients import KmsClient, S3Client
@@ -32,6 +34,10 @@ from wire.ticket import Ticket
 
 THREADS: Final = 8
 """Chunks that are fetched at the same time, and the most that are in memory: a sealed chunk has at most 12 MiB."""
+
+Evidence: TypeAlias = Mapping[str, EvidenceFolder]
+"""Where what proves a job is kept, by the job; empty if nothing is."""
+NO_EVIDENCE: Final[Evidence] = MappingProxyType({})
 
 _log = logging.getLogger("sealbatch.results_consumer")
 
@@ -112,19 +118,25 @@ def fetch(
         revealer = Revealer(bucket, job, unwrap_keys(kms, job), settings.trust, time, late=late)
         retries = open_retries(s3, kms, settings, job, ticket, now)
         fetching = _Fetching(job, bucket, revealer, retries, options or FetchOptions())
-        with _evidence(job, fetching.options) as evidence:
+        with ExitStack() as stack:
+            evidence = _evidence(stack, job, retries, fetching.options)
             summary = (fetching.in_one_pass if sink.revocable else fetching.in_two_passes)(sink, evidence)
-            if evidence is not None:
-                evidence.commit()
+            for folder in evidence.values():
+                folder.commit()
         sink.commit()
     _log.info("fetched job=%s records=%d ignored=%d", summary.job, summary.records, summary.ignored)
     return summary
 
 
-def _evidence(job: Job, options: FetchOptions) -> AbstractContextManager[EvidenceFolder | None]:
+def _evidence(stack: ExitStack, job: Job, retries: list[Repeated], options: FetchOptions) -> Evidence:
+    """A folder for each retry, and at last the job's own; none if nothing is to be kept."""
     if options.receipts is None:
-        return nullcontext()
-    return EvidenceFolder(options.receipts, job, overwrite=options.replace_receipts)
+        return {}
+    parent, overwrite = options.receipts, options.replace_receipts
+    names = [repeated.job.manifest.job for repeated in retries]
+    folders = [EvidenceFolder(parent, repeated.job, overwrite=overwrite) for repeated in retries]
+    folders.append(EvidenceFolder(parent, job, overwrite=overwrite, retries=names))
+    return {name: stack.enter_context(folder) for name, folder in zip([*names, job.manifest.job], folders, strict=True)}
 
 
 class _Fetching:
@@ -139,36 +151,41 @@ class _Fetching:
         self._retries = retries
         self.options = options
 
-    def in_one_pass(self, sink: Sink, evidence: EvidenceFolder | None) -> FetchSummary:
+    def in_one_pass(self, sink: Sink, evidence: Evidence) -> FetchSummary:
         """Write while verifying: the sink takes it back if a later chunk fails."""
         sink.write(encode_head(self.options.form))
-        return self._walk(self._verifying(evidence), sink)
+        return self._walk(self._verifying(self._job, self._revealer, evidence), sink, evidence=evidence)
 
-    def in_two_passes(self, sink: Sink, evidence: EvidenceFolder | None) -> FetchSummary:
+    def in_two_passes(self, sink: Sink, evidence: Evidence) -> FetchSummary:
         """Verify all and keep digests only, since the answers may not fit into memory; then write."""
         pinned: list[PinnedChunk] = []
-        verified = self._walk(self._verifying(evidence), None, pinned)
+        verified = self._walk(self._verifying(self._job, self._revealer, evidence), None, pinned, evidence)
         sink.write(encode_head(self.options.form))
         written = self._walk(ordered(self._revealer.replay, pinned, threads=THREADS), sink)
         return replace(written, ignored=verified.ignored)
 
-    def _verifying(self, evidence: EvidenceFolder | None) -> Generator[Revealed]:
-        with closing(ordered(self._revealer.reveal, scan(self._bucket, self._job), threads=THREADS)) as chunks:
+    def _verifying(self, job: Job, revealer: Revealer, evidence: Evidence) -> Generator[Revealed]:
+        folder = evidence.get(job.manifest.job)
+        with closing(ordered(revealer.reveal, scan(self._bucket, job), threads=THREADS)) as chunks:
             for revealed in chunks:
-                _refuse_missing(self._job, revealed)
-                if evidence is not None:
+                _refuse_missing(job, revealed)
+                if folder is not None:
                     for part in revealed.parts():
-                        evidence.keep(revealed.chunk, part)
+                        folder.keep(revealed.chunk, part)
                 yield revealed
 
     def _walk(
-        self, chunks: Generator[Revealed], sink: Sink | None, pinned: list[PinnedChunk] | None = None
+        self,
+        chunks: Generator[Revealed],
+        sink: Sink | None,
+        pinned: list[PinnedChunk] | None = None,
+        evidence: Evidence = NO_EVIDENCE,
     ) -> FetchSummary:
         tally = Tally()
         match = None if self.options.inputs is None else InputMatch(self.options.inputs())
         writing = sink is not None and not sink.revocable
         lines = self._lines(self._job, chunks, tally, pinned, lambda: self._tell(tally.records, writing=writing))
-        with closing(merged(lines, self._retries, self._repeat)) as all_lines:
+        with closing(merged(lines, self._retries, partial(self._repeat, evidence))) as all_lines:
             for line in all_lines:
                 self._take(line if match is None else match.matched(line), tally, sink)
         if match is not None:
@@ -196,10 +213,9 @@ class _Fetching:
                     pinned.append(pin(revealed))
                 told()
 
-    def _repeat(self, repeated: Repeated) -> Generator[OutputLine]:
+    def _repeat(self, evidence: Evidence, repeated: Repeated) -> Generator[OutputLine]:
         """The lines of a retry, verified each time that they are read."""
-        chunks = ordered(repeated.revealer.reveal, scan(self._bucket, repeated.job), threads=THREADS)
-        return self._lines(repeated.job, chunks, Tally())
+        return self._lines(repeated.job, self._verifying(repeated.job, repeated.revealer, evidence), Tally())
 
     def _take(self, line: OutputLine, tally: Tally, sink: Sink | None) -> None:
         tally.add(line)

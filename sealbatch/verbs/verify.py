@@ -12,7 +12,7 @@ from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
 if TYPE_CHECKING:
-    from results_consumer.archive import ArchiveReport
+    from results_consumer.offline import ArchiveReport
     from results_consumer.trust import Trust
     from wire.payload import Record
     from wire.ticket import Ticket
@@ -53,8 +53,8 @@ def command(
     Who computed it, from what, and that none of it is missing or changed. Every step has a number and a name; the first
     that fails is named, and the exit code is 9.
     """
-    from results_consumer.archive import verify_output
     from results_consumer.errors import IntegrityError
+    from results_consumer.offline import verify_output
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
 

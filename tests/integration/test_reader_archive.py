@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 from folders import names
-from job_factory import SALT, MadeJob, make_job, memory_aws
+from job_factory import SALT, TENANT, MadeJob, make_job, memory_aws
 from receipt_factory import TRUST
 
-from results_consumer.archive import verify_output
 from results_consumer.errors import Check, IntegrityError, SinkCode, SinkError
 from results_consumer.fetch import FetchOptions, Only, fetch
+from results_consumer.offline import verify_output
 from results_consumer.sink import FileSink, StreamSink
 from results_consumer.trust import Trust
+from wire import ledger
 from wire.commitments import question_root
+from wire.manifest import Parameters, Retry
 from wire.payload import ErrorCode, Message, Outcome, Params, Record, Result
 from wire.ticket import Ticket
 
@@ -292,3 +294,60 @@ def test_an_unknown_jobs_lines_have_no_evidence(kept: Kept) -> None:
     other = Ticket("a" * 16, bytes(16)).job
     kept.write([{**line, "id": line["id"].replace(kept.made.job, other)} for line in lines])
     kept.refused("check 1 ", "manifest")
+
+
+def retried(tmp_path: Path, *outcomes: Result, input_records: tuple[Record, ...] = RECORDS[:3]) -> tuple[Kept, MadeJob]:
+    """A job of three records of which 1 and 2 failed, and a retry of those two with these results, fetched together."""
+    first = make_job(memory_aws(), 3)
+    failed = tuple(Result(n, n + 1, f"case-{n}", Outcome.ERRORED, error=ErrorCode.INTERNAL_ERROR) for n in (1, 2))
+    good = Result(0, 1, "case-0", Outcome.SUCCEEDED, "Yes.", "stop", 5, 2)
+    first.answer(0, results=(good, *failed), receipt={"question_root": question_root(SALT, input_records)})
+    again = make_job(first.aws, 2, parameters=Parameters(retry=Retry(first.ticket, ((1, 2),))))
+    asked = tuple(replace(record, number=number) for number, record in enumerate(RECORDS[1:3]))
+    again.answer(0, results=outcomes, receipt={"question_root": question_root(SALT, asked)})
+    first.put(f"{ledger.retry_prefix(TENANT, first.job)}{again.job}", str(again.ticket).encode())
+    return fetch_into(first, tmp_path), again
+
+
+AGAIN = (
+    Result(0, 2, "case-1", Outcome.SUCCEEDED, "At last.", "stop", 5, 2),
+    Result(1, 3, "case-2", Outcome.ERRORED, error=ErrorCode.INTERNAL_ERROR),
+)
+
+
+def test_answers_that_a_retry_gave_are_verified_with_its_evidence(tmp_path: Path) -> None:
+    """The first job's fetch keeps the evidence of both, and the questions of both are the input's."""
+    kept, again = retried(tmp_path, *AGAIN)
+    report = kept.verify(records=lambda: iter(RECORDS[:3]))
+    assert (report.jobs, report.records, report.attested, report.receipts) == ((kept.made.job,), 3, 3, 2)
+    assert names(kept.folder) == sorted([kept.made.job, again.job])
+    changed = (*RECORDS[:1], replace(RECORDS[1], messages=(Message("user", "Another?"),)), RECORDS[2])
+    kept.refused("step 21 (input)", records=lambda: iter(changed))
+
+
+def test_a_retrys_answer_is_not_taken_for_another_record_or_left_out(tmp_path: Path) -> None:
+    """Its text changed, moved to the other record, or put back to the failure of before."""
+    kept, again = retried(tmp_path, *AGAIN)
+    lines = kept.lines()
+    old = json.loads(json.dumps(lines[2])) | {"id": lines[1]["id"], "custom_id": "case-1", "line": 2}
+    kept.write([lines[0], old, lines[2]])
+    kept.refused("step 20 (results)", "record 1")
+    bent = json.loads(json.dumps(lines))
+    bent[1]["response"]["body"]["choices"][0]["message"]["content"] = "Never."
+    kept.write(bent)
+    kept.refused("step 20 (results)", "record 1")
+    kept.write(lines)
+    shutil.rmtree(kept.folder / again.job)
+    kept.refused("check 1 ")
+
+
+def test_another_job_is_not_taken_for_a_retry(tmp_path: Path) -> None:
+    """The evidence names a job whose manifest repeats nothing of this one."""
+    kept, _ = retried(tmp_path, *AGAIN)
+    (tmp_path / "other").mkdir()
+    other = fetch_into(answered(), tmp_path / "other")
+    shutil.copytree(other.folder / other.made.job, kept.folder / other.made.job)
+    (kept.folder / kept.made.job / "retries.json").write_text(json.dumps([other.made.job]))
+    kept.refused("check 2 ", "no retry of this job")
+    (kept.folder / kept.made.job / "retries.json").write_text('["../x"]')
+    kept.refused("step 22 (complete)", "retries.json")
