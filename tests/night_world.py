@@ -18,6 +18,7 @@ from receipt_factory import TRUST, make_receipt
 
 from producer.clients import Clients
 from producer.settings import ProducerSettings
+from results_consumer.errors import ReaderError
 from results_consumer.settings import ReaderSettings
 from sealbatch.nightly.context import Aws, Context
 from sealbatch.nightly.inbox import FolderInbox, Inbox
@@ -314,7 +315,7 @@ class World:
             return work()
         except Died:
             self.deaths += 1
-        except OSError:
+        except (OSError, ReaderError):
             self.failures += 1
         finally:
             self.unburnt, self.fuse.left = self.fuse.left, -1

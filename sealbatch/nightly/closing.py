@@ -5,7 +5,9 @@ import logging
 from datetime import timedelta
 from typing import Final
 
+from results_consumer.errors import ReaderError
 from sealbatch.nightly.context import Context
+from sealbatch.nightly.faults import fault_of
 from sealbatch.nightly.records import pause_after
 from sealbatch.nightly.report import render
 from sealbatch.nightly.summary import RunSummary, summarize
@@ -20,10 +22,11 @@ _log = logging.getLogger("sealbatch.nightly")
 
 
 def close(context: Context, run: str) -> None:
-    """Report on a run and tell of it; close it if it is finished and all were told.
+    """Report on a run and tell of it; close it if it is finished, its report is at the target and all were told.
 
     Raises:
-        ReaderError, OSError: the report or the records cannot be written.
+        ReaderError: the report of a finished run cannot be written; all were told.
+        OSError: that, or the records cannot be written.
     """
     if context.shelf.get(f"runs/{run}/closed") is not None:
         context.shelf.remove(f"open/{run}")
@@ -32,7 +35,7 @@ def close(context: Context, run: str) -> None:
     if notes.get("next_at", "") > context.now().isoformat():
         return
     summary = summarize(context, run)
-    write_report(context, summary)
+    unwritten = _try_report(context, summary)
     kind = FINISHED if summary.finished() else ATTENTION
     untold = _tell_all(context, summary, kind)
     if not untold and kind == ATTENTION:
@@ -41,6 +44,8 @@ def close(context: Context, run: str) -> None:
     if untold and not _gives_up(context, run, notes, untold):
         return
     if kind == FINISHED:
+        if unwritten is not None:
+            raise unwritten
         context.shelf.put_new(f"runs/{run}/closed", context.dated(files=len(summary.files)))
         context.shelf.remove(f"open/{run}")
         _log.info("run closed schedule=%s run=%s files=%d", context.schedule.name, run, len(summary.files))
@@ -58,6 +63,18 @@ def write_report(context: Context, summary: RunSummary) -> None:
         with target.sink(name) as sink:
             sink.write(text.encode(errors="replace"))
             sink.commit()
+
+
+def _try_report(context: Context, summary: RunSummary) -> Exception | None:
+    """Write the report; why it could not be."""
+    try:
+        write_report(context, summary)
+    except (ReaderError, OSError) as error:
+        # The target may be the very thing that a person is to be told of.
+        code = fault_of(error).code
+        _log.warning("report not written schedule=%s run=%s code=%s", summary.schedule, summary.run, code)
+        return error
+    return None
 
 
 def _tell_all(context: Context, summary: RunSummary, kind: str) -> list[str]:

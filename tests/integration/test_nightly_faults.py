@@ -277,16 +277,43 @@ def test_a_file_that_changes_while_it_is_sealed_is_not_sent_half(world: World, m
     assert_answered_once(world, "a.jsonl")
 
 
-def test_a_target_that_is_full_gets_the_answers_later_and_a_person_hears_of_it(world: World) -> None:
-    """Nothing half is left there; the file stays with the run until there is room."""
+def test_a_target_that_is_full_gets_the_answers_later_and_a_person_hears_of_it(tmp_path: Path) -> None:
+    """Nothing half is left there; the file stays with the run until there is room.
+
+    The report that could not be written either once kept everybody from being told.
+    """
+    sns = Sns()
+    world = World(tmp_path, tell=[{"sns_topic": TOPIC + "nights"}], sns=sns)
+    world.tick()
     world.drop("a.jsonl")
     world.answers.write_text("in the way")
     world.pass_time(22)
     assert world.inputs("done") == []
     assert len(world.sent_jobs()) == 1
+    assert [event["event"] for event in sns.told] == ["run.needs_attention"]
     world.answers.unlink()
     world.pass_time(1)
     assert_answered_once(world, "a.jsonl")
+    assert [event["event"] for event in sns.told] == ["run.needs_attention", "run.finished"]
+
+
+def test_a_target_that_fills_up_before_the_report_keeps_the_run_open_and_tells_once(tmp_path: Path) -> None:
+    """The answers lie there; everybody hears so, and the report follows when there is room."""
+    sns = Sns()
+    world = World(tmp_path, tell=[{"sns_topic": TOPIC + "nights"}], sns=sns)
+    world.tick()
+    world.drop("a.jsonl")
+    page = world.answers / "2026-11-25T070000Z/report.html"
+    page.mkdir(parents=True)
+    world.pass_time(22)
+    assert_answered_once(world, "a.jsonl")
+    assert [event["event"] for event in sns.told] == ["run.finished"]
+    assert list(world.inbox.rglob("closed.json")) == []
+    page.rmdir()
+    world.pass_time(1)
+    assert page.is_file()
+    assert len(list(world.inbox.rglob("closed.json"))) == 1
+    assert len(sns.told) == 1
 
 
 @pytest.mark.parametrize("broken", ["PutObject", "GetObject", "queue"])
