@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,23 +32,30 @@ SLOW = 120.0
 """Seconds that a condition may take on a machine that does other things too."""
 
 
-@pytest.fixture
-def night(stack: Stack, tmp_path: Path) -> Iterator[NightParts]:
+@contextmanager
+def prepared(stack: Stack, folder: Path, **settings: str) -> Iterator[NightParts]:
     """A schedule on the shared stack, with Valkey, before anything else of it runs."""
-    folders = {name: tmp_path / name for name in ("inbox", "answers", "night")}
-    for folder in folders.values():
-        folder.mkdir(mode=0o700)
+    folders = {name: folder / name for name in ("inbox", "answers", "night")}
+    for path in folders.values():
+        path.mkdir(mode=0o700)
     schedule = {
         "name": "benefits",
         "cron": "0 2 * * *",
         "time_zone": "America/New_York",
         "inbox": str(folders["inbox"]),
         "answers": str(folders["answers"]),
-        "tell": [{"command": ["sh", "-c", f"cat >> {tmp_path}/told"]}],
+        "tell": [{"command": ["sh", "-c", f"cat >> {folder}/told"]}],
     }
-    with NightParts(folders["night"], stack.config, [schedule]) as parts:
+    with NightParts(folders["night"], stack.config, [schedule], **settings) as parts:
         parts.set_clock(EVENING)
         parts.start_valkey()
+        yield parts
+
+
+@pytest.fixture
+def night(stack: Stack, tmp_path: Path) -> Iterator[NightParts]:
+    """A schedule with the settings that it has by itself."""
+    with prepared(stack, tmp_path) as parts:
         yield parts
 
 
@@ -58,10 +66,11 @@ def redis(night: NightParts) -> Iterator[Any]:
         yield client
 
 
-def drop(folder: Path, name: str, ids: list[str]) -> None:
-    """A file that was written an hour before the evening."""
+def drop(folder: Path, name: str, ids: list[str], *, fill: int = 0) -> None:
+    """A file that was written an hour before the evening, each line with `fill` blanks before its end."""
     path = folder / "inbox" / name
-    path.write_text("".join(json.dumps({"custom_id": one, "question": QUESTION}) + "\n" for one in ids))
+    lines = (json.dumps({"custom_id": one, "question": QUESTION}) + " " * fill + "\n" for one in ids)
+    path.write_text("".join(lines))
     os.utime(path, (EVENING.timestamp() - 3600,) * 2)
 
 
@@ -100,6 +109,43 @@ def test_a_night_in_which_workers_beats_and_redis_are_killed(night: NightParts, 
     assert sorted(line["custom_id"] for line in delivered) == ["a-1", "a-2", "b-1"]
     assert [path.name for path in found(tmp_path / "inbox/done", "*.jsonl")] == ["a.jsonl", "b.jsonl"]
     _assert_clean(night, kept + _everything(redis), [QUESTION, *(answer(line) for line in delivered)])
+
+
+@pytest.fixture
+def ranged(stack: Stack, tmp_path: Path) -> Iterator[NightParts]:
+    """A schedule with ranges as small as they may be."""
+    with prepared(stack, tmp_path, range_size="1 MB") as parts:
+        yield parts
+
+
+def test_a_file_in_ranges_outlives_its_worker_and_a_flushed_redis(ranged: NightParts, tmp_path: Path) -> None:
+    """Killed before all ranges are sealed, and two others end it: one job, every line answered once, in order.
+
+    Redis is flushed with it; else what the worker had only reserved would count as queued for `QUEUED_LIFE` more.
+    """
+    ids = [f"r-{number}" for number in range(24)]
+    drop(tmp_path, "large.jsonl", ids, fill=500_000)
+    first = ranged.start_worker()
+    ranged.start_beat()
+    wait_until((tmp_path / "inbox/.sealbatch/benefits/first-seen.json").exists, SLOW, "the first tick")
+    ranged.set_clock(FIRING, speed=5)
+    wait_until(lambda: found(tmp_path, "checked.json"), SLOW, "a range in work")
+    first.signal(signal.SIGKILL)
+    wait_until(lambda: not first.running(), SLOW, "the worker's end")
+    with Redis(unix_socket_path=ranged.redis_url.removeprefix("unix://")) as client:
+        client.flushall()
+    [claim] = found(tmp_path, "claim.json")
+    total = len(json.loads(claim.read_text())["ranges"])
+    assert total > 8
+    assert len(found(tmp_path, "uploaded.json")) < total
+    assert found(tmp_path, "manifest.json") == []
+    ranged.start_worker()
+    ranged.start_worker()
+    wait_until(lambda: found(tmp_path / "answers", "large.answers.jsonl"), SLOW, "the answers")
+    [path] = found(tmp_path / "answers", "large.answers.jsonl")
+    assert [json.loads(line)["custom_id"] for line in path.read_text().splitlines()] == ids
+    assert len(found(tmp_path, "ticket.json")) == 1
+    assert found(tmp_path / "inbox", "sealed/*") == []
 
 
 def answer(line: dict[str, Any]) -> str:

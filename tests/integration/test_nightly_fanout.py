@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from night_world import QUESTION, World
 
 from producer.ranges import Range, RangeStream, find_duplicate, plan_ranges
 from sealbatch.nightly.schedule import NightlySettings
+from wire.ledger import parse_chunk_message
 from wire.manifest import decode_manifest
 
 SMALL = NightlySettings.model_construct(range_size=4000, max_attempts=3)
@@ -72,6 +74,19 @@ def test_the_job_is_not_there_before_all_ranges_are_in(world: World) -> None:
     assert len(list(world.inbox.rglob("ranges/*/uploaded.json"))) == ranges(world)
     world.pass_time(1)
     assert_one_whole_job(world, 500)
+
+
+def test_the_messages_of_ranges_carry_the_deadline(tmp_path: Path) -> None:
+    """Every message and the manifest say by when; the messages of ranges once went without."""
+    world = World(tmp_path, settings=SMALL, options={"deadline": "3h"})
+    world.tick()
+    world.drop("large.jsonl", text=lines(300))
+    world.pass_time(24)
+    assert ranges(world) > 4
+    deadline = datetime(2026, 11, 25, 10, tzinfo=UTC).timestamp() * 1000
+    assert {parse_chunk_message(body).deadline_ms for body in world.sqs.bodies} == {deadline}
+    [key] = [key for key in world.s3.objects if key.endswith("/manifest")]
+    assert decode_manifest(world.s3.objects[key]).parameters.deadline_ms == deadline
 
 
 @pytest.mark.parametrize("distance", [1, 60, 490])

@@ -1,12 +1,18 @@
 """Answers delivered to a prefix in S3: whole or not at all, encrypted at rest."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from job_factory import Aws, aws_server
+from night_world import World
 
 from results_consumer.errors import ServiceError
 from results_consumer.s3_sink import PART, S3Sink
+from sealbatch.nightly.context import Context
 from sealbatch.nightly.target import S3Target, make_target
 
 
@@ -63,3 +69,46 @@ def test_a_run_has_its_own_prefix(aws: Aws) -> None:
     target = make_target("s3://answers/office/benefits", "2026-11-25T070000Z", aws.s3)
     assert isinstance(target, S3Target)
     assert target.where("a.answers.jsonl") == "s3://answers/office/benefits/2026-11-25T070000Z/a.answers.jsonl"
+
+
+@dataclass
+class SplitS3:
+    """The jobs' bucket in memory, every other bucket on a server."""
+
+    memory: Any
+    server: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda **request: getattr(self.memory if request["Bucket"] == "sealed" else self.server, name)(**request)
+
+
+class S3TargetWorld(World):
+    """A schedule whose answers go to a bucket."""
+
+    def __init__(self, folder: Path, server: Any) -> None:
+        self.server = server
+        super().__init__(folder, options={"answers": "s3://office/benefits"})
+
+    def context(self) -> Context:
+        """With a target that speaks S3's protocol."""
+        made = super().context()
+        return replace(made, aws=replace(made.aws, reader_s3=SplitS3(self.s3, self.server)))
+
+
+def test_a_night_whose_bucket_comes_late_is_delivered_there_whole(tmp_path: Path, aws: Aws) -> None:
+    """No bucket until noon: the job is kept; then answers and report lie in it, encrypted, and nowhere on disk."""
+    world = S3TargetWorld(tmp_path, aws.s3)
+    world.tick()
+    world.drop("a.jsonl", ["a-1", "a-2"])
+    world.pass_time(24)
+    assert (len(world.sent_jobs()), world.inputs("done"), world.inputs("failed")) == (1, [], [])
+    aws.s3.create_bucket(Bucket="office", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    world.pass_time(24)
+    run = "benefits/2026-11-25T070000Z"
+    names = [item["Key"] for item in aws.s3.list_objects_v2(Bucket="office", Prefix=run)["Contents"]]
+    assert names == [f"{run}/a.answers.jsonl", f"{run}/report.html", f"{run}/report.json"]
+    answers, *others = [aws.s3.get_object(Bucket="office", Key=name) for name in names]
+    assert {found["ServerSideEncryption"] for found in (answers, *others)} == {"aws:kms"}
+    assert [json.loads(line)["custom_id"] for line in answers["Body"].read().splitlines()] == ["a-1", "a-2"]
+    assert (len(world.sent_jobs()), world.inputs("done")) == (1, ["a.jsonl"])
+    assert list(tmp_path.rglob("*.answers.jsonl")) == []
