@@ -77,7 +77,6 @@ class Bridge:
         self._pool = Pool(settings.enclaves, self._link)
         self._trials = Trials(
             pool=self._pool,
-            queue=self._queue,
             registry=self._registry,
             settler=self._settler,
             stopping=self._stop,
@@ -194,9 +193,7 @@ class Bridge:
             if self._pool.send(piece, sealed):
                 return True
             self._registry.wait_change(IDLE)
-        if self._registry.holds(piece.held):
-            self._breaker.release()
-            self._queue.give_back(piece.held)
+        self._settler.hand_back(piece.held)
         return False
 
     def _without_questions(self, held: Held) -> None:

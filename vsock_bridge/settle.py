@@ -78,6 +78,12 @@ class Settler:
         else:
             self._settle(piece, lambda: self.retry_later(held))
 
+    def hand_back(self, held: Held) -> None:
+        """No enclave took what is left of a chunk: it comes again at once, and the breaker learned nothing."""
+        if self._registry.holds(held):
+            self._breaker.release()
+            self._queue.give_back(held)
+
     def give_up(self, piece: Piece) -> None:
         """Enclaves were lost with this record, alone, again and again: it ends in the bridge's word."""
         self._settle(piece, lambda: self._give_up(piece))

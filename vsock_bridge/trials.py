@@ -8,7 +8,6 @@ import threading
 from typing import Final
 
 from vsock_bridge.backoff import Backoff
-from vsock_bridge.chunk_queue import ChunkQueue
 from vsock_bridge.held import HeldRegistry, Piece
 from vsock_bridge.metrics import Metrics
 from vsock_bridge.pool import Pool
@@ -28,7 +27,6 @@ class Trials:
         self,
         *,
         pool: Pool,
-        queue: ChunkQueue,
         registry: HeldRegistry,
         settler: Settler,
         stopping: threading.Event,
@@ -37,7 +35,6 @@ class Trials:
     ) -> None:
         """`patience` is in seconds: how long a record waits for an enclave that is idle."""
         self._pool = pool
-        self._queue = queue
         self._registry = registry
         self._settler = settler
         self._stopping = stopping
@@ -66,7 +63,7 @@ class Trials:
             if self._pool.send(piece, sealed):
                 return True
             self._registry.wait_change(IDLE)
-        self._queue.give_back(piece.held)
+        self._settler.hand_back(piece.held)
         return False
 
     def _await(self, piece: Piece, deaths: int) -> None:
