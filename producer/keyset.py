@@ -4,13 +4,11 @@ import os
 from dataclasses import dataclass, field
 from typing import Final
 
-from producer.aws import mapped
 from producer.clients import KmsClient
-from producer.errors import ServiceError, ServiceKind
+from producer.data_key import generate_data_key
 from producer.settings import ProducerSettings
 from wire import manifest
 from wire.keys import KEY_SIZE, Purpose, encryption_context, wrapped_digest
-from wire.messages import MAX_WRAPPED
 
 _DRY_WRAPPED_SIZE: Final = 184
 """Bytes that AWS KMS takes to wrap 32."""
@@ -56,12 +54,4 @@ def _keyset(settings: ProducerSettings, job: str, question: tuple[bytes, bytes],
 def _generate(
     kms: KmsClient, key_arn: str, purpose: Purpose, settings: ProducerSettings, job: str
 ) -> tuple[bytes, bytes]:
-    """The plain and the wrapped key."""
-    context = encryption_context(purpose, settings.tenant, job, settings.image)
-    with mapped("KMS", "GenerateDataKey", key_arn):
-        reply = kms.generate_data_key(KeyId=key_arn, KeySpec="AES_256", EncryptionContext=context)
-    plain, wrapped = reply.get("Plaintext"), reply.get("CiphertextBlob")
-    if reply.get("KeyId") == key_arn and isinstance(plain, bytes) and isinstance(wrapped, bytes):  # noqa: SIM102
-        if len(plain) == KEY_SIZE and 0 < len(wrapped) <= MAX_WRAPPED:
-            return plain, wrapped
-    raise ServiceError(ServiceKind.INVALID, "KMS", "GenerateDataKey", key_arn)
+    return generate_data_key(kms, key_arn, encryption_context(purpose, settings.tenant, job, settings.image))

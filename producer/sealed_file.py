@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from producer.aws import mapped
 from producer.clients import KmsClient
+from producer.data_key import generate_data_key
 from producer.errors import SealedFileError, ServiceError, ServiceKind
 from wire import keys
 from wire.codec import pack
@@ -103,11 +104,7 @@ def seal_file(source: BinaryIO, out: Writer, kms: KmsClient, owner: Owner) -> in
         ServiceError: KMS gives no key.
         OSError: reading or writing failed.
     """
-    with mapped("KMS", "GenerateDataKey", owner.key_arn):
-        reply = kms.generate_data_key(KeyId=owner.key_arn, KeySpec="AES_256", EncryptionContext=owner.context())
-    key, wrapped = _key(reply, "GenerateDataKey", owner), reply.get("CiphertextBlob")
-    if not isinstance(wrapped, bytes) or not 0 < len(wrapped) <= MAX_WRAPPED:
-        raise ServiceError(ServiceKind.INVALID, "KMS", "GenerateDataKey", owner.key_arn)
+    key, wrapped = generate_data_key(kms, owner.key_arn, owner.context())
     binding = _binding(owner, wrapped)
     header = pack([owner.tenant, owner.schedule, owner.key_arn, wrapped, keys.commitment(key, binding)])
     before = PREFIX.pack(MAGIC, VERSION, len(header)) + header
@@ -168,7 +165,9 @@ def open_file(file: BinaryIO, sealed_size: int, kms: Unwrapper, owner: Owner) ->
         raise SealedFileError("it was sealed under another key, or for another tenant or schedule")
     with mapped("KMS", "Decrypt", owner.key_arn):
         reply = kms.decrypt(KeyId=owner.key_arn, CiphertextBlob=header.wrapped, EncryptionContext=owner.context())
-    key, binding = _key(reply, "Decrypt", owner), _binding(owner, header.wrapped)
+    key, binding = reply.get("Plaintext"), _binding(owner, header.wrapped)
+    if reply.get("KeyId") != owner.key_arn or not isinstance(key, bytes) or len(key) != keys.KEY_SIZE:
+        raise ServiceError(ServiceKind.INVALID, "KMS", "Decrypt", owner.key_arn)
     if not hmac.compare_digest(keys.commitment(key, binding), header.commitment):
         raise SealedFileError(_DAMAGED)
     cipher = AESGCM(keys.seal_key(key, binding))
@@ -248,10 +247,3 @@ def _read(source: BinaryIO) -> bytes:
         parts.append(data)
         left -= len(data)
     return b"".join(parts)
-
-
-def _key(reply: Mapping[str, Any], operation: str, owner: Owner) -> bytes:
-    key = reply.get("Plaintext")
-    if reply.get("KeyId") != owner.key_arn or not isinstance(key, bytes) or len(key) != keys.KEY_SIZE:
-        raise ServiceError(ServiceKind.INVALID, "KMS", operation, owner.key_arn)
-    return key

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,18 +83,20 @@ class JobArchive:
         self._chunks: ChunkTable = read_chunks(
             lambda page: self._folder.get(f"pages/{page:06d}", limit=MAX_PAGE), self.manifest
         )
-        self.parts = tuple(self._read_parts())
-        self.silent = tuple(self._read_silent())
+        self.parts = tuple(sorted(self._read_parts(), key=lambda part: part.span.first))
+        self.silent = tuple(sorted(self._read_silent(), key=lambda silent: silent[0].first))
         self._check_cover()
         self.retries = self._read_retries()
 
     def part(self, number: int) -> Part | None:
         """The receipt that record `number` of the job is under, None if it is in the bridge's word."""
-        return next((part for part in self.parts if part.span.first <= number < part.span.end), None)
+        at = bisect_right(self.parts, number, key=lambda part: part.span.first) - 1
+        return self.parts[at] if at >= 0 and number < self.parts[at].span.end else None
 
     def said(self, number: int) -> str | None:
         """What the bridge said of record `number`, None if it is under a receipt."""
-        return next((said for span, said in self.silent if span.first <= number < span.end), None)
+        at = bisect_right(self.silent, number, key=lambda silent: silent[0].first) - 1
+        return self.silent[at][1] if at >= 0 and number < self.silent[at][0].end else None
 
     def check_questions(self, records: Iterator[Record]) -> None:
         """The questions of an input, in order, are those that were answered.

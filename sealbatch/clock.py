@@ -13,6 +13,15 @@ TOLERANCE: Final = 60.0
 _log: Final = logging.getLogger("sealbatch.clock")
 
 
+def seconds_ahead(date: str, now: float) -> float:
+    """How far `now` (seconds since 1970) is ahead of the Date of a reply.
+
+    Raises:
+        TypeError, ValueError: it is no date.
+    """
+    return now - parsedate_to_datetime(date).timestamp()
+
+
 class SkewWatch:
     """Looks at the Date of AWS's replies and says once how far the clock is off."""
 
@@ -24,7 +33,7 @@ class SkewWatch:
     def look(self, http_response: Any = None, **_: Any) -> None:
         """What botocore calls after every call; whatever the reply, it is no reason to fail."""
         try:
-            ahead = self._now() - parsedate_to_datetime(http_response.headers["date"]).timestamp()
+            ahead = seconds_ahead(http_response.headers["date"], self._now())
         except (AttributeError, KeyError, TypeError, ValueError):
             return
         if abs(ahead) <= TOLERANCE:

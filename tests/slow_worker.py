@@ -5,6 +5,7 @@ from pathlib import Path
 
 from waiting import wait_until
 
+from devstack import valkey
 from sealbatch.nightly.celery_app import make_app
 from sealbatch.nightly.schedule import NightlySettings
 
@@ -12,7 +13,7 @@ TASK = "slow"
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    app = make_app(NightlySettings(redis_url=f"unix://{folder}/valkey.sock"))
+    app = make_app(NightlySettings(redis_url=valkey.url(folder)))
 
     @app.task(name=TASK)
     def slow(number: int) -> None:

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from producer.errors import ServiceError
 from producer.key_guard import read_findings
 from producer.policy_lint import Severity
+from sealbatch.clock import TOLERANCE, seconds_ahead
 from sealbatch.config import Config
 from sealbatch.doctor.finding import Finding, Status, judged, not_seen
 from wire.keys import Purpose
@@ -18,7 +18,6 @@ from wire.keys import Purpose
 AWS_ERRORS: Final = (BotoCoreError, ClientError)
 MAX_SKEW: Final = 240.0
 """Seconds: AWS refuses a signature that is five minutes off."""
-NOTABLE_SKEW: Final = 60.0
 MIN_RETENTION: Final = 345_600
 """Seconds: a queue that waits over a long weekend loses nothing."""
 MIN_RECEIVES: Final = 5
@@ -48,13 +47,12 @@ def check_credentials(role: str, sts: Any) -> Iterator[Finding]:
 
 def _clock(reply: Any) -> Iterator[Finding]:
     try:
-        date = parsedate_to_datetime(reply["ResponseMetadata"]["HTTPHeaders"]["date"])
+        off = seconds_ahead(reply["ResponseMetadata"]["HTTPHeaders"]["date"], time.time())
     except (KeyError, TypeError, ValueError):
         return
-    off = time.time() - date.timestamp()
     status = Status.ERROR if abs(off) > MAX_SKEW else Status.WARNING
     found = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} AWS's"
-    yield judged("clock", abs(off) <= NOTABLE_SKEW, found, "set the clock; on EC2 chrony with 169.254.169.123", status)
+    yield judged("clock", abs(off) <= TOLERANCE, found, "set the clock; on EC2 chrony with 169.254.169.123", status)
 
 
 def check_region(config: Config) -> Iterator[Finding]:

@@ -1,7 +1,6 @@
 """What a check found."""
 
 import enum
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,9 +23,6 @@ class Finding:
     status: Status
     found: str
     mend: str = ""
-
-
-Check = Callable[[], Iterator[Finding]]
 
 
 def judged(check: str, holds: bool, found: str, mend: str, status: Status = Status.ERROR) -> Finding:

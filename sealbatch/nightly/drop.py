@@ -1,7 +1,5 @@
 """Puts files into a schedule's inbox so that each appears there whole; into one in S3, sealed."""
 
-import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,8 +10,9 @@ from producer.aws import error_code, mapped
 from producer.sealed_file import seal_file
 from results_consumer.s3_sink import S3Sink
 from sealbatch.nightly.inbox import unfinished
+from sealbatch.nightly.private import flush_to_disk, private_part
 from sealbatch.nightly.s3_inbox import SUFFIX, owner_of
-from sealbatch.nightly.schedule import Schedule
+from sealbatch.nightly.schedule import Schedule, split_place
 
 
 class DropError(Exception):
@@ -29,17 +28,13 @@ def drop_file(source: Path, schedule: Schedule) -> str:
     """
     _check_name(source.name)
     folder = Path(schedule.inbox)
-    part = folder / f".{secrets.token_hex(8)}.part"
-    try:
-        with source.open("rb") as file, os.fdopen(_create(part), "wb") as out:
-            shutil.copyfileobj(file, out)
-            out.flush()
-            os.fsync(out.fileno())
-        (folder / source.name).hardlink_to(part)  # atomic, and fails where the name is taken
-    except FileExistsError:
-        raise DropError(f"a file of the name {source.name} waits in the inbox already") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with source.open("rb") as file, private_part(folder) as (out, part):
+        shutil.copyfileobj(file, out)
+        flush_to_disk(out)
+        try:
+            (folder / source.name).hardlink_to(part)  # atomic, and fails where the name is taken
+        except FileExistsError:
+            raise DropError(f"a file of the name {source.name} waits in the inbox already") from None
     return str(folder / source.name)
 
 
@@ -52,7 +47,7 @@ def drop_sealed(source: Path, schedule: Schedule, s3: Any, kms: Any, tenant: str
         OSError: it cannot be read.
     """
     _check_name(source.name)
-    bucket, _, prefix = schedule.inbox.removeprefix("s3://").partition("/")
+    bucket, prefix = split_place(schedule.inbox)
     key = f"{prefix}/{source.name}{SUFFIX}"
     if _is_there(s3, bucket, key):
         raise DropError(f"a file of the name {source.name} waits in the inbox already")
@@ -81,7 +76,3 @@ def _seal(file: BinaryIO, sink: S3Sink, kms: Any, schedule: Schedule, tenant: st
 def _check_name(name: str) -> None:
     if unfinished(name):
         raise DropError(f"{name}: files of such names are not picked up; give it another")
-
-
-def _create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

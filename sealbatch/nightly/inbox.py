@@ -10,8 +10,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 from sealbatch.nightly.private import write_private
 from sealbatch.nightly.schedule import OWN
@@ -40,7 +41,7 @@ class Input(Protocol):
         """
         ...
 
-    def open(self) -> AbstractContextManager[BinaryIO]:
+    def open(self) -> AbstractContextManager[BufferedReader]:
         """Its bytes, from the first; they may be read from any place.
 
         Raises:
@@ -109,7 +110,7 @@ class FolderInput:
         """Its size."""
         return self.path.stat().st_size
 
-    def open(self) -> BinaryIO:
+    def open(self) -> BufferedReader:
         """Its bytes."""
         return self.path.open("rb")
 

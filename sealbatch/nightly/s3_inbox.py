@@ -8,12 +8,11 @@ between leaves what the next tick finishes, for the run that the record names.
 import contextlib
 import hashlib
 import logging
-import os
-import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -22,7 +21,8 @@ from producer.errors import SealedFileError
 from producer.sealed_file import MAX_HEADER, PREFIX, Owner, open_file, read_header
 from results_consumer.s3_sink import S3Sink
 from sealbatch.nightly.inbox import DONE, FAILED, TakenFiles, unfinished
-from sealbatch.nightly.schedule import Schedule
+from sealbatch.nightly.private import flush_to_disk, private_part
+from sealbatch.nightly.schedule import Schedule, split_place
 from sealbatch.nightly.shelf import FolderShelf
 
 SUFFIX: Final = ".sealed"
@@ -62,7 +62,7 @@ class SealedInput:
             return read_header(file.read(PREFIX.size + MAX_HEADER)).plain_size(self.path.stat().st_size)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self) -> Iterator[BufferedReader]:
         """Its bytes in the clear, in memory alone.
 
         Raises:
@@ -81,7 +81,7 @@ class S3Inbox(TakenFiles):
         super().__init__(schedule.own)
         self._s3 = s3
         self._kms = kms
-        self._bucket, _, prefix = schedule.inbox.removeprefix("s3://").partition("/")
+        self._bucket, prefix = split_place(schedule.inbox)
         self._prefix = f"{prefix}/"
         self._shelf = FolderShelf(schedule.own)
         self._owner = owner_of(schedule, tenant)
@@ -156,18 +156,12 @@ class S3Inbox(TakenFiles):
             return False
         received = self.own / "received"
         received.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = received / f".{item}-{secrets.token_hex(8)}.part"
-        try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-                while first:
-                    file.write(first)
-                    first = body.read(_BLOCK)
-                file.flush()
-                os.fsync(file.fileno())
+        with private_part(received) as (file, part):
+            while first:
+                file.write(first)
+                first = body.read(_BLOCK)
+            flush_to_disk(file)
             part.replace(received / item)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
         return True
 
     def _place(self, run: str, item: str, name: str) -> bool:

@@ -87,11 +87,17 @@ def _folder(value: str) -> str:
     return value.rstrip("/") or "/"
 
 
+def split_place(value: str) -> tuple[str, str]:
+    """Bucket and prefix of `s3://bucket/prefix`."""
+    bucket, _, prefix = value.removeprefix("s3://").partition("/")
+    return bucket, prefix
+
+
 def _place(value: str) -> str:
     """A directory's absolute path or `s3://bucket/prefix`."""
     if not value.startswith("s3://"):
         return _folder(value)
-    bucket, _, prefix = value.removeprefix("s3://").partition("/")
+    bucket, prefix = split_place(value)
     if not bucket or not prefix.strip("/"):
         raise ValueError("must be s3://BUCKET/PREFIX")
     return value.rstrip("/")

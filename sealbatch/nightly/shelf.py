@@ -5,12 +5,13 @@ and everyone else learns that it was not the first.
 """
 
 import json
-import os
-import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+
+from sealbatch.nightly.private import flush_to_disk, private_part
 
 Record = dict[str, Any]
 
@@ -54,23 +55,17 @@ class FolderShelf:
 
     def put_new(self, name: str, record: Mapping[str, Any]) -> bool:
         """Write a record unless there is one of that name; whether it was written."""
-        part = self._write(name, record)
-        try:
-            self._path(name).hardlink_to(part)  # atomic, and fails where the name is taken
-        except FileExistsError:
-            return False
-        finally:
-            part.unlink(missing_ok=True)
+        with self._written(name, record) as part:
+            try:
+                self._path(name).hardlink_to(part)  # atomic, and fails where the name is taken
+            except FileExistsError:
+                return False
         return True
 
     def put(self, name: str, record: Mapping[str, Any]) -> None:
         """Write a record over whatever is there."""
-        part = self._write(name, record)
-        try:
+        with self._written(name, record) as part:
             part.replace(self._path(name))
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
 
     def get(self, name: str) -> Record | None:
         """The record, or None."""
@@ -102,18 +97,12 @@ class FolderShelf:
     def _path(self, name: str) -> Path:
         return self.root / f"{name}.json"
 
-    def _write(self, name: str, record: Mapping[str, Any]) -> Path:
+    @contextmanager
+    def _written(self, name: str, record: Mapping[str, Any]) -> Iterator[Path]:
         """The record in a file of a name that nobody looks for, on disk."""
-        path = self._path(name)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = path.parent / f".{secrets.token_hex(8)}.part"
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(json.dumps(record, ensure_ascii=False, sort_keys=True).encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        return part
+        folder = self._path(name).parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with private_part(folder) as (file, part):
+            file.write(json.dumps(record, ensure_ascii=False, sort_keys=True).encode())
+            flush_to_disk(file)
+            yield part

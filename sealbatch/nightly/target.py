@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from results_consumer.s3_sink import S3Sink
 from results_consumer.sink import FileSink, Sink
+from sealbatch.nightly.schedule import split_place
 
 
 class Target(Protocol):
@@ -60,5 +61,5 @@ def make_target(place: str, run: str, s3: Any) -> Target:
     """A run's place below the one that the schedule names."""
     if not place.startswith("s3://"):
         return FolderTarget(Path(place) / run)
-    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    bucket, prefix = split_place(place)
     return S3Target(s3, bucket, f"{prefix}/{run}")

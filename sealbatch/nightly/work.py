@@ -12,7 +12,6 @@ import hashlib
 import logging
 from dataclasses import replace
 from datetime import timedelta
-from io import BufferedReader
 from typing import BinaryIO, Final, cast
 
 from producer.errors import InputInvalid
@@ -106,7 +105,7 @@ class ItemWork:
         if FanOut.wanted(self._context, found):
             return FanOut(self._context, self._records).plan(found)
         with found.open() as file:
-            digest = hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
         return self._records.put_new("claim", self._context.dated(name=found.name, digest=digest, size=size))
 

@@ -21,6 +21,12 @@ PARTS = Path("bench/results/parts.json")
 MODELS = Path("models")
 BUILD = Path("build/bench")
 
+MODEL = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="A model, if not random weights in the shape of bloom-560m.")
+]
+OUTPUT = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON.")]
+FOLDER = Annotated[Path, typer.Option(metavar="FOLDER", help="Where models are kept.")]
+
 
 @app.callback()
 def _group() -> None:
@@ -30,6 +36,13 @@ def _group() -> None:
 def _need_source_tree() -> None:
     if importlib.util.find_spec("bench") is None or importlib.util.find_spec("torch") is None:
         raise Stop(Exit.CONFIGURATION, "the bench runs in a source tree, with: pip install --editable '.[dev,bench]'")
+
+
+def _model(given: Path | None, build: Path) -> Path:
+    """The model to measure with: random weights, made once, if none was given."""
+    from bench.random_model import make
+
+    return given.resolve() if given else make(build.resolve() / "bloom-560m")
 
 
 @app.command(epilog=as_typed(EXAMPLES))
@@ -43,9 +56,7 @@ def engine(
     only: Annotated[
         list[str] | None, typer.Option(metavar="KEY", help="Run this contender; may be given again.")
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="A model, if not random weights in the shape of bloom-560m.")
-    ] = None,
+    model: MODEL = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON; the plot goes beside.")
     ] = RESULTS,
@@ -59,7 +70,6 @@ def engine(
     _need_source_tree()
     from bench.contenders import CONTENDERS
     from bench.plot import draw
-    from bench.random_model import make
     from bench.report import save
     from bench.speed import Bench, Options
 
@@ -68,7 +78,7 @@ def engine(
     chosen = tuple(only or CONTENDERS)
     for unknown in set(chosen) - CONTENDERS.keys():
         raise Stop(Exit.USAGE, f"--only {unknown}: there is {', '.join(CONTENDERS)}")
-    folder = model.resolve() if model else make(build.resolve() / "bloom-560m")
+    folder = _model(model, build)
     options = Options(build.resolve(), folder, chosen, None if full else minutes)
     result = Bench(options, screen.say).measure()
     save(result, output)
@@ -89,26 +99,24 @@ def parts(
     context: typer.Context,
     precision: Annotated[str, typer.Option(metavar="NAME", help="int8, bf16 or fp32.")] = "int8",
     threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads of the engine.")] = 1,
-    model: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="A model, if not random weights in the shape of bloom-560m.")
-    ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON.")] = PARTS,
-    build: Annotated[Path, typer.Option(metavar="FOLDER", help="Where models are kept.")] = BUILD,
+    model: MODEL = None,
+    output: OUTPUT = PARTS,
+    build: FOLDER = BUILD,
 ) -> None:
     """Measure where the engine's time goes.
 
     Operation by operation, over the first workload.
     """
     _need_source_tree()
+    from bench.accuracy import PRECISIONS
     from bench.parts import measure
-    from bench.random_model import make
     from bench.report import save
 
-    if precision not in ("int8", "bf16", "fp32"):
-        raise Stop(Exit.USAGE, f"--precision {precision}: there is int8, bf16 and fp32")
+    if precision not in PRECISIONS:
+        raise Stop(Exit.USAGE, f"--precision {precision}: there is {', '.join(PRECISIONS)}")
     face: Face = context.obj
     screen = face.screen()
-    folder = model.resolve() if model else make(build.resolve() / "bloom-560m")
+    folder = _model(model, build)
     result = measure(folder, build.resolve(), precision, threads)
     save(result, output)
     rows = [
@@ -126,11 +134,9 @@ def accuracy(
     requests: Annotated[
         int, typer.Option(metavar="N", min=1, max=64, help="Requests of the first workload, spread over it.")
     ] = 16,
-    model: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="A model, if not random weights in the shape of bloom-560m.")
-    ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON.")] = ACCURACY,
-    build: Annotated[Path, typer.Option(metavar="FOLDER", help="Where models are kept.")] = BUILD,
+    model: MODEL = None,
+    output: OUTPUT = ACCURACY,
+    build: FOLDER = BUILD,
 ) -> None:
     """Measure what the precisions cost in accuracy.
 
@@ -139,12 +145,11 @@ def accuracy(
     """
     _need_source_tree()
     from bench.accuracy import Options, measure
-    from bench.random_model import make
     from bench.report import save
 
     face: Face = context.obj
     screen = face.screen()
-    folder = model.resolve() if model else make(build.resolve() / "bloom-560m")
+    folder = _model(model, build)
     options = Options(folder, requests, MODELS / "benefits-bloom", MODELS / "data" / "heldout.jsonl", build.resolve())
     result = measure(options, screen.say)
     save(result, output)

@@ -60,7 +60,8 @@ def command(
         raise Stop(Exit.USAGE, f"--enclave: {error}") from None
     images = t.images(None, release)
     config = face.config(screen)
-    findings = [*_aws(config, roles, images), *_host(config, addresses, images, allocator, eif)]
+    wanted = images or ((config.resources.image,) if config.resources.image else ())
+    findings = [*_aws(config, roles, wanted), *_host(config, addresses, wanted, allocator, eif)]
     rows = [{"check": f.check, "status": str(f.status), "found": f.found, "mend": f.mend} for f in findings]
     screen.rows(("check", "status", "found", "mend"), rows)
     counts = {status: sum(f.status is status for f in findings) for status in Status}
@@ -78,7 +79,6 @@ def _aws(config: Config, roles: Sequence[str], images: Sequence[str]) -> "Iterat
     if lacking := list(aws.required(config, NEEDED)):
         yield from lacking
         return
-    wanted = images or ((config.resources.image,) if config.resources.image else ())
     yield from aws.check_region(config)
     for role in roles:
         try:
@@ -94,7 +94,7 @@ def _aws(config: Config, roles: Sequence[str], images: Sequence[str]) -> "Iterat
         if found[0].status is not Status.OK:
             continue
         if role == "producer":
-            yield from aws.check_keys(config, connector.client("kms"), wanted)
+            yield from aws.check_keys(config, connector.client("kms"), images)
         if role == "bridge":
             yield from aws.check_queues(config, connector.client("sqs"))
             yield from aws.check_bucket(config, connector.client("s3"))
@@ -105,11 +105,10 @@ def _host(
 ) -> "Iterator[Finding]":
     from sealbatch.doctor import host
 
-    wanted = images or ((config.resources.image,) if config.resources.image else ())
     if config.resources.nightly or config.resources.schedules:
         yield from _redis(config)
     for address in addresses:
-        yield from host.check_enclave(address, wanted)
+        yield from host.check_enclave(address, images)
     yield from host.check_allocator(allocator, eif)
     yield from host.check_versions()
 
