@@ -15,10 +15,10 @@ from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from enclave_worker.template import load_template
 from wire.errors import StreamError
-from wire.stream import Address, listen
+from wire.stream import PORT, Address, listen
 
-LISTEN: Final = Address(None, cid=0xFFFFFFFF, port=5005)
-"""Port 5005 of whatever CID the hypervisor gave this enclave (VMADDR_CID_ANY)."""
+LISTEN: Final = Address(None, cid=0xFFFFFFFF, port=PORT)
+"""Whatever CID the hypervisor gave this enclave (VMADDR_CID_ANY)."""
 SETTINGS: Final = Settings(model=Path("/model"))
 CANNOT_START: Final = 69
 """EX_UNAVAILABLE of sysexits.h."""

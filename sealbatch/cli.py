@@ -95,9 +95,9 @@ for name, verb in (
     ("purge", purge),
     ("doctor", doctor),
     ("bridge", bridge),
-    ("enclave", enclave),
 ):
     app.command(name, epilog=as_typed(verb.EXAMPLES))(verb.command)
+app.add_typer(enclave.app, name="enclave")
 app.add_typer(dlq.app, name="dlq")
 app.command("worker", epilog=as_typed(worker.WORKER_EXAMPLES))(worker.work)
 app.command("beat", epilog=as_typed(worker.BEAT_EXAMPLES))(worker.beat)

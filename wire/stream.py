@@ -27,6 +27,9 @@ MAX_UNIX_PATH: Final = 107
 SEND_TIMEOUT: Final = 60.0
 """Seconds that a peer may take to read one frame before it counts as gone."""
 
+PORT: Final = 5005
+"""Where a worker listens in its enclave."""
+
 _VSOCK = re.compile(r"vsock://([0-9]{1,10}):([0-9]{1,10})")
 
 

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from sealbatch.doctor.finding import Finding, Status, judged
+from sealbatch.fleet.allocator import AllocatorError, read_allocation
+from sealbatch.fleet.memory import EIF_FACTOR
 from wire import messages
 from wire.errors import WireError
 from wire.messages import Ready
 from wire.stream import Address, connect
 
-ALLOCATOR: Final = Path("/etc/nitro_enclaves/allocator.yaml")
-EIF_FACTOR: Final = 4
-"""nitro-cli refuses an enclave with less memory than four times its image."""
 PATIENCE: Final = 5.0
 _PINNED: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^;\s]+)$")
-_MEMORY: Final = re.compile(r"^memory_mib:\s*(\d+)\s*(?:#.*)?$", re.MULTILINE)
 
 
 def check_redis(url: str) -> Iterator[Finding]:
@@ -63,24 +61,20 @@ def check_enclave(address: Address, images: Sequence[str]) -> Iterator[Finding]:
 def check_allocator(path: Path, eif: Path | None) -> Iterator[Finding]:
     """The memory set aside for enclaves holds four times the image."""
     try:
-        found = _MEMORY.search(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        status = Status.SKIPPED if eif is None else Status.ERROR
-        yield Finding("allocator", status, f"{path} cannot be read", "run doctor on the parent, or give --allocator")
+        have = read_allocation(path).memory_mib
+    except AllocatorError as error:
+        status = Status.ERROR if eif is not None or path.exists() else Status.SKIPPED
+        yield Finding("allocator", status, str(error), "run doctor on the parent, or give --allocator")
         return
-    if found is None:
-        yield Finding("allocator", Status.ERROR, f"{path} states no memory_mib", "set memory_mib")
-        return
-    have = int(found[1])
     if eif is None:
         yield Finding("allocator", Status.SKIPPED, f"{have} MiB; no image to compare", "give --eif FILE")
         return
     try:
-        need = -(-EIF_FACTOR * eif.stat().st_size // 2**20)
+        need = EIF_FACTOR * -(-eif.stat().st_size // 2**20)
     except OSError as error:
         yield Finding("allocator", Status.ERROR, f"{eif}: {error.strerror}", "name the image's file")
         return
-    mend = f"set memory_mib in {path} to {need} or more and restart nitro-enclaves-allocator"
+    mend = f"`sealbatch enclave size --eif {eif} -o {path}`, then restart nitro-enclaves-allocator"
     yield judged("allocator", have >= need, f"{have} MiB of at least {need} ({EIF_FACTOR} times the image)", mend)
 
 

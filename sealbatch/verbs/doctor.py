@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealbatch.config import Config, ConfigError
-from sealbatch.doctor.host import ALLOCATOR
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
+from sealbatch.fleet.allocator import ALLOCATOR
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 

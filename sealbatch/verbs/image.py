@@ -43,7 +43,7 @@ def measure(
     They are what the hypervisor will report. Malformed files are refused with the field that is wrong and exit code 8.
     """
     face: Face = context.obj
-    image = _read(file)
+    image = read(file)
     pcrs = {str(index): pcr.hex() for index, pcr in sorted(image.pcrs.items())}
     if release is None:
         rows = [{"register": f"PCR{index}", "value": value} for index, value in pcrs.items()]
@@ -60,7 +60,7 @@ def inspect(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None
     """List the sections with their places, sizes in bytes and SHA-384."""
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    image = _read(file)
+    image = read(file)
     rows = [
         {"section": s.kind.name.lower(), "offset": s.offset, "bytes": s.size, "sha384": s.digest.hex()}
         for s in image.sections
@@ -69,7 +69,12 @@ def inspect(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None
     screen.say(f"version {image.version}, {image.architecture}; defaults: {image.memory:,} bytes, {image.cpus} CPUs")
 
 
-def _read(path: Path) -> "Image":
+def read(path: Path) -> "Image":
+    """A measured image.
+
+    Raises:
+        Stop: it is malformed, or cannot be read.
+    """
     from sealbatch.image.eif import EifError, read_image
 
     try:

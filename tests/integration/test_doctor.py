@@ -116,7 +116,7 @@ def test_a_release_that_the_keys_do_not_admit_is_an_error(clinic: Clinic) -> Non
 def test_missing_things_are_findings_and_no_ends(clinic: Clinic) -> None:
     """No bucket, no enclave, too little memory: three errors in one run."""
     allocator, eif = clinic.folder / "allocator.yaml", clinic.folder / "x.eif"
-    allocator.write_text("---\nmemory_mib: 7 # small\ncpu_count: 2\n")
+    allocator.write_text("---\n# small\nmemory_mib: 7\ncpu_count: 2\n")
     with eif.open("wb") as file:
         file.truncate(2 * 2**20)
     words = ("--role", "bridge", "--enclave", f"unix://{clinic.folder}/none.sock")
@@ -126,8 +126,8 @@ def test_missing_things_are_findings_and_no_ends(clinic: Clinic) -> None:
     assert code == Exit.CONFIGURATION
     assert found["bucket versioning"]["status"] == "error"
     assert found[f"enclave unix://{clinic.folder}/none.sock"]["status"] == "error"
-    assert "8 or more" in found["allocator"]["mend"]
-    allocator.write_text("memory_mib: 8\n")
+    assert "at least 8" in found["allocator"]["found"]
+    allocator.write_text("---\nmemory_mib: 8\ncpu_count: 2\n")
     assert clinic.look("--role", "reader", "--allocator", str(allocator), "--eif", str(eif))[0] == Exit.OK
 
 
