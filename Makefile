@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test million chaos attack fuzz bench-engine demo-nightly nights bench-nightly avx512 lint format clean
+.PHONY: help demo test million chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly avx512 lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(VENV)/.test ## Run every test
 
 chaos: $(VENV)/.test ## Kill, halt and fault the real processes for SECONDS=120 by SEED=; compare every answer
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+
+soak: $(VENV)/.test ## Carry RECORDS=100000 through the real processes; their memory and speed, beside the stand-in's own
+	@PYTHONPATH=tests:. $(BIN)/python -m soak $(if $(RECORDS),--records $(RECORDS))
 
 nights: $(VENV)/.test ## Run two hundred nights in simulated time with everything going wrong (SEALBATCH_SEED=N)
 	@SEALBATCH_NIGHTS=200 $(BIN)/python -m pytest -q -s tests/integration/test_nightly_seeded.py

@@ -47,7 +47,8 @@ def main(command: Sequence[str] = CHILD) -> int:
         settings = Settings(model=options.model, engine_stall=options.engine_stall)
         address = Address.parse(f"unix://{options.socket.resolve()}")
         with ProcessEngine(settings, command) as engine:
-            server = EnclaveServer(listen(address), attestor, engine, load_template(options.model), settings)
+            template = load_template(options.model)
+            server = EnclaveServer(listen(address), attestor, engine, template, settings, vitals=engine.vitals)
             write_private(options.dev / f"{options.name}.json", json.dumps({"address": str(address)}).encode())
             serve(server)
     except (AttestorError, EngineGone, MeasureError, ModelError, StreamError, ValueError) as error:

@@ -33,7 +33,7 @@ def main() -> int:
         attestor = NsmAttestor(NsmDevice())
         template = load_template(SETTINGS.model)
         with ProcessEngine(SETTINGS) as engine:
-            serve(EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS))
+            serve(EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS, vitals=engine.vitals))
     except (AttestorError, EngineGone, ModelError, PlatformError, StreamError) as error:
         print(f"enclave_worker cannot start: {error}", file=sys.stderr)  # noqa: T201 - the one line on the console
         return CANNOT_START

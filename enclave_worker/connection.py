@@ -136,13 +136,16 @@ class Connection:
             self._send(Refusal(work.ref, RefusalCode.BUSY))
 
     def _pulse(self) -> None:
-        seen = self._services.driver.steps
+        seen, told = self._services.driver.steps, None
         while not self._closed.wait(PROGRESS_INTERVAL):
             steps = self._services.driver.steps
             if steps != seen:
                 seen = steps
                 # No reference ends while `each` runs, so no Progress follows its Answer.
                 self._window.each(lambda ref: self._send_quietly(Progress(ref)))
+            if (report := self._services.telemetry.latest()) is not told and report is not None:
+                told = report
+                self._send_quietly(report)
 
     def _send(self, message: Message) -> None:
         self._stream.send(encode(message))

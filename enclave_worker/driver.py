@@ -2,7 +2,9 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from enclave_worker.engine import Completion, Engine, Prompt
@@ -27,6 +29,20 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the engine has done since the start, and what it has to do.
+
+    `tokens` were generated, and `sequence_seconds` are the seconds that sequences ran, added up. `accepted` are the
+    records that are unfinished, `waiting` the sequences among them that are not admitted yet.
+    """
+
+    tokens: int
+    sequence_seconds: float
+    accepted: int
+    waiting: int
+
+
 class Driver:
     """Feeds waiting sequences to the engine and hands out what it completes."""
 
@@ -41,12 +57,19 @@ class Driver:
         self._changed = threading.Condition()
         self._stopped = False
         self._steps = 0
+        self._tokens = 0
+        self._sequence_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     @property
     def steps(self) -> int:
         """Iterations so far: while it grows, the engine is alive."""
         return self._steps
+
+    def load(self) -> Load:
+        """See `Load`."""
+        with self._changed:
+            return Load(self._tokens, self._sequence_seconds, len(self._sinks), len(self._scheduler))
 
     def start(self) -> None:
         """Start the thread."""
@@ -109,7 +132,10 @@ class Driver:
             known, self._known = self._known, []
         if prompts:
             self._engine.admit(prompts)
+        began, running = time.monotonic(), len(self._running)
         completions = self._engine.step() if self._engine.busy() else []
+        self._sequence_seconds += running * (time.monotonic() - began)
+        self._tokens += sum(completion.completion_tokens for completion in completions)
         self._steps += 1
         return known + completions
 

@@ -54,6 +54,11 @@ class Keeper:
                 self._changed.wait(0.05)
         raise EngineGone("closed")
 
+    def running(self) -> EngineProcess | None:
+        """The process, if one runs now."""
+        with self._changed:
+            return self._process if self._process is not None and self._process.alive else None
+
     def close(self) -> None:
         """End the process for good."""
         self._closed.set()

@@ -7,6 +7,7 @@ killed from outside.
 """
 
 import logging
+import os
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ from enclave_worker.engine_process import CHILD, EngineGone, EngineProcess, Text
 from enclave_worker.engine_wire import Failed, Profile, Step
 from enclave_worker.keeper import Keeper
 from enclave_worker.settings import Settings
+from enclave_worker.vitals import Vitals, resident
 
 POISON: Final = 2
 """Times that a sequence may end the engine while nothing else runs."""
@@ -62,10 +64,11 @@ class ProcessEngine:
         """End the process. A `step` or `tokenize` under way raises `EngineGone`."""
         self._keeper.close()
 
-    @property
-    def restarts(self) -> int:
-        """Processes that were started after the first."""
-        return self._keeper.starts - 1
+    def vitals(self) -> Vitals:
+        """How this process and the engine's are."""
+        process = self._keeper.running()
+        engine = 0 if process is None else resident(process.pid)
+        return Vitals(process is not None, self._keeper.starts - 1, resident(os.getpid()) + engine)
 
     @property
     def model_name(self) -> str:

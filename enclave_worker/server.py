@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,9 @@ from enclave_worker.prompts import Prompter
 from enclave_worker.receipts import ReceiptSigner
 from enclave_worker.services import Services
 from enclave_worker.settings import Settings
+from enclave_worker.telemetry import Telemetry
 from enclave_worker.template import Template
+from enclave_worker.vitals import Vitals, own_vitals
 from enclave_worker.window import Limits
 from wire.errors import StreamClosed
 from wire.stream import Listener, Stream
@@ -37,9 +40,16 @@ class EnclaveServer:
     """Serves bridges on one listener until it is stopped."""
 
     def __init__(
-        self, listener: Listener, attestor: Attestor, engine: Engine, template: Template, settings: Settings
+        self,
+        listener: Listener,
+        attestor: Attestor,
+        engine: Engine,
+        template: Template,
+        settings: Settings,
+        *,
+        vitals: Callable[[], Vitals] = own_vitals,
     ) -> None:
-        """Make everything ready to serve.
+        """Make everything ready to serve; `vitals` tells how the enclave's processes are.
 
         Raises:
             AttestorError: there is no PCR0 or no document, or PCR0 says debug mode.
@@ -69,6 +79,7 @@ class EnclaveServer:
             keyring=Keyring(attestor, settings.cached_keys),
             prompter=Prompter(engine, template, settings.default_max_tokens),
             driver=self._driver,
+            telemetry=Telemetry(self._driver, vitals, batch=engine.room().sequences, interval=settings.report_interval),
             limits=Limits(settings.window_chunks, settings.window_bytes),
             unwrap_timeout=settings.unwrap_timeout,
         )

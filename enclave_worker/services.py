@@ -7,6 +7,7 @@ from enclave_worker.identity import Identity
 from enclave_worker.keyring import Keyring
 from enclave_worker.prompts import Prompter
 from enclave_worker.receipts import ReceiptSigner
+from enclave_worker.telemetry import Telemetry
 from enclave_worker.window import Limits
 
 
@@ -19,6 +20,7 @@ class Services:
     keyring: Keyring
     prompter: Prompter
     driver: Driver
+    telemetry: Telemetry
     limits: Limits
     unwrap_timeout: float
     """Seconds."""

@@ -43,6 +43,8 @@ class Settings:
     """Seconds that one iteration of the engine may take before its process counts as hung and is killed."""
     engine_start: float = 600.0
     """Seconds that the engine process may take to load its model."""
+    report_interval: float = 60.0
+    """Seconds that a report of the enclave's state covers; the parent learns nothing finer."""
     grace: float = 30.0
     """Seconds that accepted work may take after a request to stop."""
     debug_allowed: bool = False
@@ -57,5 +59,5 @@ class Settings:
             raise ValueError(f"window_bytes is at least {MAX_SEALED}, or the largest chunk could never come")
         if self.default_max_tokens < 1 or self.cached_keys < 1:
             raise ValueError("default_max_tokens and cached_keys are at least 1")
-        if min(self.unwrap_timeout, self.engine_stall, self.engine_start) <= 0 or self.grace < 0:
+        if min(self.unwrap_timeout, self.engine_stall, self.engine_start, self.report_interval) <= 0 or self.grace < 0:
             raise ValueError("timeouts are above 0 and grace is not below 0")

@@ -21,7 +21,8 @@ from sealbatch.tickets import TicketBook
 from wire.payload import Message
 
 VERB_TIMEOUT: Final = 900.0
-LARGE_CHUNKS: Final = ("--chunk-size", "128", "--max-tokens", "16")
+CHUNK: Final = 128
+LARGE_CHUNKS: Final = ("--chunk-size", str(CHUNK), "--max-tokens", "16")
 """Many records a message, since it is messages that faults befall."""
 
 
@@ -77,14 +78,14 @@ class Job:
         return verdict
 
 
-def make_job(folder: Path, name: str, records: int, template: Template, dice: random.Random) -> Job:
-    """Write `records` questions of differing lengths."""
+def make_job(folder: Path, name: str, records: int, template: Template, dice: random.Random, *, words: int = 40) -> Job:
+    """Write `records` questions of differing lengths, each of fewer than `words` words and its name."""
     folder.mkdir(parents=True)
     expected: dict[str, str] = {}
     with (folder / "questions.jsonl").open("w") as file:
         for number in range(records):
             custom_id = f"{name}-{number}"
-            question = f"{custom_id} " + "leave " * dice.randrange(1, 40)
+            question = f"{custom_id} " + "leave " * dice.randrange(1, words)
             file.write(json.dumps({"custom_id": custom_id, "question": question}) + "\n")
             rendered = template.render((Message("user", question),))
             expected[custom_id] = hashlib.sha256(rendered.encode()).hexdigest()[:16]

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
-from wire import commitments, envelope, keys, manifest, messages, payload, receipt, ticket
+from wire import commitments, envelope, keys, manifest, messages, payload, receipt, report, ticket
 
 KEY = bytes(range(32))
 ANSWER_KEY = bytes(range(32, 64))
@@ -129,4 +129,5 @@ MESSAGES: tuple[messages.Message, ...] = (
     messages.Work(9, 4, 3, b"sealed"),
     messages.Unwrapped(3, b"cms"),
     messages.UnwrapRefused(3, messages.UnwrapCode.DENIED),
+    report.Report(ready=True, tokens=4, occupancy=7, sequences=8, waiting=0, restarts=1, memory=96),
 )

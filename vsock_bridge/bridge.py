@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.chunk_queue import ChunkQueue, SqsClient
 from vsock_bridge.courier import Courier, KmsClient
+from vsock_bridge.enclaves import READY, EnclaveCollector
 from vsock_bridge.heartbeat import Heartbeat
 from vsock_bridge.held import Held, HeldRegistry, Piece
 from vsock_bridge.link import Link
@@ -87,6 +88,7 @@ class Bridge:
         self.metrics.watch("in_flight", "Messages held", lambda: len(self._registry))
         self.metrics.watch("credits", "Pieces that the enclaves have room for", self._pool.room)
         self.metrics.watch("enclaves", "Enclaves connected", lambda: float(self._pool.connected))
+        self.metrics.registry.register(EnclaveCollector(self._pool.states))
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Carry chunks until `stop`; `ready` is called once the first enclave is connected."""
@@ -112,9 +114,10 @@ class Bridge:
         return Link(address, self._settler, self._courier.unwrap, self._couriers)
 
     def health(self) -> tuple[bool, dict[str, object]]:
-        """Whether the receiving loop turns and an enclave is connected, and the two numbers."""
-        connected, age = self._pool.connected, self.metrics.loop_age
-        return connected > 0 and age < self._settings.stall, {"enclaves": connected, "loop_age": round(age, 1)}
+        """Whether the receiving loop turns and an enclave is ready; each enclave's state, and the loop's age."""
+        states, age = {address: state.said for address, state in self._pool.states().items()}, self.metrics.loop_age
+        well = READY in states.values() and age < self._settings.stall
+        return well, {"enclaves": states, "loop_age": round(age, 1)}
 
     def _turn(self) -> None:
         self.metrics.turned()

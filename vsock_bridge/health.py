@@ -1,4 +1,4 @@
-"""The bridge's local endpoint: `/health` for whoever restarts it, `/metrics` for Prometheus."""
+"""The bridge's local endpoint: `/healthz` for whoever restarts it, `/metrics` for Prometheus."""
 
 import json
 import threading
@@ -26,7 +26,7 @@ class HealthServer:
 
         class Handler(_Handler):
             pages = {  # noqa: RUF012 - one class for one server
-                "/health": lambda: _health(*state()),
+                "/healthz": lambda: _health(*state()),
                 "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry)),
             }
 
@@ -57,6 +57,8 @@ def _health(well: bool, said: dict[str, object]) -> tuple[HTTPStatus, str, bytes
 
 
 class _Handler(BaseHTTPRequestHandler):
+    timeout = 10
+    """Seconds for a request; one that does not come ends with its thread."""
     pages: dict[str, Callable[[], tuple[HTTPStatus, str, bytes]]]
 
     def do_GET(self) -> None:

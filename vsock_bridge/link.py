@@ -12,6 +12,7 @@ from vsock_bridge.held import Piece
 from wire import messages
 from wire.errors import StreamError, WireError
 from wire.messages import Answer, Progress, Ready, Refusal, RefusalCode, Unwrap, Unwrapped, UnwrapRefused, Work
+from wire.report import Report
 from wire.stream import Address, connect
 
 CONNECT_TIMEOUT: Final = 10.0
@@ -70,6 +71,7 @@ class Link:
         self._outstanding: dict[int, _Outstanding] = {}
         self._bytes = 0
         self._next = 0
+        self.report: Report | None = None
         self._open = True
         self._stream = connect(address, CONNECT_TIMEOUT)
         try:
@@ -138,6 +140,10 @@ class Link:
         return message
 
     def _handle(self, message: messages.Message) -> None:
+        if isinstance(message, Report):
+            # It comes by the clock, also from an enclave whose engine hangs: no sign that the work goes on.
+            self.report = message
+            return
         self._heard_at = self._clock()
         match message:
             case Answer(ref, sealed):

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from vsock_bridge.backoff import Backoff
+from vsock_bridge.enclaves import EnclaveState
 from vsock_bridge.held import Piece
 from vsock_bridge.link import Link
 from wire.errors import WireError
@@ -20,6 +21,7 @@ class Pool:
 
     def __init__(self, addresses: Sequence[Address], link: Callable[[Address], Link]) -> None:
         self._make = link
+        self._addresses = tuple(addresses)
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._links: dict[Address, Link] = {}
@@ -58,6 +60,15 @@ class Pool:
     def connected(self) -> int:
         """Enclaves that are connected."""
         return len(self._current())
+
+    def states(self) -> dict[str, EnclaveState]:
+        """Each configured enclave's state, by its address."""
+        with self._changed:
+            links = dict(self._links)
+        return {
+            str(address): EnclaveState(address in links, links[address].report if address in links else None)
+            for address in self._addresses
+        }
 
     def send(self, piece: Piece, sealed: bytes) -> bool:
         """Hand a piece of a chunk to the enclave with the most room; False if none has any."""

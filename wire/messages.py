@@ -14,6 +14,7 @@ from wire.errors import MessageError
 from wire.fields import Fields
 from wire.framing import MAX_FRAME
 from wire.names import IMAGE, KEY_ARN, MAX_ARN
+from wire.report import Report, read_report
 
 VERSION: Final = 1
 MAX_SEALED: Final = 12 * 1024 * 1024
@@ -125,7 +126,7 @@ class UnwrapRefused:
     code: UnwrapCode
 
 
-Message: TypeAlias = Ready | Unwrap | Progress | Answer | Refusal | Work | Unwrapped | UnwrapRefused
+Message: TypeAlias = Ready | Unwrap | Progress | Answer | Refusal | Work | Unwrapped | UnwrapRefused | Report
 
 
 def encode(message: Message) -> bytes:
@@ -168,6 +169,8 @@ def _values(message: Message) -> list[Value]:
             return [7, message.request, message.ciphertext]
         case UnwrapRefused():
             return [8, message.request, str(message.code)]
+        case Report():
+            return [9, *message.values()]
 
 
 def decode(body: bytes) -> Message:
@@ -232,4 +235,5 @@ _READERS: Final[tuple[Callable[[Fields], Message], ...]] = (
     _work,
     lambda fields: Unwrapped(fields.number("request"), fields.data("ciphertext", longest=MAX_RECIPIENT)),
     lambda fields: UnwrapRefused(fields.number("request"), _code(fields, UnwrapCode)),
+    read_report,
 )

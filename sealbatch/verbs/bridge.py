@@ -30,7 +30,7 @@ def command(
     ] = 300.0,
     grace: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time for running chunks on SIGTERM.")] = 30.0,
     health: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Serve /health and /metrics (Prometheus) there.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve /healthz and /metrics (Prometheus) there.")
     ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Touch this file when an enclave is connected.")

@@ -381,8 +381,9 @@ def test_health_and_metrics_tell_what_goes_on_and_name_nobody(world: World, encl
         wait_until(lambda: bridge.health()[0], what="a connection")
         world.send(0)
         wait_until(lambda: world.queued() == (0, 0) and len(world.names("answers/")) == 1, what="an answer")
-        with urllib.request.urlopen(f"{base}/health", timeout=10) as reply:  # noqa: S310 - ours
-            assert json.load(reply) | {"loop_age": 0} == {"healthy": True, "enclaves": 1, "loop_age": 0}
+        with urllib.request.urlopen(f"{base}/healthz", timeout=10) as reply:  # noqa: S310 - ours
+            states = {str(world.address): "ready"}
+            assert json.load(reply) | {"loop_age": 0} == {"healthy": True, "enclaves": states, "loop_age": 0}
         with urllib.request.urlopen(f"{base}/metrics", timeout=10) as reply:  # noqa: S310 - ours
             text = reply.read().decode()
         assert 'sealbatch_records_total{outcome="answered"} 4.0' in text
@@ -394,7 +395,7 @@ def test_health_and_metrics_tell_what_goes_on_and_name_nobody(world: World, encl
         enclave.stop()
         wait_until(lambda: not bridge.health()[0], what="the connection's end")
         with pytest.raises(urllib.error.HTTPError, match="503"):
-            urllib.request.urlopen(f"{base}/health", timeout=10)  # noqa: S310 - ours
+            urllib.request.urlopen(f"{base}/healthz", timeout=10)  # noqa: S310 - ours
     finally:
         server.stop()
 

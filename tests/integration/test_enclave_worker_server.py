@@ -36,6 +36,7 @@ from wire.messages import (
     Work,
 )
 from wire.payload import ErrorCode, Outcome
+from wire.report import Report
 
 QUESTION = "How many weeks of leave?"
 
@@ -478,3 +479,17 @@ def test_an_engine_without_room_for_its_own_context_does_not_start(tmp_path: Pat
     """A question as long as the context would wait for ever."""
     with pytest.raises(ValueError, match="below the model's context"):
         RunningEnclave(tmp_path, ScriptedEngine(positions=CONTEXT - 1))
+
+
+def test_every_bridge_is_told_the_same_report_of_the_enclave(tmp_path: Path) -> None:
+    """What was answered on one connection is in it, by class and for the whole enclave; nothing asked for it."""
+    keyset = Keys()
+    with RunningEnclave(tmp_path, report_interval=0.5) as enclave:
+        parents = [Parent(enclave, keyset), Parent(enclave)]
+        parents[0].work(1, keyset, [record(0, QUESTION)])
+        parents[0].take(Answer)
+        reports = [parent.take(Report) for parent in parents]
+    for report in reports:
+        assert report.ready
+        assert (report.sequences, report.waiting, report.restarts) == (0, 0, 0)
+        assert report.memory > 0

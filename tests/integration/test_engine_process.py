@@ -88,7 +88,7 @@ def test_a_killed_engine_loses_no_sequence() -> None:
         first.kill()
         first.wait(10)
         assert complete(engine, []) == right(texts(9))
-        assert engine.restarts == 1
+        assert engine.vitals().restarts == 1
 
 
 def test_an_engine_that_died_idle_is_there_for_the_next_batch() -> None:
@@ -195,4 +195,4 @@ def test_a_signal_to_the_whole_group_is_for_the_parent(tmp_path: Path) -> None:
         os.kill(child_of(engine).pid, signal.SIGINT)
         os.kill(child_of(engine).pid, signal.SIGTERM)
         assert complete(engine, []) == right(texts(2))
-        assert engine.restarts == 0
+        assert engine.vitals().restarts == 0

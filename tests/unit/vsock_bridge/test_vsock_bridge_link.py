@@ -16,6 +16,7 @@ from vsock_bridge.link import MAX_UNWRAPS, Link
 from wire.errors import WireError
 from wire.ledger import ChunkMessage
 from wire.messages import MAX_SEALED, Progress, Refusal, RefusalCode, Unwrap, UnwrapCode, UnwrapRefused, Work
+from wire.report import Report
 from wire.stream import Address
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"
@@ -134,6 +135,16 @@ def test_an_enclave_hangs_when_nothing_comes_though_it_has_work(world: World) ->
     world.enclave.say(Progress(1))
     wait_until(lambda: world.events.told == [("progressed", "one")], what="the progress")
     assert not world.link.hung(300.0)
+
+
+def test_reports_do_not_keep_a_hung_enclave(world: World) -> None:
+    """They come by the clock from an enclave whose work stands still too."""
+    assert world.link.send(held("one"), b"x")
+    world.now = 301.0
+    report = Report(ready=True, tokens=0, occupancy=8, sequences=1, waiting=0, restarts=0, memory=2)
+    world.enclave.say(report)
+    wait_until(lambda: world.link.report == report, what="the report")
+    assert world.link.hung(300.0)
 
 
 def test_what_an_ended_connection_had_is_lost_once(world: World) -> None:
