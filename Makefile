@@ -39,8 +39,8 @@ nights: $(VENV)/.test ## Run two hundred nights in simulated time with everythin
 million: $(VENV)/.test ## Measure the producer's memory with a million lines
 	@SEALBATCH_LINES=1000000 $(BIN)/python -m pytest -q -s tests/integration/test_producer_memory.py
 
-bench-nightly: $(VENV)/.demo ## Measure how fast 1, 2 and 4 worker processes seal a large file
-	@$(BIN)/python -m devstack.nightly_bench
+bench-nightly: $(VENV)/.demo ## Measure how fast WORKERS="1 2 4" processes seal a file of LINES=100000
+	@$(BIN)/python -m devstack.nightly_bench --lines $(or $(LINES),100000) --workers $(or $(WORKERS),1 2 4)
 
 attack: $(VENV)/.test ## Play the malicious parent: every attack, and by what each was caught
 	@SEALBATCH_ORACLE=$(or $(ORACLE),100000) $(BIN)/python tests/attacks/run.py

@@ -1,15 +1,23 @@
-"""How fast a large file is sealed and sent by 1, 2 and 4 worker processes, beside what the stand-ins take at most.
+"""How fast a large file is sealed and sent by 1, 2 and 4 worker processes, and what of that is whose.
 
-`python -m devstack.nightly_bench [LINES]`. The stand-in of S3 and SQS is one process, so beyond its ceiling more
-workers only wait for it; the ceilings are measured with the same sizes and nothing else running.
+`python -m devstack.nightly_bench --lines N --workers 1 2 4 --against moto sink`. Each run is a night with real workers,
+beat and Valkey, from the firing to the ticket. It is measured against two stand-ins of S3 and SQS: moto, which is one
+process of Python and limits everybody beyond its own speed, and `devstack.sink`, which takes chunks and forgets them.
+
+Two figures tell what a machine with few cores cannot show in lines a second: lines for each second of the workers'
+processor time, which stays the same if more workers do not stand in each other's way, and lines for each second of the
+stand-in's, which is what it would take at most with a core of its own.
 """
 
+import argparse
 import json
 import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -19,131 +27,176 @@ from devstack.part import Part
 from devstack.provision import provision
 from devstack.root import DevelopmentRoot
 from devstack.stack import TENANT
+from devstack.usage import Usage, usage
+from producer.chunks import ChunkLimits
+from producer.forms import InputForm
 from producer.keyset import throwaway_keyset
 from producer.ranges import Place, Reading, check_range, plan_ranges, seal_range
 from producer.settings import ProducerSettings
-from sealbatch.clients import producer_clients
 from sealbatch.config import load_config
 from sealbatch.nightly.plan import read_plan
+from sealbatch.screen import Screen
+from wire.payload import Params
 
 EVENING: Final = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
-OBJECTS: Final = 400
-PATIENCE: Final = 1800.0
+RANGES: Final = 32
+"""Ranges of a file, if they are not too small then: enough that four workers end at about the same time."""
+SMALLEST: Final = 1_000_000
+MOST_IN_MOTO: Final = 200_000
+"""Lines: moto keeps every object and message in memory."""
+SLOWEST: Final = 300
+"""Lines a second; what is slower has failed."""
+COLUMNS: Final = (
+    "what", "workers", "lines", "seconds", "lines_a_second", "lines_a_worker_second", "lines_a_stand_in_second",
+    "cores_busy", "worker_peak_mib",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A stand-in of AWS: its configuration, and the process whose speed limits it."""
+
+    config: Path
+    limit: Part
 
 
 def main() -> int:
-    """Measure and print JSON lines."""
-    lines = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    with tempfile.TemporaryDirectory(prefix="sealbatch-bench-") as folder:
-        root = Path(folder)
-        source = root / "questions.jsonl"
-        with source.open("w", encoding="utf-8") as file:
-            for number in range(lines):
-                question = f"How many days of parental leave are left in year {number % 30} of service?"
-                file.write(json.dumps({"custom_id": f"case-{number}", "question": question}) + "\n")
-        _tell({"what": "one process, without S3 and SQS", **_processor(source, lines)})
-        for processes in (1, 2, 4):
-            stand = root / f"aws-{processes}"
-            stand.mkdir()
-            aws = _start_aws(stand)
-            try:
-                if processes == 1:
-                    _tell({"what": "ceiling of the stand-in", **_ceiling(stand)})
-                seconds = _night(stand, source, processes)
-                _tell({"what": f"{processes} worker processes", "seconds": seconds, "lines_a_second": lines / seconds})
-            finally:
-                aws.stop(5)
+    """Measure; a table on a terminal, JSON lines in a pipe."""
+    parser = argparse.ArgumentParser(prog="make bench-nightly", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--lines", type=int, default=100_000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--against", nargs="+", choices=("moto", "sink"), default=["sink", "moto"])
+    options = parser.parse_args()
+    screen = Screen()
+    rows = []
+    for row in _measure(options.lines, options.workers, options.against, screen):
+        rows.append(row)
+        if not screen.tables:
+            screen.rows(COLUMNS, [row])
+    if screen.tables:
+        screen.rows(COLUMNS, rows)
     return 0
 
 
-def _processor(source: Path, lines: int) -> dict[str, float]:
-    """Checking and sealing alone."""
+def _measure(lines: int, workers: list[int], against: list[str], screen: Screen) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory(prefix="sealbatch-bench-") as folder:
+        source = Path(folder) / "questions.jsonl"
+        _write(source, lines)
+        screen.say(f"{lines:,} lines, {source.stat().st_size / 1e6:,.0f} MB; {os.cpu_count()} cores")
+        yield _alone(source, lines)
+        for name in against:
+            if name == "moto" and lines > MOST_IN_MOTO:
+                screen.say(f"not against moto: it would keep {lines:,} lines in memory")
+                continue
+            for number in workers:
+                place = Path(folder) / f"{name}-{number}"
+                place.mkdir(mode=0o700)
+                with _stand(place, sink=name == "sink") as stand:
+                    yield {"what": f"a night against {name}", **_night(place, stand, source, number, lines)}
+
+
+def _write(source: Path, lines: int) -> None:
+    with source.open("w", encoding="utf-8") as file:
+        for number in range(lines):
+            question = f"How many days of parental leave are left in year {number % 30} of service?"
+            file.write(json.dumps({"custom_id": f"case-{number}", "question": question}) + "\n")
+    os.utime(source, (EVENING.timestamp() - 3600,) * 2)
+
+
+def _alone(source: Path, lines: int) -> dict[str, Any]:
+    """Checking and sealing in this process, without a worker or a service."""
     key = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000"
     settings = ProducerSettings(TENANT, "b", "http://queue", f"{key}a", f"{key}b", "0" * 96)
-    schedule = _schedule(Path("/"), Path("/"))
-    from sealbatch.nightly.schedule import Schedule
-
-    parameters = Schedule.model_validate(schedule).parameters
-    reading = Reading(parameters.form("x.jsonl"), parameters.params(), parameters.limits())
-    begin = time.perf_counter()
-    with source.open("rb") as file:
-        _, [span, *_] = plan_ranges(file, source.stat().st_size, source.stat().st_size)
-        planned = time.perf_counter()
-        check_range(file, span, reading, b"k")
-        checked = time.perf_counter()
-        with Path(os.devnull).open("wb") as out:
+    reading = Reading(InputForm("jsonl"), Params(), ChunkLimits())
+    begin, before = time.perf_counter(), usage(os.getpid())
+    with source.open("rb") as file, Path(os.devnull).open("wb") as out:
+        _, spans = plan_ranges(file, source.stat().st_size, _range_size(source))
+        for span in spans:
+            check_range(file, span, reading, b"k")
             keyset = throwaway_keyset(settings, "a" * 16)
             seal_range(file, span, reading, out, place=Place("a" * 16, 0, 0), keyset=keyset, settings=settings)
-    sealed = time.perf_counter()
-    return {"plan_s": planned - begin, "check_s": checked - planned, "seal_s": sealed - checked,
-            "lines_a_second": lines / (sealed - begin)}  # fmt: skip
+    row = _row(1, lines, time.perf_counter() - begin, (before, usage(os.getpid())))
+    return {"what": "checking and sealing alone", **row}
 
 
-def _ceiling(stand: Path) -> dict[str, float]:
-    """Objects of a chunk's size and messages of ten, from sixteen threads."""
-    config = load_config(stand / "sealbatch.toml", ())
-    clients = producer_clients(config)
-    s3: Any = clients.s3
-    sqs: Any = clients.sqs
-    body, bucket, queue = b"x" * 8_400, config.resources.bucket, config.resources.queue_url
-    with ThreadPoolExecutor(16) as pool:
-        begin = time.perf_counter()
-        list(pool.map(lambda n: s3.put_object(Bucket=bucket, Key=f"x/{n}", Body=body, IfNoneMatch="*"), range(OBJECTS)))
-        put = time.perf_counter() - begin
-        entries = [{"Id": str(n), "MessageBody": "x" * 11_000} for n in range(10)]
-        begin = time.perf_counter()
-        list(pool.map(lambda _: sqs.send_message_batch(QueueUrl=queue, Entries=entries), range(OBJECTS // 10)))
-        sent = time.perf_counter() - begin
-    return {"objects_a_second": OBJECTS / put, "messages_a_second": OBJECTS / sent}
-
-
-def _night(stand: Path, source: Path, processes: int) -> float:
-    """Seconds from the taking of the file to its ticket."""
-    inbox, answers, night = (stand / name for name in ("inbox", "answers", "night"))
+def _night(place: Path, stand: Stand, source: Path, workers: int, lines: int) -> dict[str, Any]:
+    """From the firing to the ticket."""
+    inbox, answers, night = (place / name for name in ("inbox", "answers", "night"))
     for folder in (inbox, answers, night):
         folder.mkdir(mode=0o700)
-    with NightParts(
-        night, stand / "sealbatch.toml", [_schedule(inbox, answers)], tick="1s", range_size="1 MB"
-    ) as parts:
+    schedule = {"name": "bench", "cron": "0 2 * * *", "time_zone": "UTC", "inbox": str(inbox), "answers": str(answers)}
+    range_size = f"{_range_size(source) // 1000} KB"
+    with NightParts(night, stand.config, [schedule], tick="1s", range_size=range_size) as parts:
         parts.set_clock(EVENING)
         parts.start_valkey()
-        parts.start_worker(concurrency=processes)
+        worker = parts.start_worker(concurrency=workers)
         parts.start_beat()
-        _wait((inbox / ".sealbatch/bench/first-seen.json").exists)
+        own = inbox / ".sealbatch/bench"
+        _wait((own / "first-seen.json").exists, 60)
         (inbox / source.name).hardlink_to(source)
-        os.utime(source, (EVENING.timestamp() - 3600,) * 2)
         firing = next(read_plan(load_config(parts.config, ())).schedule("bench").when.after(EVENING))
         parts.set_clock(firing + timedelta(minutes=1))
-        _wait(lambda: next(inbox.rglob("claim.json"), None))
-        begin = time.perf_counter()
-        _wait(lambda: next(inbox.rglob("ticket.json"), None))
-        return time.perf_counter() - begin
+        _wait(lambda: next(own.rglob("input/*"), None), 60)
+        begin, before, served = time.perf_counter(), usage(worker.pid), usage(stand.limit.pid)
+        _wait(lambda: next(own.glob("runs/*/items/*/ticket.json"), None), 120 + lines / SLOWEST)
+        seconds = time.perf_counter() - begin
+        used = before, usage(worker.pid)
+        return _row(workers, lines, seconds, used, served=usage(stand.limit.pid).cpu - served.cpu)
 
 
-def _schedule(inbox: Path, answers: Path) -> dict[str, Any]:
-    names = {"name": "bench", "cron": "0 2 * * *", "time_zone": "UTC"}
-    return names | {"inbox": str(inbox), "answers": str(answers)}
+def _row(
+    workers: int, lines: int, seconds: float, used: tuple[Usage, Usage], *, served: float | None = None
+) -> dict[str, Any]:
+    """What the workers used before and after, and the seconds of the stand-in's processor time."""
+    cpu = used[1].cpu - used[0].cpu
+    return {
+        "workers": workers,
+        "lines": lines,
+        "seconds": round(seconds, 1),
+        "lines_a_second": round(lines / seconds),
+        "lines_a_worker_second": round(lines / cpu),
+        "lines_a_stand_in_second": round(lines / served) if served else None,
+        "cores_busy": round((cpu + (served or 0.0)) / seconds, 2),
+        "worker_peak_mib": round(used[1].peak),
+    }
 
 
-def _start_aws(stand: Path) -> Part:
-    DevelopmentRoot.ensure(stand)
-    part = Part("aws", ("-m", "devstack.aws", "--dev", str(stand)), stand / "aws.log")
-    _wait((stand / "aws.json").exists)
-    endpoint = str(json.loads((stand / "aws.json").read_text())["endpoint"])
-    provision(endpoint, tenant=TENANT, image="0" * 96, folder=stand)
-    return part
+def _range_size(source: Path) -> int:
+    return max(SMALLEST, -(-source.stat().st_size // RANGES))
 
 
-def _wait(met: Any) -> None:
-    deadline = time.monotonic() + PATIENCE
+@contextmanager
+def _stand(place: Path, *, sink: bool) -> Iterator[Stand]:
+    """A stand-in of AWS in `place`, which has its configuration then."""
+    DevelopmentRoot.ensure(place)
+    moto = Part("aws", ("-m", "devstack.aws", "--dev", str(place)), place / "aws.log")
+    parts = [moto]
+    try:
+        endpoint = _endpoint(place / "aws.json")
+        provision(endpoint, tenant=TENANT, image="0" * 96, folder=place)
+        config = place / "sealbatch.toml"
+        if sink:
+            where = place / "sink.json"
+            arguments = ("-m", "devstack.sink", "--upstream", endpoint, "--place", str(where))
+            parts.append(Part("sink", arguments, place / "sink.log"))
+            config.write_text(config.read_text().replace(endpoint, _endpoint(where)))
+        yield Stand(config, parts[-1])
+    finally:
+        for part in reversed(parts):
+            part.stop(5)
+
+
+def _endpoint(place: Path) -> str:
+    _wait(place.exists, 60)
+    return str(json.loads(place.read_text())["endpoint"])
+
+
+def _wait(met: Callable[[], object], patience: float) -> None:
+    deadline = time.monotonic() + patience
     while not met():
         if time.monotonic() > deadline:
-            raise SystemExit("it takes too long")
+            raise SystemExit(f"it takes longer than {patience:,.0f} s")
         time.sleep(0.02)
-
-
-def _tell(measured: dict[str, Any]) -> None:
-    print(json.dumps({name: round(v, 2) if isinstance(v, float) else v for name, v in measured.items()}), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ MAX_VALUES: Final = 1 << 20
 
 Value: TypeAlias = Union[bool, int, float, str, bytes, list["Value"], dict[str, "Value"], None]  # noqa: UP007 - recursive
 
+_PLAIN: Final = frozenset({type(None), bool, int, str, bytes})
+
 _Container = TypeVar("_Container", list[Any], dict[str, Any])
 
 
@@ -76,13 +78,15 @@ def _ordered(value: Value, depth: int) -> Value:
     """`value` with map keys in ascending order of their UTF-8 bytes, checked for what the format allows."""
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
+    if type(value) in _PLAIN:  # first, because most values are
+        return value
     if isinstance(value, list | tuple):
         return [_ordered(item, depth + 1) for item in value]
     if isinstance(value, dict):
         return {key: _ordered(value[key], depth + 1) for key in sorted(value, key=_map_key)}
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number is not finite")
-    if value is None or type(value) in (bool, int, float, str, bytes):
+    if type(value) is float:
+        if not math.isfinite(value):
+            raise ValueError("a number is not finite")
         return value
     raise ValueError(f"type {type(value).__name__} is not part of the format")
 

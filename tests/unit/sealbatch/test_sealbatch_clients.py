@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import botocore.session
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from sealbatch.clients import Connector
+from sealbatch.clients import SMALL, Connector
 from sealbatch.clock import SkewWatch
 from sealbatch.config import Config, Profiles, Resources
 from sealbatch.credentials import LIFE, keep_fresh
@@ -72,3 +73,21 @@ def test_clients_sign_with_the_files_credentials(
     reply = SimpleNamespace(status_code=200, headers={"date": DATE.replace("2026", "2001")})
     sqs.meta.events.emit("after-call.sqs.ReceiveMessage", http_response=reply, parsed={}, model=None, context={})
     assert "ahead of AWS's" in caplog.text
+
+
+@pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:5000"])
+@pytest.mark.parametrize(("size", "asks"), [(8_400, False), (SMALL, False), (SMALL + 1, True)])
+def test_a_small_object_is_sent_without_asking_first(size: int, endpoint: str | None, *, asks: bool) -> None:
+    """Over TLS and without: each object once cost two round trips. A stand-in gets its bytes with the headers."""
+    s3 = Connector(Config(Resources(region="eu-central-1", endpoint_url=endpoint), "a test"), None).client("s3")
+    sent: list[AWSPreparedRequest] = []
+
+    def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        sent.append(request)
+        return AWSResponse(request.url, 200, {}, SimpleNamespace(stream=lambda: iter([b""])))
+
+    s3.meta.events.register("before-send", send)
+    s3.put_object(Bucket="sealed", Key="chunk", Body=b"x" * size, IfNoneMatch="*")
+    [request] = sent
+    assert ("Expect" in request.headers) is asks
+    assert isinstance(request.body, bytes) is (endpoint is not None and not asks)
