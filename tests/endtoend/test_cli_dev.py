@@ -99,6 +99,6 @@ def test_a_model_that_is_not_its_manifests_starts_nothing(typist: Typist) -> Non
         file.write("\n")
     done = typist.type("dev", "up", "--model", str(folder))
     assert done.returncode == 75, done.stderr.decode()
-    assert b"template.json: size or SHA-256 is not the manifest's" in done.stderr
+    assert b"template.json: size or digest is not the manifest's" in done.stderr
     assert parts(typist) == {}
     assert typist.type("dev", "up", "--model", str(typist.folder)).returncode == 2

@@ -1,11 +1,13 @@
 """A model folder: only what the manifest names is loaded, and a template is data with a digest."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +54,7 @@ def test_one_changed_bit_of_a_file_is_noticed(folder: Path) -> None:
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[2999] ^= 1
     (folder / "model.safetensors").write_bytes(data)
-    with pytest.raises(ModelError, match=r"^model\.safetensors: size or SHA-256 is not the manifest's$"):
+    with pytest.raises(ModelError, match=r"^model\.safetensors: size or digest is not the manifest's$"):
         load_manifest(folder)
 
 
@@ -80,6 +82,21 @@ def test_links_and_folders_are_refused(folder: Path, tmp_path_factory: pytest.Te
         load_manifest(folder)
 
 
+def test_a_large_file_is_checked_by_its_blake3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one digest that is read at a start names every byte; the other stays for `sha256sum`."""
+    monkeypatch.setattr("enclave_worker.manifest.LARGE", 4)
+    write_manifest(folder, "ours/model", "1")
+    large = folder / "model.safetensors"
+    entry = json.loads((folder / "manifest.json").read_bytes())["files"]["model.safetensors"]
+    assert entry["blake3"] == blake3(large.read_bytes()).hexdigest()
+    assert entry["sha256"] == hashlib.sha256(large.read_bytes()).hexdigest()
+    load_manifest(folder)
+    content = large.read_bytes()
+    large.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ModelError, match=r"^model\.safetensors: size or digest is not the manifest's$"):
+        load_manifest(folder)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -91,6 +108,8 @@ def test_links_and_folders_are_refused(folder: Path, tmp_path_factory: pytest.Te
         lambda value: value["files"].update({"../x": {"sha256": "0" * 64, "size": 1}}),
         lambda value: value["files"].update({"manifest.json": {"sha256": "0" * 64, "size": 1}}),
         lambda value: value["files"]["config.json"].update(sha256="A" * 64),
+        lambda value: value["files"]["config.json"].update(blake3="A" * 64),
+        lambda value: value["files"]["config.json"].update(blake3=None),
         lambda value: value["files"]["config.json"].update(size=True),
         lambda value: value["files"]["config.json"].update(size=-1),
         lambda value: value["files"]["config.json"].pop("size"),
