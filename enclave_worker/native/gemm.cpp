@@ -14,7 +14,7 @@ namespace sealbatch {
 namespace {
 
 constexpr long kRowsAtOnce = 384;  // rows whose sums a thread keeps while it walks over k
-constexpr long kDepth = 256;       // values of k that a float panel is walked at a time: 16 KiB, half the first cache
+constexpr long kDepth = 256;       // values of k that float panels are walked at a time: 16 KiB, half the first cache
 constexpr int kMostPanels = 2;
 constexpr int kMostRows = 16;
 
@@ -35,19 +35,64 @@ const float* widen(const uint16_t* halves, long values, float* out) {
   return out;
 }
 
+// Rows in tiles of nearly equal height: a small last tile would keep the arithmetic units waiting.
+struct RowTiles {
+  long rows, count;
+
+  RowTiles(long rows, int most) : rows(rows), count((rows + most - 1) / most) {}
+  long first(long tile) const { return rows * tile / count; }
+  int height(long tile) const { return static_cast<int>(first(tile + 1) - first(tile)); }
+};
+
+// The rows of `x`, `words` values of 32 bits each, as tiles of [words][height]; tile t starts at first(t) * words.
+const uint32_t* pack_rows(const uint32_t* x, long words, const RowTiles& tiles) {
+  static thread_local std::vector<uint32_t> room;
+  if (room.size() < static_cast<size_t>(tiles.rows * words)) room.resize(static_cast<size_t>(tiles.rows * words));
+  uint32_t* packed = room.data();
+  pool_run(tiles.count, [&, packed](long tile, int) {
+    const int height = tiles.height(tile);
+    const uint32_t* from = x + tiles.first(tile) * words;
+    uint32_t* to = packed + tiles.first(tile) * words;
+    int row = 0;
+    for (; row + 4 <= height; row += 4) {
+      long word = 0;
+      for (; word + 4 <= words; word += 4) {
+        __m128 quad[4];
+        for (int i = 0; i < 4; ++i) quad[i] = _mm_loadu_ps(reinterpret_cast<const float*>(from + (row + i) * words + word));
+        _MM_TRANSPOSE4_PS(quad[0], quad[1], quad[2], quad[3]);
+        for (int i = 0; i < 4; ++i) _mm_storeu_ps(reinterpret_cast<float*>(to + (word + i) * height + row), quad[i]);
+      }
+      for (; word < words; ++word)
+        for (int i = 0; i < 4; ++i) to[word * height + row + i] = from[(row + i) * words + word];
+    }
+    for (; row < height; ++row)
+      for (long word = 0; word < words; ++word) to[word * height + row] = from[row * words + word];
+  });
+  return packed;
+}
+
 }  // namespace
 
 void product_s8(const uint8_t* x, long rows, const int8_t* w, long n, long k, const S8Epilogue& epilogue) {
   const Tiles& tiles = chosen_tiles();
   const long panels = n / kPanel, panel_size = k * kPanel;
-  const long groups = (panels + tiles.panels - 1) / tiles.panels;
+  const long groups = (panels + tiles.panels - 1) / tiles.panels, words = k / 4;
+  const RowTiles row_tiles(rows, tiles.rows);
+  // What this thread takes next is asked for in as many parts as there are tiles of rows.
+  const long ahead = pool_active() * tiles.panels * panel_size;
+  const long step = (tiles.panels * 4 * kPanel + row_tiles.count - 1) / row_tiles.count;
+  // What this thread takes next, asked for in as many parts as there are tiles of rows.
+  const uint32_t* packed = pack_rows(reinterpret_cast<const uint32_t*>(x), words, row_tiles);
   pool_run(groups, [&](long group, int thread) {
     alignas(64) int32_t sums[kMostRows * kMostPanels * kPanel];
     const long first = group * tiles.panels;
     const int count = static_cast<int>(std::min<long>(tiles.panels, panels - first));
-    for (long row = 0; row < rows; row += tiles.rows) {
-      const int height = static_cast<int>(std::min<long>(tiles.rows, rows - row));
-      tiles.s8(x + row * k, k, height, w + first * panel_size, panel_size, count, k / 4, sums);
+    for (long tile = 0; tile < row_tiles.count; ++tile) {
+      const long row = row_tiles.first(tile);
+      const int height = row_tiles.height(tile);
+      const Later later{w + first * panel_size + ahead + tile * words * step, step};
+      tiles.s8(reinterpret_cast<const uint8_t*>(packed + row * words), height, w + first * panel_size, panel_size, count,
+               words, later, sums);
       for (int p = 0; p < count; ++p) epilogue({row, height, first + p, thread}, sums + p * kPanel, count * kPanel);
     }
   });
@@ -56,15 +101,18 @@ void product_s8(const uint8_t* x, long rows, const int8_t* w, long n, long k, co
 void product_f32(const float* x, long rows, const void* w, bool halves, long n, long k, const F32Epilogue& epilogue) {
   const Tiles& tiles = chosen_tiles();
   const long panels = n / kPanel, panel_size = k * kPanel;
-  const long groups = (panels + tiles.panels - 1) / tiles.panels;
+  const long groups = (panels + tiles.panels - 1) / tiles.panels, at_once = kRowsAtOnce / tiles.rows;
+  const RowTiles row_tiles(rows, tiles.rows);
+  const float* packed = reinterpret_cast<const float*>(pack_rows(reinterpret_cast<const uint32_t*>(x), k, row_tiles));
   pool_run(groups, [&](long group, int thread) {
     alignas(64) static thread_local float widened[kMostPanels * kDepth * kPanel];
     alignas(64) static thread_local float sums[kRowsAtOnce * kMostPanels * kPanel];
     const long first = group * tiles.panels;
     const int count = static_cast<int>(std::min<long>(tiles.panels, panels - first));
     const int stride = count * kPanel;
-    for (long start = 0; start < rows; start += kRowsAtOnce) {
-      const long stop = std::min(rows, start + kRowsAtOnce);
+    for (long tile = 0; tile < row_tiles.count; tile += at_once) {
+      const long last = std::min(row_tiles.count, tile + at_once);
+      const long start = row_tiles.first(tile), stop = row_tiles.first(last);
       std::fill(sums, sums + (stop - start) * stride, 0.0f);
       for (long depth = 0; depth < k; depth += kDepth) {
         const long span = std::min(kDepth, k - depth);
@@ -76,9 +124,11 @@ void product_f32(const float* x, long rows, const void* w, bool halves, long n, 
           panel = widened;
           panel_stride = kDepth * kPanel;
         }
-        for (long row = start; row < stop; row += tiles.rows) {
-          const int height = static_cast<int>(std::min<long>(tiles.rows, stop - row));
-          tiles.f32(x + row * k + depth, k, height, panel, panel_stride, count, span, sums + (row - start) * stride);
+        for (long t = tile; t < last; ++t) {
+          const long row = row_tiles.first(t);
+          const int height = row_tiles.height(t);
+          tiles.f32(packed + row * k + depth * height, height, panel, panel_stride, count, span,
+                    sums + (row - start) * stride);
         }
       }
       for (int p = 0; p < count; ++p)

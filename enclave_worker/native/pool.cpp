@@ -54,6 +54,8 @@ Pool& pool() {
 
 int pool_capacity() { return pool().capacity; }
 
+int pool_active() { return pool().active; }
+
 void pool_resize(int threads) {
   Pool& p = pool();
   std::lock_guard one_caller(p.callers);

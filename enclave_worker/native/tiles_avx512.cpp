@@ -14,6 +14,7 @@ namespace sealbatch {
 namespace {
 
 constexpr int kRows = 12;
+constexpr long kAhead = 8 * 64;  // bytes of weights asked for before they are used: they come from the second cache
 
 inline __m512i four_bytes(const uint8_t* p) {
   int32_t word;
@@ -22,19 +23,23 @@ inline __m512i four_bytes(const uint8_t* p) {
 }
 
 template <int R, int P>
-void s8_tile(const uint8_t* a, long lda, const int8_t* b, long panel_stride, long k4, int32_t* c) {
+void s8_tile(const uint8_t* a, const int8_t* b, long panel_stride, long k4, const Later& later, int32_t* c) {
   __m512i sum[R][P];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
     for (int p = 0; p < P; ++p) sum[r][p] = _mm512_setzero_si512();
-  for (long k = 0; k < k4; ++k) {
+  for (long k = 0; k < k4; ++k, a += 4 * R, b += 4 * kPanel) {
+    later.ask(k);
     __m512i w[P];
 #pragma GCC unroll 2
-    for (int p = 0; p < P; ++p) w[p] = _mm512_loadu_si512(b + p * panel_stride + k * 4 * kPanel);
+    for (int p = 0; p < P; ++p) {
+      w[p] = _mm512_loadu_si512(b + p * panel_stride);
+      _mm_prefetch(reinterpret_cast<const char*>(b + p * panel_stride + kAhead), _MM_HINT_T0);
+    }
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
-      const __m512i x = four_bytes(a + r * lda + 4 * k);
+      const __m512i x = four_bytes(a + 4 * r);
 #pragma GCC unroll 2
       for (int p = 0; p < P; ++p) sum[r][p] = _mm512_dpbusd_epi32(sum[r][p], x, w[p]);
     }
@@ -46,19 +51,22 @@ void s8_tile(const uint8_t* a, long lda, const int8_t* b, long panel_stride, lon
 }
 
 template <int R, int P>
-void f32_tile(const float* a, long lda, const float* b, long panel_stride, long k, float* c) {
+void f32_tile(const float* a, const float* b, long panel_stride, long k, float* c) {
   __m512 sum[R][P];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
     for (int p = 0; p < P; ++p) sum[r][p] = _mm512_loadu_ps(c + (r * P + p) * kPanel);
-  for (long i = 0; i < k; ++i) {
+  for (long i = 0; i < k; ++i, a += R, b += kPanel) {
     __m512 w[P];
 #pragma GCC unroll 2
-    for (int p = 0; p < P; ++p) w[p] = _mm512_loadu_ps(b + p * panel_stride + i * kPanel);
+    for (int p = 0; p < P; ++p) {
+      w[p] = _mm512_loadu_ps(b + p * panel_stride);
+      _mm_prefetch(reinterpret_cast<const char*>(b + p * panel_stride) + kAhead, _MM_HINT_T0);
+    }
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
-      const __m512 x = _mm512_set1_ps(a[r * lda + i]);
+      const __m512 x = _mm512_set1_ps(a[r]);
 #pragma GCC unroll 2
       for (int p = 0; p < P; ++p) sum[r][p] = _mm512_fmadd_ps(x, w[p], sum[r][p]);
     }
@@ -69,32 +77,25 @@ void f32_tile(const float* a, long lda, const float* b, long panel_stride, long 
     for (int p = 0; p < P; ++p) _mm512_storeu_ps(c + (r * P + p) * kPanel, sum[r][p]);
 }
 
-// Tiles of `rows` rows, from the largest that fits: 12, then what is left of 8, 4, 2 and 1.
+// The tile of exactly `rows` rows.
 template <int R>
-void s8_from(const uint8_t* a, long lda, int rows, const int8_t* b, long panel_stride, int panels, long k4, int32_t* c) {
-  while (rows >= R) {
-    if (panels == 2) s8_tile<R, 2>(a, lda, b, panel_stride, k4, c);
-    else s8_tile<R, 1>(a, lda, b, panel_stride, k4, c);
-    rows -= R, a += R * lda, c += R * panels * kPanel;
-  }
-  if constexpr (R > 1) {
-    if (rows > 0) s8_from<(R == 12 ? 8 : R / 2)>(a, lda, rows, b, panel_stride, panels, k4, c);
-  }
+void s8(const uint8_t* a, int rows, const int8_t* b, long panel_stride, int panels, long k4, const Later& later,
+        int32_t* c) {
+  if constexpr (R > 1)
+    if (rows < R) return s8<R - 1>(a, rows, b, panel_stride, panels, k4, later, c);
+  if (panels == 2) s8_tile<R, 2>(a, b, panel_stride, k4, later, c);
+  else s8_tile<R, 1>(a, b, panel_stride, k4, later, c);
 }
 
 template <int R>
-void f32_from(const float* a, long lda, int rows, const float* b, long panel_stride, int panels, long k, float* c) {
-  while (rows >= R) {
-    if (panels == 2) f32_tile<R, 2>(a, lda, b, panel_stride, k, c);
-    else f32_tile<R, 1>(a, lda, b, panel_stride, k, c);
-    rows -= R, a += R * lda, c += R * panels * kPanel;
-  }
-  if constexpr (R > 1) {
-    if (rows > 0) f32_from<(R == 12 ? 8 : R / 2)>(a, lda, rows, b, panel_stride, panels, k, c);
-  }
+void f32(const float* a, int rows, const float* b, long panel_stride, int panels, long k, float* c) {
+  if constexpr (R > 1)
+    if (rows < R) return f32<R - 1>(a, rows, b, panel_stride, panels, k, c);
+  if (panels == 2) f32_tile<R, 2>(a, b, panel_stride, k, c);
+  else f32_tile<R, 1>(a, b, panel_stride, k, c);
 }
 
-constexpr Tiles kTiles{"avx512vnni", kRows, 2, s8_from<kRows>, f32_from<kRows>};
+constexpr Tiles kTiles{"avx512vnni", kRows, 2, s8<kRows>, f32<kRows>};
 
 }  // namespace
 
