@@ -6,7 +6,9 @@ from typing import Final
 
 from enclave_worker.attestor import AttestorError
 from enclave_worker.engine_process import EngineGone
-from enclave_worker.manifest import ModelError
+from enclave_worker.image import ImageError, load_settings
+from enclave_worker.manifest import ModelError, load_manifest
+from enclave_worker.measured import measure_model
 from enclave_worker.nsm import NsmAttestor, NsmDevice
 from enclave_worker.platform import PlatformError, check_platform
 from enclave_worker.process import harden, log_to_stderr, serve
@@ -29,12 +31,15 @@ def main() -> int:
     harden()
     log_to_stderr()
     try:
-        check_platform()
-        attestor = NsmAttestor(NsmDevice())
+        image = load_settings()
+        check_platform(clocks=image.clocks)
+        device = NsmDevice()
+        measure_model(device, load_manifest(SETTINGS.model, reads=lambda _: False).digest)
+        attestor = NsmAttestor(device)
         template = load_template(SETTINGS.model)
         with ProcessEngine(SETTINGS) as engine:
             serve(EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS, vitals=engine.vitals))
-    except (AttestorError, EngineGone, ModelError, PlatformError, StreamError) as error:
+    except (AttestorError, EngineGone, ImageError, ModelError, PlatformError, StreamError) as error:
         print(f"enclave_worker cannot start: {error}", file=sys.stderr)  # noqa: T201 - the one line on the console
         return CANNOT_START
     return 0

@@ -1,6 +1,7 @@
 """Makes the engine that the settings name. The one place that chooses, and the first that imports the model stack."""
 
 from enclave_worker.engine import Engine
+from enclave_worker.manifest import ModelError
 from enclave_worker.settings import Settings
 
 
@@ -25,9 +26,12 @@ def build_engine(settings: Settings) -> Engine:
 
 
 def _build_transformers(settings: Settings) -> Engine:
-    from enclave_worker.loader import load_model
-    from enclave_worker.process import quiet_libraries
-    from enclave_worker.transformers_engine import TransformersEngine
+    try:
+        from enclave_worker.loader import load_model
+        from enclave_worker.process import quiet_libraries
+        from enclave_worker.transformers_engine import TransformersEngine
+    except ModuleNotFoundError as error:
+        raise ModelError(f"model_type is not bloom, and {error.name} for other models is not in this image") from None
 
     quiet_libraries()
     return TransformersEngine(

@@ -9,6 +9,11 @@ def state_folder() -> Path:
     return _base("XDG_STATE_HOME", ".local/state") / "sealbatch"
 
 
+def cache_folder() -> Path:
+    """What can be fetched again."""
+    return _base("XDG_CACHE_HOME", ".cache") / "sealbatch"
+
+
 def user_config() -> Path:
     """The user's own configuration file."""
     return _base("XDG_CONFIG_HOME", ".config") / "sealbatch" / "config.toml"

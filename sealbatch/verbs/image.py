@@ -1,6 +1,8 @@
 """`sealbatch image`: what an enclave image holds and what it is measured as, without Docker or nitro-cli."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 from sealbatch.exits import Exit
 from sealbatch.face import Face, as_typed, ends_well
 from sealbatch.faults import Stop
+from sealbatch.paths import cache_folder
 from sealbatch.verbs import questions as q
 
 if TYPE_CHECKING:
@@ -21,6 +24,17 @@ MEASURE_EXAMPLES = """Examples:
 sealbatch image measure sealbatch.eif
 sealbatch image measure sealbatch.eif --release 1.0 > pcrs.json
 sealbatch policy lint --release pcrs.json"""
+
+
+BUILD_EXAMPLES = """Examples:
+sealbatch image fetch
+sealbatch image build -o sealbatch.eif
+sealbatch image build -o sealbatch.eif
+    --kernel /usr/share/nitro_enclaves/blobs
+sealbatch image build -o small.eif --model models/benefits-bloom"""
+INPUTS = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where the pinned inputs lie.", show_default="the user's cache")
+]
 
 
 @app.callback()
@@ -67,6 +81,91 @@ def inspect(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None
     ]
     screen.rows(("section", "offset", "bytes", "sha384"), rows)
     screen.say(f"version {image.version}, {image.architecture}; defaults: {image.memory:,} bytes, {image.cpus} CPUs")
+
+
+@app.command()
+@ends_well
+def fetch(
+    context: typer.Context,
+    inputs: INPUTS = None,
+    torch_index: Annotated[
+        str | None, typer.Option(metavar="URL", help="An index that offers the CPU build of torch.")
+    ] = None,
+) -> None:
+    """Bring the pinned inputs of an image.
+
+    Debian packages come by apt-get, wheels by pip; each is verified by its
+    SHA-256, and what lies there already is not fetched again.
+    """
+    from sealbatch.image.inputs import InputError, load_inputs
+    from sealbatch.image.inputs import fetch as bring
+
+    face: Face = context.obj
+    try:
+        found = load_inputs(inputs or cache_folder() / "inputs")
+        bring(found, torch_index)
+    except InputError as error:
+        raise Stop(Exit.INPUT_INVALID, str(error)) from None
+    except OSError as error:
+        raise Stop(Exit.USAGE, f"{error.filename}: {error.strerror}") from None
+    face.screen().say(f"{len(found.pins)} inputs lie in {found.folder}")
+
+
+@app.command(epilog=as_typed(BUILD_EXAMPLES))
+@ends_well
+def build(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.eif", help="Where the image goes.")],
+    inputs: INPUTS = None,
+    kernel: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="AWS's kernel: nitro-cli's folder of bzImage, cmdline and nsm.ko."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Put this model into the image; else it comes over vsock.")
+    ] = None,
+    emulated: Annotated[
+        bool, typer.Option("--emulated", help="For a virtual machine without KVM: its clock will do. Not for AWS.")
+    ] = False,
+    as_json: q.JSON = False,
+) -> None:
+    """Build the enclave image from pinned inputs.
+
+    The same inputs make the same file, bit for bit, wherever it is built.
+    """
+    from enclave_worker.image import ImageSettings
+    from sealbatch.image.build import Plan, build_image
+    from sealbatch.image.inputs import load_inputs
+    from sealbatch.image.kernel import aws_kernel, debian_kernel
+
+    face: Face = context.obj
+    screen = face.screen(as_json=as_json)
+    with _faults():
+        found = load_inputs(inputs or cache_folder() / "inputs")
+        chosen = debian_kernel(found) if kernel is None else aws_kernel(kernel)
+        settings = ImageSettings(streamed=model is None, emulated=emulated)
+        files = build_image(Plan(found, chosen, settings, model), output, screen.say)
+    image = read(output)
+    rows = [{"register": f"PCR{index}", "value": pcr.hex()} for index, pcr in sorted(image.pcrs.items())]
+    screen.rows(("register", "value"), rows)
+    screen.say(f"{output}: {output.stat().st_size:,} bytes; {len(files):,} files of {sum(files.values()):,} bytes")
+    screen.next_step(f"sealbatch image inspect {output}")
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    from enclave_worker.manifest import ModelError
+    from sealbatch.image.cpio import CpioError
+    from sealbatch.image.eif import EifError
+    from sealbatch.image.inputs import InputError
+    from sealbatch.image.stage import StageError
+
+    try:
+        yield
+    except (CpioError, EifError, InputError, ModelError, StageError) as error:
+        raise Stop(Exit.INPUT_INVALID, str(error)) from None
+    except OSError as error:
+        raise Stop(Exit.USAGE, f"{error.filename}: {error.strerror}") from None
 
 
 def read(path: Path) -> "Image":

@@ -1,0 +1,163 @@
+"""Builds an enclave image: two ramdisks of pinned inputs and this checkout's own code, behind a kernel.
+
+The first ramdisk boots (PCR1): `/init` and the kernel's modules. The second is the application (PCR2): interpreter,
+libraries, wheels, our two packages, and the model if it is to lie in the image.
+"""
+
+import importlib.util
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from enclave_worker.image import SETTINGS, ImageSettings, encode_settings
+from enclave_worker.manifest import load_manifest
+from sealbatch.image.cpio import Device, write_cpio
+from sealbatch.image.deb import unpack_deb
+from sealbatch.image.eif import SectionKind
+from sealbatch.image.eif_writer import Part, write_image
+from sealbatch.image.inputs import Inputs
+from sealbatch.image.interpreter import Interpreter
+from sealbatch.image.kernel import Kernel
+from sealbatch.image.recipe import PACKAGES, wanted_of_deb, wanted_of_wheel
+from sealbatch.image.stage import Stage, StageError
+from sealbatch.image.wheel import unpack_wheel
+
+INIT: Final = Path(__file__).with_name("init.in")
+OWN_PACKAGES: Final = ("wire", "enclave_worker")
+CONSOLE: Final = (Device("dev/console", 5, 1), Device("dev/null", 1, 3, 0o666))
+FOLDERS: Final = ("/dev", "/model", "/proc", "/run", "/sys", "/tmp")  # noqa: S108 - of the image, not of this machine
+ACCOUNTS: Final = {
+    "/etc/passwd": b"root:x:0:0::/:/nonexistent\nenclave:x:1000:1000::/tmp:/nonexistent\n",
+    "/etc/group": b"root:x:0:\nenclave:x:1000:\n",
+}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to build. Without a `model` the image takes one over vsock when it has booted."""
+
+    inputs: Inputs
+    kernel: Kernel
+    settings: ImageSettings
+    model: Path | None = None
+
+
+def build_image(
+    plan: Plan,
+    output: Path,
+    say: Say = lambda _: None,
+    interpreter_of: Callable[[Stage], Interpreter] = Interpreter.of_stage,
+) -> dict[str, int]:
+    """Write the image to `output`, which appears whole or not at all; the size in bytes of each file in it, by name.
+
+    `interpreter_of` gives the interpreter that compiles and compresses: the application's own.
+
+    Raises:
+        InputError, StageError, CpioError, EifError, ModelError: an input is missing, malformed or does not fit.
+        OSError: the disk.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as name:
+        work = Path(name)
+        boot, application = Stage(work / "boot"), Stage(work / "application")
+        boot.root.mkdir()
+        application.root.mkdir()
+        say("unpacking Debian packages and wheels")
+        fill_boot(boot, plan.kernel)
+        fill_application(application, plan)
+        interpreter = interpreter_of(application)
+        say("compiling modules")
+        interpreter.compile(application.root)
+        files = application.files() | boot.files()
+        ramdisks = []
+        for stage, devices in ((boot, CONSOLE), (application, ())):
+            say(f"packing the {stage.root.name} ramdisk")
+            ramdisks.append(pack(stage, devices, interpreter, work / f"{stage.root.name}.gz"))
+        part = work / output.name
+        with part.open("w+b") as file:
+            write_image(file, _parts(plan.kernel, ramdisks))
+        part.replace(output)
+    return files
+
+
+def fill_boot(stage: Stage, kernel: Kernel) -> None:
+    """Put what boots into the stage."""
+    stage.file("/init", INIT.read_bytes(), executable=True)
+    for number, (name, data) in enumerate(kernel.modules):
+        stage.file(f"/modules/{number}-{name}.ko", data)
+
+
+def fill_application(stage: Stage, plan: Plan) -> None:
+    """Put the application into the stage."""
+    for folder in FOLDERS:
+        stage.folder(folder)
+    for name, data in ACCOUNTS.items():
+        stage.file(name, data)
+    for pin, path in plan.inputs.of("debian"):
+        unpack_deb(path, stage, partial(wanted_of_deb, pin.name))
+    for _, path in plan.inputs.of("wheels"):
+        unpack_wheel(path, stage, PACKAGES, wanted_of_wheel)
+    for package in OWN_PACKAGES:
+        _own(stage, package)
+    stage.file(str(SETTINGS), encode_settings(plan.settings))
+    if plan.model is not None:
+        _model(stage, plan.model)
+
+
+def pack(stage: Stage, devices: tuple[Device, ...], interpreter: Interpreter, target: Path) -> Path:
+    """Archive and compress a stage into `target`.
+
+    Raises:
+        CpioError, StageError: it cannot be archived or compressed.
+    """
+    with target.open("wb") as file, interpreter.compress(file) as process:
+        if process.stdin is None:
+            raise StageError("the compressor has no input")
+        with process.stdin:
+            write_cpio(stage.root, process.stdin.write, devices)
+    if process.returncode:
+        raise StageError(f"the image's interpreter cannot compress: exit code {process.returncode}")
+    return target
+
+
+def _own(stage: Stage, package: str) -> None:
+    """The modules of one of our packages, and its compiled library."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise StageError(f"package {package} is not installed")
+    folder = Path(spec.origin).parent
+    for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.so")]):
+        stage.copy(f"{PACKAGES}/{package}/{path.relative_to(folder).as_posix()}", path)
+
+
+def _model(stage: Stage, folder: Path) -> None:
+    load_manifest(folder)
+    for path in sorted(folder.iterdir()):
+        stage.copy(f"/model/{path.name}", path)
+
+
+def _parts(kernel: Kernel, ramdisks: list[Path]) -> list[Part]:
+    metadata = {
+        "ImageName": "sealbatch",
+        "ImageVersion": "1",
+        "BuildMetadata": {
+            "BuildTime": "1970-01-01T00:00:00+00:00",  # the same inputs make the same file, whenever
+            "BuildTool": "sealbatch",
+            "BuildToolVersion": "1",
+            "OperatingSystem": "Debian 12",
+            "KernelVersion": kernel.version,
+        },
+        "DockerInfo": {},
+    }
+    return [
+        Part(SectionKind.KERNEL, kernel.image),
+        Part(SectionKind.COMMAND_LINE, kernel.command_line.encode()),
+        Part(SectionKind.METADATA, json.dumps(metadata, sort_keys=True).encode()),
+        *(Part(SectionKind.RAMDISK, path) for path in ramdisks),
+    ]

@@ -1,0 +1,96 @@
+"""The image's own interpreter, run on this machine: it compiles the image's modules and compresses its ramdisks.
+
+So neither depends on the Python or the zlib of whoever builds. Byte code is the same in each run because hashes are not
+seeded by chance, addresses are not moved, and the modules are compiled in one order by one process.
+"""
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Final
+
+from sealbatch.image.recipe import PYTHON, STANDARD_LIBRARY
+from sealbatch.image.stage import Stage, StageError
+
+_ADDR_NO_RANDOMIZE: Final = 0x0040000
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_LIBRARY_FOLDERS: Final = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu")
+_COMPILE: Final = """
+import importlib._bootstrap_external as loader, importlib.util, pathlib, sys, _imp
+root, left_out = pathlib.Path(sys.argv[1]), 0
+for path in sorted(root.rglob("*.py")):
+    source = path.read_bytes()
+    try:
+        code = compile(source, "/" + str(path.relative_to(root)), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        continue  # a template, or for another version of Python
+    target = pathlib.Path(importlib.util.cache_from_source(str(path)))
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(loader._code_to_hash_pyc(code, importlib.util.source_hash(source), False))
+"""
+_COMPRESS: Final = """
+import sys, zlib
+squeeze = zlib.compressobj(6, zlib.DEFLATED, 31)
+while block := sys.stdin.buffer.read(1 << 20):
+    sys.stdout.buffer.write(squeeze.compress(block))
+sys.stdout.buffer.write(squeeze.flush())
+"""
+
+
+class Interpreter:
+    """A Python program and its environment."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
+        self._command = list(command)
+        self._environment = {**environment, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
+
+    @classmethod
+    def of_stage(cls, stage: Stage) -> "Interpreter":
+        """The one in an image's stage, run by the dynamic linker and with the libraries beside it."""
+        linker = stage.path("/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
+        folders = ":".join(str(stage.path(folder)) for folder in _LIBRARY_FOLDERS)
+        command = [str(linker), "--library-path", folders, str(stage.path(PYTHON))]
+        return cls(command, {"PYTHONHOME": str(stage.path(STANDARD_LIBRARY).parents[1])})
+
+    def compile(self, root: Path) -> None:
+        """Lay the byte code of every module below `root` beside it; it is used without a look at the source.
+
+        Raises:
+            StageError: the interpreter does not run here.
+        """
+        done = subprocess.run(
+            [*self._command, *self._options(), _COMPILE, str(root)],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            preexec_fn=_fix_addresses,
+            check=False,
+        )
+        if done.returncode:
+            raise StageError(_failed("compile", done.stderr))
+
+    def compress(self, target: IO[bytes]) -> "subprocess.Popen[bytes]":
+        """A process that compresses what it is given on its standard input into `target`, in gzip's format."""
+        return subprocess.Popen(
+            [*self._command, *self._options(), _COMPRESS],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=target,
+            stderr=subprocess.PIPE,
+        )
+
+    @staticmethod
+    def _options() -> list[str]:
+        return ["-S", "-s", "-B", "-c"]
+
+
+def _fix_addresses() -> None:
+    # Sets of constants that hold None are laid out by its address.
+    _LIBC.personality(_ADDR_NO_RANDOMIZE)
+
+
+def _failed(step: str, said: bytes) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    return f"the image's interpreter cannot {step}: {lines[-1] if lines else os.strerror(0)}"
