@@ -24,6 +24,10 @@ class MissingError(Exception):
         return self.reason
 
 
+class TooSlowError(MissingError):
+    """A run took longer than it was given."""
+
+
 def interpreter(group: str, folder: Path) -> Path:
     """The interpreter of a peer's environment, which is installed if it is not there.
 

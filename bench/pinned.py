@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.contenders import Contender
-from bench.environments import MissingError, last_error
+from bench.environments import MissingError, TooSlowError, last_error
 from bench.workload import FIRST_TOKEN, Request
 
 RUNNERS: Final = Path(__file__).resolve().parent / "runners"
@@ -83,7 +83,7 @@ def run(job: Job, limit: float) -> Run:
         try:
             ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=limit)
         except subprocess.TimeoutExpired:
-            raise MissingError(f"does not finish within {limit:.0f} s") from None
+            raise TooSlowError(f"does not finish within {limit:.0f} s") from None
         if ended.returncode or not result.is_file():
             raise MissingError(f"fails: {last_error(ended.stderr)}")
         measured = json.loads(result.read_text())

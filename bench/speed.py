@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bench.agreement import Agreement
 from bench.contenders import CONTENDERS, Contender
-from bench.environments import MissingError, interpreter
+from bench.environments import MissingError, TooSlowError, interpreter
 from bench.export import export
 from bench.machine import describe_machine
 from bench.peak import measure_peaks
@@ -96,7 +96,7 @@ class Bench:
         if isinstance(ready, MissingError):
             self._table.missing[cell] = ready.reason
         elif left <= self._lasted.get(cell, 0.0):
-            self._table.missing[cell] = f"no time left within {self._options.minutes:g} minutes"
+            self._table.missing[cell] = self._no_time()
         else:
             self._attempt(cell, ready, left)
 
@@ -106,6 +106,9 @@ class Bench:
         except MissingError as error:
             self._table.missing[cell] = error.reason
             self._say(f"{_name(cell)}: {error}")
+
+    def _no_time(self) -> str:
+        return f"no time left within {self._options.minutes:g} minutes"
 
     def _compare(self) -> None:
         """Count each cell's answers that are the reference's, over the requests that both ran."""
@@ -130,7 +133,13 @@ class Bench:
         limit = LONGEST_FULL if self._options.minutes is None else min(LONGEST, left)
         began = time.monotonic()
         contender, model = CONTENDERS[cell.contender], self._options.model
-        measured = self._run(Job(contender, ready.python, model, requests, cell.cores, ready.settings), limit)
+        try:
+            measured = self._run(Job(contender, ready.python, model, requests, cell.cores, ready.settings), limit)
+        except TooSlowError:
+            if limit >= LONGEST:
+                raise
+            # Cut off by the budget, it might well have finished: that says nothing about the contender.
+            raise MissingError(self._no_time()) from None
         self._lasted[cell] = time.monotonic() - began
         self._table.requests[cell] = len(requests)
         self._table.runs[cell].append(measured)

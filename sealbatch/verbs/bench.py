@@ -18,6 +18,7 @@ sealbatch bench engine --only sealbatch_int8 --minutes 5"""
 RESULTS = Path("bench/results/engine.json")
 ACCURACY = Path("bench/results/accuracy.json")
 PARTS = Path("bench/results/parts.json")
+INSTRUCTIONS = Path("bench/results/instructions.json")
 MODELS = Path("models")
 BUILD = Path("build/bench")
 
@@ -125,6 +126,40 @@ def parts(
     ]
     screen.rows(("operation", "seconds", "share"), rows)
     screen.say(f"{result['tokens_per_second']:.1f} tokens a second; {output}")
+
+
+@app.command(epilog=as_typed("Example:\nsealbatch bench instructions --output build/instructions.json"))
+@ends_well
+def instructions(
+    context: typer.Context,
+    output: OUTPUT = INSTRUCTIONS,
+    build: FOLDER = BUILD,
+) -> None:
+    """Count the instructions of the compiled operations.
+
+    With valgrind, so that a regression is seen on a busy machine too: fails if an operation takes over 1 per cent more
+    than the output's file said before, built by the same compiler. The file is then left as it was.
+    """
+    _need_source_tree()
+    from bench.environments import MissingError
+    from bench.instructions import measure, regressions
+    from bench.report import save
+
+    face: Face = context.obj
+    screen = face.screen()
+    try:
+        result = measure(build.resolve())
+    except MissingError as error:
+        raise Stop(Exit.FAILED, f"nothing was counted: {error}") from None
+    rows = [
+        {"operation": name, "instructions": f"{one['instructions']:,}", "each": f"{one['each']:.4f}"}
+        for name, one in result["operations"].items()
+    ]
+    screen.rows(("operation", "instructions", "each"), rows)
+    if found := regressions(result, output):
+        raise Stop(Exit.FAILED, "; ".join(found))
+    save(result, output)
+    screen.say(f"{output}")
 
 
 @app.command(epilog=as_typed("Example:\nsealbatch bench accuracy --requests 64"))

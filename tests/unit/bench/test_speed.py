@@ -9,8 +9,9 @@ from bench_runs import Runner
 
 from bench import speed
 from bench.contenders import CONTENDERS, RATIOS, Contender
-from bench.environments import MissingError
+from bench.environments import MissingError, TooSlowError
 from bench.peak import best, measure_peaks
+from bench.pinned import Job, Run
 from bench.random_model import make
 from bench.report import save
 from bench.schedule import PAIR, cells
@@ -34,7 +35,7 @@ def bench(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeB
     """Makes a session in which nothing is installed and no process runs; `refused` cannot be installed."""
     monkeypatch.setattr(speed, "measure_peaks", lambda _: PEAKS)
 
-    def make_bench(runner: Runner, minutes: float = 20.0, refused: tuple[str, ...] = ()) -> Bench:
+    def make_bench(runner: Callable[[Job, float], Run], minutes: float = 20.0, refused: tuple[str, ...] = ()) -> Bench:
         session = Bench(Options(tmp_path, model, KEYS, minutes), lambda _: None, runner)
 
         def prepare(contender: Contender) -> Ready | MissingError:
@@ -97,6 +98,18 @@ def test_every_contender_has_a_row_or_a_reason_when_time_is_short(bench: MakeBen
     assert {gap["contender"] for gap in result["missing"]} == set(KEYS)
     assert all("no time left" in gap["reason"] for gap in result["missing"])
     assert result["roofline_fraction"] is None
+
+
+def test_a_run_that_the_budget_cuts_off_is_not_called_slow(bench: MakeBench) -> None:
+    """Only who was given the whole time and did not finish is."""
+
+    def slow(job: Job, limit: float) -> Run:
+        raise TooSlowError(f"does not finish within {limit:.0f} s")
+
+    cut = bench(slow, minutes=1).measure()
+    assert {gap["reason"] for gap in cut["missing"]} == {"no time left within 1 minutes"}
+    whole = bench(slow, minutes=100).measure()
+    assert {gap["reason"] for gap in whole["missing"]} == {"does not finish within 300 s"}
 
 
 def test_answers_are_compared_with_the_references(bench: MakeBench) -> None:
