@@ -1,5 +1,6 @@
 """Building an image: the same bytes from the same inputs wherever they lie, and a reason for each wrong input."""
 
+import ast
 import gzip
 import stat
 import subprocess
@@ -117,6 +118,21 @@ def test_the_pins_of_this_version_are_whole() -> None:
     for pin in (pin for pin in found.pins if pin.kind == "wheels"):
         assert f"{pin.name}=={pin.version}" in requirements
         assert f"sha256:{pin.sha256}" in requirements
+
+
+def test_every_library_that_the_worker_imports_is_in_the_image() -> None:
+    """But transformers, which serves other architectures than Bloom and stays out."""
+    root = Path(inputs.__file__).parents[2]
+    imported: set[str] = set()
+    for source in [*(root / "enclave_worker").rglob("*.py"), *(root / "wire").rglob("*.py")]:
+        for node in ast.parse(source.read_text()).body:
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    libraries = imported - sys.stdlib_module_names - {"enclave_worker", "wire", "transformers"}
+    wheels = {pin.name for pin in inputs.load_inputs(Path("/nonexistent")).pins if pin.kind == "wheels"}
+    assert {"torch", "msgpack"} <= libraries <= wheels
 
 
 @pytest.mark.parametrize("change", ['{"format": 2}', "[]", "nonsense", '{"format": 1, "debian": [{}], "wheels": []}'])
