@@ -15,7 +15,8 @@ from devstack.measure import MeasureError, measure
 from devstack.nsm import SoftwareNsm
 from enclave_worker.attestor import AttestorError
 from enclave_worker.engine_process import CHILD, EngineGone
-from enclave_worker.manifest import ModelError
+from enclave_worker.manifest import ModelError, load_manifest
+from enclave_worker.measured import measure_model
 from enclave_worker.process import harden, log_to_stderr, serve
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
@@ -44,6 +45,7 @@ def main(command: Sequence[str] = CHILD) -> int:
     log_to_stderr()
     try:
         attestor = SoftwareNsm.load(options.dev, measure(options.model))
+        measure_model(attestor, load_manifest(options.model, reads=lambda _: False).digest)
         settings = Settings(model=options.model, engine_stall=options.engine_stall)
         address = Address.parse(f"unix://{options.socket.resolve()}")
         with ProcessEngine(settings, command) as engine:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from enclave_worker.manifest import NAME as MODEL_MANIFEST
+from enclave_worker.measured import model_register
 
 PACKAGES: Final = ("wire", "enclave_worker")
 BOOT: Final = b"sealbatch development stack: no kernel, no boot ramdisk\n"
@@ -37,6 +38,18 @@ def measure(model_folder: Path) -> dict[int, bytes]:
         whole.update(part)
     boot = hashlib.sha384(BOOT)
     return {0: _register(whole.digest()), 1: _register(boot.digest()), 2: _register(application.digest())}
+
+
+def measure_model_of(model_folder: Path) -> bytes:
+    """PCR16 (48 bytes) of an enclave that serves the model in `model_folder`.
+
+    Raises:
+        MeasureError: the model's manifest is not there.
+    """
+    try:
+        return model_register(hashlib.sha256((model_folder / MODEL_MANIFEST).read_bytes()).digest())
+    except OSError as error:
+        raise MeasureError(f"cannot read model/{MODEL_MANIFEST}") from error
 
 
 def _register(content: bytes) -> bytes:

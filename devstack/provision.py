@@ -13,9 +13,11 @@ from typing import Any, Final
 import boto3
 
 from devstack.files import write_private
+from devstack.measure import measure_model_of
 from devstack.root import ROOT_PATH
 
 TEMPLATE: Final = Path(__file__).resolve().parents[1] / "deploy" / "template.yaml"
+DEMONSTRATION: Final = Path(__file__).resolve().parents[1] / "models" / "benefits-bloom"
 REGION: Final = "eu-central-1"
 STACK: Final = "sealbatch"
 ADMINISTRATOR: Final = "arn:aws:iam::123456789012:role/key-administrator"
@@ -27,16 +29,20 @@ class ProvisionError(Exception):
     """The template could not be applied; the text is the stand-in's own reason."""
 
 
-def provision(endpoint: str, *, tenant: str, image: str, folder: Path) -> None:
-    """Make a tenant's resources, whose keys admit `image` (PCR0, 96 hex digits), and write configuration into `folder`.
+def provision(endpoint: str, *, tenant: str, image: str, folder: Path, model: str | None = None) -> None:
+    """Make a tenant's resources, whose keys admit an enclave, and write configuration into `folder`.
 
-    `sealbatch.toml` names the resources, `credentials` holds a profile for each of the three roles.
+    `image` and `model` are the enclave's PCR0 and PCR16, 96 hexadecimal digits each; without a model it is the
+    demonstration's. `sealbatch.toml` names the resources, `credentials` holds a profile for each of the three roles.
 
     Raises:
         ProvisionError: the stand-in did not apply the template.
     """
     session = boto3.session.Session("sealbatch-owner", "sealbatch-owner", region_name=REGION)
-    outputs = _apply(session.client("cloudformation", endpoint_url=endpoint), tenant, image)
+    outputs = _apply(
+        session.client("cloudformation", endpoint_url=endpoint),
+        {"Tenant": tenant, "Image": image, "Model": model or measure_model_of(DEMONSTRATION).hex()},
+    )
     _spell_policies(session.client("kms", endpoint_url=endpoint), outputs)
     protect_bucket(session.client("s3", endpoint_url=endpoint), outputs["BucketName"])
     sts = session.client("sts", endpoint_url=endpoint)
@@ -44,8 +50,8 @@ def provision(endpoint: str, *, tenant: str, image: str, folder: Path) -> None:
     write_private(folder / "sealbatch.toml", _configuration(endpoint, tenant, image, folder, outputs))
 
 
-def _apply(cloudformation: Any, tenant: str, image: str) -> dict[str, str]:
-    parameters = {"Tenant": tenant, "Image": image, "KeyAdministrator": ADMINISTRATOR}
+def _apply(cloudformation: Any, values: dict[str, str]) -> dict[str, str]:
+    parameters = values | {"KeyAdministrator": ADMINISTRATOR}
     cloudformation.create_stack(
         StackName=STACK,
         TemplateBody=TEMPLATE.read_text(encoding="utf-8"),

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from devstack.files import write_private
-from devstack.measure import measure
+from devstack.measure import measure, measure_model_of
 from devstack.part import Part
 from devstack.provision import provision
 from devstack.root import DevelopmentRoot
+from enclave_worker.measured import MODEL_PCR
 from wire.stream import MAX_UNIX_PATH
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -124,7 +125,7 @@ class Stack:
 
     def _start(self, say: Callable[[str], None]) -> None:
         DevelopmentRoot.ensure(self.folder)  # before two processes want it at once
-        pcrs = measure(self._options.model)
+        pcrs = measure(self._options.model) | {MODEL_PCR: measure_model_of(self._options.model)}
         image = pcrs[0].hex()
         write_private(self.release, _release(pcrs))
         say("starting the AWS stand-in and the enclave")
@@ -142,7 +143,13 @@ class Stack:
         )
         self._wait(aws, self.folder / "aws.json")
         say("applying deploy/template.yaml: keys, policies, queue, bucket, roles")
-        provision(self.endpoint, tenant=TENANT, image=self._options.image or image, folder=self.folder)
+        provision(
+            self.endpoint,
+            tenant=TENANT,
+            image=self._options.image or image,
+            model=pcrs[MODEL_PCR].hex(),
+            folder=self.folder,
+        )
         say("loading the model")
         self._wait(enclave, self.folder / "enclave.json")
         if self._options.bridge:

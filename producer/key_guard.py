@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from producer.aws import mapped
 from producer.clients import KmsClient
 from producer.errors import KeyRefused
+from producer.pins import Pin
 from producer.policy_lint import Finding, Severity, lint_key, lint_policy
 from producer.settings import ProducerSettings
 from wire.keys import Purpose
@@ -20,7 +21,7 @@ class KeyFindings:
     findings: tuple[Finding, ...]
 
 
-def read_findings(kms: KmsClient, key_arn: str, purpose: Purpose, required: Collection[str] = ()) -> KeyFindings:
+def read_findings(kms: KmsClient, key_arn: str, purpose: Purpose, required: Collection[Pin] = ()) -> KeyFindings:
     """Read a key's policy, grants and metadata, and lint them.
 
     Raises:
@@ -35,7 +36,7 @@ def read_findings(kms: KmsClient, key_arn: str, purpose: Purpose, required: Coll
     return KeyFindings(purpose, key_arn, (*lint_policy(policy, purpose, required), *lint_key(metadata, grants)))
 
 
-def require_images(kms: KmsClient, settings: ProducerSettings, required: Collection[str]) -> None:
+def require_images(kms: KmsClient, settings: ProducerSettings, required: Collection[Pin]) -> None:
     """Both keys admit nobody but the required images and the readers.
 
     Raises:

@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from producer.pins import Pin
 from producer.policy_statements import (
     ATTESTATION,
     IMAGE_KEYS,
+    MODEL_KEYS,
     PolicyFormError,
     Statement,
     Test,
@@ -58,8 +60,8 @@ class Finding:
     message: str
 
 
-def lint_policy(text: str, purpose: Purpose, required: Collection[str] = ()) -> tuple[Finding, ...]:
-    """Lint the policy of a questions key or an answers key; `required` are the only PCR0s that may be admitted."""
+def lint_policy(text: str, purpose: Purpose, required: Collection[Pin] = ()) -> tuple[Finding, ...]:
+    """Lint the policy of a questions key or an answers key; `required` are the only enclaves that may be admitted."""
     try:
         statements = parse_statements(text)
     except PolicyFormError as error:
@@ -138,13 +140,16 @@ def _attestation_tests(statement: Statement) -> Iterator[Finding]:
 def _attestation_test(statement: Statement, test: Test) -> Iterator[Finding]:
     if statement.allows and not test.pins:
         yield _error("operator", statement.name, f"{test.operator} on attestation can hold for what is not named")
-    if test.key not in IMAGE_KEYS:
-        return
-    for value in test.values:
+    for value in test.values if test.key in IMAGE_KEYS | MODEL_KEYS else ():
+        image = test.key in IMAGE_KEYS
         if _PCR.fullmatch(value) is None:
-            yield _error("pcr0_form", statement.name, "a PCR0 is not 96 hexadecimal digits")
-        elif not value.strip("0"):
+            yield _error(
+                "pcr0_form" if image else "pcr16_form", statement.name, "a register is not 96 hexadecimal digits"
+            )
+        elif not value.strip("0") and image:
             yield _error("debug", statement.name, "admits an all-zero PCR0, which is every enclave in debug mode")
+        elif not value.strip("0"):
+            yield _error("unmeasured", statement.name, "admits an all-zero PCR16: an enclave that measured no model")
 
 
 def _missing_denials(statements: tuple[Statement, ...]) -> Iterator[Finding]:
@@ -155,7 +160,7 @@ def _missing_denials(statements: tuple[Statement, ...]) -> Iterator[Finding]:
                 yield _error(rule, "policy", f"{action} is not denied to everybody: it {_WAYS[rule]}")
 
 
-def _questions(statements: tuple[Statement, ...], required: Collection[str]) -> Iterator[Finding]:
+def _questions(statements: tuple[Statement, ...], required: Collection[Pin]) -> Iterator[Finding]:
     """What is wrong in the policy of a key for questions: decryption is for attested images alone."""
     for statement in (s for s in statements if s.allows and s.covers(DECRYPT)):
         pinned = statement.pinned_images()
@@ -163,12 +168,13 @@ def _questions(statements: tuple[Statement, ...], required: Collection[str]) -> 
             yield _error("unattested", statement.name, "allows Decrypt without a pinned PCR0")
         else:
             yield from _pairs(statement, pinned)
+            yield from _models(statement, pinned, required)
         yield from _bound(statement, "question")
     yield from _generates(statements, "question")
     if not any(_denied_but(statement) is not None for statement in statements):
         yield _error("no_deny", "policy", "no Deny stops unattested Decrypt: an account's own policies may allow it")
     images = _admitted(statements)
-    wanted = {image.lower() for image in required}
+    wanted = {pin.image.lower() for pin in required}
     for image in sorted(images - wanted if wanted and images is not None else ()):
         yield _error("other_image", "policy", f"admits the image {image}, which is not required")
     if wanted and images is not None and not images & wanted:
@@ -197,6 +203,19 @@ def _pairs(statement: Statement, pinned: frozenset[str]) -> Iterator[Finding]:
         yield _error(
             "rollback", statement.name, "does not tie sealbatch:image to one attested PCR0: an old image opens new jobs"
         )
+
+
+def _models(statement: Statement, images: frozenset[str], required: Collection[Pin]) -> Iterator[Finding]:
+    """Of a required image, only the models that are required with it."""
+    pins = [pin for pin in required if pin.image.lower() in images]
+    wanted = {pin.model.lower() for pin in pins if pin.model is not None}
+    if not wanted or any(pin.model is None for pin in pins):
+        return
+    models = statement.pinned_models()
+    if models is None:
+        yield _error("any_model", statement.name, "does not pin PCR16: the host may load any model into the image")
+    for model in sorted(models - wanted if models else ()):
+        yield _error("other_model", statement.name, f"admits the model measured as {model}, which is not required")
 
 
 def _answers(statements: tuple[Statement, ...]) -> Iterator[Finding]:

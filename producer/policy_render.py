@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from producer.pins import Pin
 from wire.keys import Purpose
 
 _ADMINISTRATION: Final = (
@@ -33,6 +34,7 @@ _WAYS_AROUND: Final = (
 )
 _LOOKING: Final = ("kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListGrants")
 _PCR0: Final = "kms:RecipientAttestation:PCR0"
+_PCR16: Final = "kms:RecipientAttestation:PCR16"
 _CONTEXT: Final = "kms:EncryptionContext:sealbatch:"
 
 
@@ -46,15 +48,15 @@ class Principals:
     bridge: str
 
 
-def render_policy(purpose: Purpose, principals: Principals, images: Sequence[str]) -> dict[str, Any]:
-    """The policy of the questions key or the answers key; `images` are the PCR0s that may open questions.
+def render_policy(purpose: Purpose, principals: Principals, pins: Sequence[Pin]) -> dict[str, Any]:
+    """The policy of the questions key or the answers key; `pins` are the enclaves that may open questions.
 
     Raises:
         ValueError: no image is named for the questions key.
     """
-    if purpose == "question" and not images:
+    if purpose == "question" and not pins:
         raise ValueError("at least one image is needed")
-    use = _questions(principals, images) if purpose == "question" else _answers(principals)
+    use = _questions(principals, pins) if purpose == "question" else _answers(principals)
     plural = "Question" if purpose == "question" else "Answer"
     return {
         "Version": "2012-10-17",
@@ -79,30 +81,38 @@ def render_policy(purpose: Purpose, principals: Principals, images: Sequence[str
     }
 
 
-def _questions(principals: Principals, images: Sequence[str]) -> list[dict[str, Any]]:
-    # A statement a release: in one statement with two images, either could open what was sealed for the other.
+def _questions(principals: Principals, pins: Sequence[Pin]) -> list[dict[str, Any]]:
+    # A statement a release: in one statement with two images, either could open what was sealed for the other, and
+    # with two models, one image's model could be loaded into the other.
     statements = [
         _allow(
             "TheAttestedImageOpensQuestionsThatDemandIt" + (str(number) if number else ""),
             principals.bridge,
             "kms:Decrypt",
             {
-                "StringEqualsIgnoreCase": {_PCR0: image},
-                "StringEquals": {f"{_CONTEXT}image": image} | _own("question"),
+                "StringEqualsIgnoreCase": {_PCR0: pin.image} | ({} if pin.model is None else {_PCR16: pin.model}),
+                "StringEquals": {f"{_CONTEXT}image": pin.image} | _own("question"),
             },
         )
-        for number, image in enumerate(images)
+        for number, pin in enumerate(pins)
     ]
-    pinned = images[0] if len(images) == 1 else list(images)
-    deny = {
-        "Sid": "NobodyElseOpensQuestions",
+    denials = [_deny_others("NobodyElseOpensQuestions", _PCR0, [pin.image for pin in pins])]
+    models = [pin.model for pin in pins if pin.model is not None]
+    if len(models) == len(pins):
+        denials.append(_deny_others("NobodyOpensQuestionsWithAnotherModel", _PCR16, models))
+    return [*statements, *denials]
+
+
+def _deny_others(sid: str, register: str, values: Sequence[str]) -> dict[str, Any]:
+    distinct = list(dict.fromkeys(values))
+    return {
+        "Sid": sid,
         "Effect": "Deny",
         "Principal": "*",
         "Action": "kms:Decrypt",
         "Resource": "*",
-        "Condition": {"StringNotEqualsIgnoreCase": {_PCR0: pinned}},
+        "Condition": {"StringNotEqualsIgnoreCase": {register: distinct[0] if len(distinct) == 1 else distinct}},
     }
-    return [*statements, deny]
 
 
 def _answers(principals: Principals) -> list[dict[str, Any]]:

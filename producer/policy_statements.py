@@ -9,6 +9,8 @@ from typing import Final
 MAX_POLICY: Final = 32 * 1024
 """KMS's own limit."""
 IMAGE_KEYS: Final = frozenset({"kms:recipientattestation:pcr0", "kms:recipientattestation:imagesha384"})
+MODEL_KEYS: Final = frozenset({"kms:recipientattestation:pcr16"})
+"""The register that the enclave extends by its model's manifest."""
 ATTESTATION: Final = "kms:recipientattestation:"
 
 _ELEMENTS: Final = frozenset({"Sid", "Effect", "Principal", "Action", "NotAction", "Resource", "Condition"})
@@ -60,7 +62,14 @@ class Statement:
 
     def pinned_images(self) -> frozenset[str] | None:
         """PCR0 values that it is limited to, in lower case; None if it is not limited."""
-        found = [test for test in self.tests if test.key in IMAGE_KEYS and test.pins]
+        return self._pinned(IMAGE_KEYS)
+
+    def pinned_models(self) -> frozenset[str] | None:
+        """PCR16 values that it is limited to, in lower case; None if it is not limited."""
+        return self._pinned(MODEL_KEYS)
+
+    def _pinned(self, keys: frozenset[str]) -> frozenset[str] | None:
+        found = [test for test in self.tests if test.key in keys and test.pins]
         if not found:
             return None
         return frozenset.intersection(*(frozenset(value.lower() for value in test.values) for test in found))

@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from producer.errors import ServiceError
 from producer.key_guard import read_findings
+from producer.pins import Pin
 from producer.policy_lint import Severity
 from sealbatch.clock import TOLERANCE, seconds_ahead
 from sealbatch.config import Config
@@ -161,8 +162,8 @@ def _tls_only(reply: Any) -> bool:
     )
 
 
-def check_keys(config: Config, kms: Any, images: Sequence[str]) -> Iterator[Finding]:
-    """Policies, grants and origin of both keys, against the PCR0s of the release."""
+def check_keys(config: Config, kms: Any, pins: Sequence[Pin]) -> Iterator[Finding]:
+    """Policies, grants and origin of both keys, against the registers of the release."""
     keys: tuple[tuple[Purpose, str | None], ...] = (
         ("question", config.resources.question_key),
         ("answer", config.resources.answer_key),
@@ -173,14 +174,14 @@ def check_keys(config: Config, kms: Any, images: Sequence[str]) -> Iterator[Find
             yield Finding(name, Status.ERROR, f"{purpose}_key is not configured", f"set {purpose}_key")
             continue
         try:
-            found = read_findings(kms, arn, purpose, images).findings
+            found = read_findings(kms, arn, purpose, pins).findings
         except ServiceError as error:
             denied = error.kind.value == "denied"
             status = Status.SKIPPED if denied else Status.ERROR
             yield Finding(name, status, str(error), "run doctor as the producer" if denied else "check the key's ARN")
             continue
         if not found:
-            yield Finding(name, Status.OK, "admits the release and nobody else" if images else "no finding")
+            yield Finding(name, Status.OK, "admits the release and nobody else" if pins else "no finding")
         for one in found:
             status = Status.ERROR if one.severity is Severity.ERROR else Status.WARNING
             mend = "let the key's administrator put what `sealbatch policy render` writes"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from producer.pins import Pin
 from sealbatch.config import Config, ConfigError
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
@@ -58,10 +59,11 @@ def command(
         addresses = [Address.parse(text) for text in enclave or ()]
     except ValueError as error:
         raise Stop(Exit.USAGE, f"--enclave: {error}") from None
-    images = t.images(None, release)
+    pins = t.pins(None, release)
     config = face.config(screen)
-    wanted = images or ((config.resources.image,) if config.resources.image else ())
-    findings = [*_aws(config, roles, wanted), *_host(config, addresses, wanted, allocator, eif)]
+    wanted = pins or ((Pin(config.resources.image),) if config.resources.image else ())
+    images = [pin.image for pin in wanted]
+    findings = [*_aws(config, roles, wanted), *_host(config, addresses, images, allocator, eif)]
     rows = [{"check": f.check, "status": str(f.status), "found": f.found, "mend": f.mend} for f in findings]
     screen.rows(("check", "status", "found", "mend"), rows)
     counts = {status: sum(f.status is status for f in findings) for status in Status}
@@ -71,7 +73,7 @@ def command(
     screen.say(said)
 
 
-def _aws(config: Config, roles: Sequence[str], images: Sequence[str]) -> "Iterator[Finding]":
+def _aws(config: Config, roles: Sequence[str], pins: Sequence[Pin]) -> "Iterator[Finding]":
     from sealbatch.clients import Connector
     from sealbatch.doctor import aws
     from sealbatch.doctor.finding import Finding, Status
@@ -94,7 +96,7 @@ def _aws(config: Config, roles: Sequence[str], images: Sequence[str]) -> "Iterat
         if found[0].status is not Status.OK:
             continue
         if role == "producer":
-            yield from aws.check_keys(config, connector.client("kms"), images)
+            yield from aws.check_keys(config, connector.client("kms"), pins)
         if role == "bridge":
             yield from aws.check_queues(config, connector.client("sqs"))
             yield from aws.check_bucket(config, connector.client("s3"))

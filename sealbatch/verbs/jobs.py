@@ -11,6 +11,7 @@ from producer.clients import Clients
 from producer.errors import InputInvalid
 from producer.forms import InputForm
 from producer.lookup import Idempotency
+from producer.pins import Pin
 from producer.settings import ProducerSettings
 from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
 from results_consumer.fetch import FetchOptions, FetchProgress, fetch
@@ -52,7 +53,7 @@ class Intake:
     times: JobTimes = field(default_factory=JobTimes)
     idempotency: Idempotency | None = None
     retry: Retry | None = None
-    required: tuple[str, ...] = ()
+    required: tuple[Pin, ...] = ()
     """PCR0s of the only images that the keys' policies may admit; empty leaves the policies unread."""
 
     def options(self) -> SubmitOptions:
@@ -108,11 +109,11 @@ def submit_job(face: Face, screen: Screen, config: Config, source: BinaryIO, int
     return submission
 
 
-def _require(settings: ProducerSettings, required: tuple[str, ...], clients: Clients | None) -> None:
+def _require(settings: ProducerSettings, required: tuple[Pin, ...], clients: Clients | None) -> None:
     """The image that is sealed for is a required one, and neither key's policy admits any other."""
     from producer.key_guard import require_images
 
-    if settings.image not in required:
+    if settings.image not in {pin.image for pin in required}:
         raise Stop(
             Exit.USAGE, f"--require-pcr0: the configured image is {settings.image[:16]}..., which is none of them"
         )

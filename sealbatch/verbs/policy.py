@@ -15,6 +15,7 @@ from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
 if TYPE_CHECKING:
+    from producer.pins import Pin
     from producer.policy_lint import Finding
 
 app = typer.Typer(help="The policies of the two KMS keys: who may open what.", no_args_is_help=True)
@@ -53,7 +54,7 @@ def lint(
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    required = t.images(pcr0, release)
+    required = t.pins(pcr0, release)
     found = _lint_keys(face, screen, required) if file is None else _lint_file(file, purpose, required)
     rows = [
         {"key": key, "severity": str(f.severity), "rule": f.rule, "where": f.where, "message": f.message}
@@ -67,7 +68,7 @@ def lint(
     screen.say(f"{', '.join(key for key, _ in found)}: no errors, {len(rows)} warnings")
 
 
-def _lint_file(file: Path, purpose: str | None, required: Sequence[str]) -> "list[tuple[str, Sequence[Finding]]]":
+def _lint_file(file: Path, purpose: str | None, required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
     from producer.policy_lint import lint_policy
     from producer.policy_statements import MAX_POLICY
 
@@ -81,7 +82,7 @@ def _lint_file(file: Path, purpose: str | None, required: Sequence[str]) -> "lis
     return [(str(file), lint_policy(text, wanted, required))]
 
 
-def _lint_keys(face: Face, screen: Screen, required: Sequence[str]) -> "list[tuple[str, Sequence[Finding]]]":
+def _lint_keys(face: Face, screen: Screen, required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
     from producer.key_guard import read_findings
     from sealbatch.clients import producer_clients
 
@@ -108,7 +109,7 @@ def render(
     from producer.policy_render import Principals, render_policy
 
     face: Face = context.obj
-    wanted, named = _purpose(purpose), t.images(pcr0, release)
+    wanted, named = _purpose(purpose), t.pins(pcr0, release)
     missing = ("bridge", bridge) if wanted == "question" else ("reader", reader)
     if not missing[1]:
         raise Stop(Exit.USAGE, f"--{missing[0]} is needed for the {wanted}s key")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from enclave_worker.measured import MODEL_PCR
+from producer.pins import Pin
 from results_consumer.trust import MAX_RELEASE, Release, ReleaseError, parse_release
 from sealbatch.exits import Exit
 from sealbatch.faults import Stop
@@ -16,7 +18,9 @@ RELEASE = Annotated[
 REQUIRE = Annotated[
     list[str] | None,
     typer.Option(
-        "--require-pcr0", metavar="HEX", help="Seal only if the keys' policies admit no other image than this."
+        "--require-pcr0",
+        metavar="HEX|FILE",
+        help="Seal only if the keys' policies admit no other image, or release, than this.",
     ),
 ]
 RECEIPTS = Annotated[
@@ -44,6 +48,41 @@ def images(pcr0: list[str] | None, files: list[Path] | None = None) -> tuple[str
         Stop: a value is no PCR0, or a file no release.
     """
     return tuple(release.pcrs[0].hex() for release in releases(pcr0, files))
+
+
+def pins(pcr0: list[str] | None, files: list[Path] | None = None) -> tuple[Pin, ...]:
+    """The enclaves that the options name: PCR0 and, where a release states it, the model's register.
+
+    Raises:
+        Stop: a value is no PCR0, or a file no release.
+    """
+    return tuple(_pin(release) for release in releases(pcr0, files))
+
+
+def required(values: list[str] | None) -> tuple[Pin, ...]:
+    """The enclaves that --require-pcr0 names, each by a PCR0 or a release file.
+
+    Raises:
+        Stop: a value is neither.
+    """
+    return tuple(_pin(_of_text(value)) for value in values or ())
+
+
+def _of_text(value: str) -> Release:
+    try:
+        return Release.of_pcr0(value.lower())
+    except ReleaseError:
+        path = Path(value)
+        if not path.exists():
+            raise Stop(
+                Exit.USAGE, "--require-pcr0: neither 96 hexadecimal digits nor the name of a release file"
+            ) from None
+        return _read(path)
+
+
+def _pin(release: Release) -> Pin:
+    model = release.pcrs.get(MODEL_PCR)
+    return Pin(release.pcrs[0].hex(), None if model is None else model.hex())
 
 
 def _read(path: Path) -> Release:

@@ -1,5 +1,6 @@
 """The KMS stand-in over HTTP decides as AWS does: who calls, for what, under which measurements."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -22,12 +23,14 @@ from devstack.nsm import SoftwareNsm
 from devstack.provision import provision
 from devstack.root import DevelopmentRoot
 from enclave_worker.cms import open_recipient
+from enclave_worker.measured import measure_model, model_register
 from sealbatch.clients import Connector
 from sealbatch.config import load_config
 from wire.keys import encryption_context
 
 PCR0 = bytes(range(48))
 IMAGE = PCR0.hex()
+MODEL = hashlib.sha256(b"the manifest of a model").digest()
 JOB = "abcdefghijklmnop"
 QUESTION = encryption_context("question", "benefits", JOB, IMAGE)
 ANSWER = encryption_context("answer", "benefits", JOB, IMAGE)
@@ -48,9 +51,12 @@ class Cloud:
     kms: dict[str, Any]
     root: DevelopmentRoot
 
-    def document(self, pcr0: bytes = PCR0, public_key: bytes | None = PUBLIC) -> bytes:
-        """An attestation document of an enclave with that measurement."""
-        return SoftwareNsm(self.root, {0: pcr0}).attest(public_key=public_key, user_data=None, nonce=None)
+    def document(self, pcr0: bytes = PCR0, public_key: bytes | None = PUBLIC, model: bytes | None = MODEL) -> bytes:
+        """An attestation document of an enclave with that image, and a model whose manifest has that digest."""
+        nsm = SoftwareNsm(self.root, {0: pcr0})
+        if model is not None:
+            measure_model(nsm, model)
+        return nsm.attest(public_key=public_key, user_data=None, nonce=None)
 
     def wrapped(self, *, answer: bool = False) -> bytes:
         """A question key, or an answer key, as the producer gets it."""
@@ -81,7 +87,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     wait_until((folder / "aws.json").exists, 30, "the stand-in")
     endpoint = json.loads((folder / "aws.json").read_text())["endpoint"]
-    provision(endpoint, tenant="benefits", image=IMAGE, folder=folder)
+    provision(endpoint, tenant="benefits", image=IMAGE, model=model_register(MODEL).hex(), folder=folder)
     config = load_config(folder / "sealbatch.toml", (), {})
     found = config.resources
     kms = {role: Connector(config, f"sealbatch-{role}").client("kms") for role in ("producer", "reader", "bridge")}
@@ -118,6 +124,14 @@ def test_an_image_that_the_policy_does_not_name_is_denied(cloud: Cloud) -> None:
     """AccessDenied, as in AWS."""
     with pytest.raises(ClientError) as caught:
         cloud.decrypt("bridge", cloud.document(pcr0=b"\1" * 48))
+    assert code(caught) == "AccessDeniedException"
+
+
+@pytest.mark.parametrize("model", [None, hashlib.sha256(b"the manifest of another model").digest()])
+def test_an_image_with_another_model_is_denied(cloud: Cloud, model: bytes | None) -> None:
+    """The right image with a model that the policy does not name, or with none that it measured."""
+    with pytest.raises(ClientError) as caught:
+        cloud.decrypt("bridge", cloud.document(model=model))
     assert code(caught) == "AccessDeniedException"
 
 

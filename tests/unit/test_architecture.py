@@ -6,7 +6,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-ALLOWED = {"cbor2", "cryptography", "msgpack", "safetensors", "tokenizers", "torch", "transformers"}
+ALLOWED = {"blake3", "cbor2", "cryptography", "msgpack", "safetensors", "tokenizers", "torch", "transformers"}
 TCB = ("wire", "enclave_worker")
 ROOT = Path(__file__).resolve().parents[2]
 

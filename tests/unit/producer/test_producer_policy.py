@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from devstack.policy import Call, Caller, Decision, parse_policy
+from producer.pins import Pin
 from producer.policy_lint import Finding, Severity, admitted_images, lint_key, lint_policy
 from producer.policy_render import Principals, render_policy
 from wire.keys import Purpose, encryption_context
@@ -18,13 +20,14 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "deploy" / "template.yaml"
 ROLE = "arn:aws:iam::123456789012:role/"
 PRINCIPALS = Principals(*(ROLE + name for name in ("administrator", "producer", "reader", "bridge")))
 ONE, TWO = "0123456789abcdef" * 6, "fedcba9876543210" * 6
+MODEL, OTHER = "ab" * 48, "cd" * 48
 JOB = "abcdefghijklmnop"
 Policy = dict[str, Any]
 
 
 def rendered(purpose: Purpose = "question", *images: str) -> Policy:
     """A fresh policy."""
-    return copy.deepcopy(render_policy(purpose, PRINCIPALS, images or (ONE,)))
+    return copy.deepcopy(render_policy(purpose, PRINCIPALS, [Pin(image) for image in images or (ONE,)]))
 
 
 def statement(policy: Policy, sid: str) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def statement(policy: Policy, sid: str) -> dict[str, Any]:
 
 def rules(policy: Policy, purpose: Purpose = "question", *required: str) -> set[str]:
     """The rules that find something."""
-    return {finding.rule for finding in lint_policy(json.dumps(policy), purpose, required)}
+    return {finding.rule for finding in lint_policy(json.dumps(policy), purpose, [Pin(image) for image in required])}
 
 
 @pytest.mark.parametrize("purpose", ["question", "answer"])
@@ -57,12 +60,14 @@ def test_the_template_holds_what_is_rendered() -> None:
         "ReaderRole.Arn": PRINCIPALS.reader,
         "BridgeRole.Arn": PRINCIPALS.bridge,
         "Image": ONE,
+        "Model": MODEL,
     }
     for tag in ("!Ref", "!GetAtt", "!Sub"):
         Loader.add_constructor(tag, lambda _, node: names.get(node.value, node.value))
     resources = yaml.load(TEMPLATE.read_text(), Loader)["Resources"]  # noqa: S506 - a SafeLoader
     for name, purpose in (("QuestionsKey", "question"), ("AnswersKey", "answer")):
-        assert resources[name]["Properties"]["KeyPolicy"] == rendered(purpose)  # type: ignore[arg-type]
+        wanted = render_policy(purpose, PRINCIPALS, [Pin(ONE, MODEL)])  # type: ignore[arg-type]
+        assert resources[name]["Properties"]["KeyPolicy"] == wanted
 
 
 def call(action: str, role: str, purpose: Purpose, image: str, attested: str | None = None, tenant: str = "a") -> Call:
@@ -238,6 +243,47 @@ def test_a_deny_bounds_what_loose_statements_admit() -> None:
     assert admitted_images(json.dumps(policy)) == {ONE}
     _drop(NOBODY)(policy)
     assert admitted_images(json.dumps(policy)) is None
+
+
+def with_models(*pins: Pin) -> Policy:
+    """A policy of enclaves whose models are pinned too."""
+    return copy.deepcopy(render_policy("question", PRINCIPALS, pins))
+
+
+def decide(policy: Policy, image: str, model: str | None) -> Decision:
+    """What the policy says to the bridge with an enclave of this image that measured this model."""
+    asked = call("Decrypt", "bridge", "question", image, image)
+    if asked.pcrs is not None and model is not None:
+        asked = replace(asked, pcrs={**asked.pcrs, 16: bytes.fromhex(model)})
+    return parse_policy(json.dumps(policy)).evaluate(asked)
+
+
+def test_an_image_opens_questions_with_its_releases_model_and_no_other() -> None:
+    """One statement a release: a model of one release, loaded into the image of another, opens nothing."""
+    policy = with_models(Pin(ONE, MODEL), Pin(TWO, OTHER))
+    allowed = [(ONE, MODEL), (TWO, OTHER)]
+    for image in (ONE, TWO):
+        for model in (MODEL, OTHER, "ef" * 48, "00" * 48, None):
+            assert (decide(policy, image, model) is Decision.ALLOW) == ((image, model) in allowed)
+    assert decide(policy, ONE, None) is Decision.EXPLICIT_DENY
+    assert decide(policy, ONE, OTHER) is Decision.IMPLICIT_DENY
+    pins = [Pin(ONE, MODEL), Pin(TWO, OTHER)]
+    assert not lint_policy(json.dumps(policy), "question", pins)
+
+
+def test_a_required_model_must_be_pinned() -> None:
+    """The host may load any model into an image whose statement pins none; one that is not required is named."""
+
+    def found(policy: Policy, *pins: Pin) -> set[str]:
+        return {finding.rule for finding in lint_policy(json.dumps(policy), "question", pins)}
+
+    assert found(rendered(), Pin(ONE, MODEL)) == {"any_model"}
+    assert found(with_models(Pin(ONE, OTHER)), Pin(ONE, MODEL)) == {"other_model"}
+    assert found(with_models(Pin(ONE, MODEL), Pin(ONE, OTHER)), Pin(ONE, MODEL)) == {"other_model"}
+    assert found(with_models(Pin(ONE, MODEL)), Pin(ONE, MODEL.upper())) == set()
+    assert found(with_models(Pin(ONE, MODEL)), Pin(ONE)) == set()
+    assert found(with_models(Pin(ONE, "00" * 48)), Pin(ONE)) == {"unmeasured"}
+    assert found(with_models(Pin(ONE, "short")), Pin(ONE)) == {"pcr16_form"}
 
 
 GOOD_KEY = {
