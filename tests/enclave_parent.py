@@ -20,6 +20,7 @@ from enclave_worker.template import Template
 from wire import messages
 from wire.messages import Message, Progress, Ready, Unwrap, Unwrapped, UnwrapRefused, Work
 from wire.payload import Record
+from wire.report import Report
 from wire.stream import Address, Stream, connect, listen
 
 TEMPLATE = Template(user_turn="{content}", prompt_end="", stop=())
@@ -131,8 +132,8 @@ class Parent:
         self.send(Work(ref, records[0].number, len(records), sealed))
         return sealed
 
-    def next(self) -> Message | None:
-        """The next message that is for no one else; None at the end of the connection."""
+    def next(self, *, reports: bool = False) -> Message | None:
+        """The next message that is for no one else, a report only if asked for; None at the end of the connection."""
         while (body := self.stream.receive(PATIENCE)) is not None:
             message = messages.decode(body)
             match message:
@@ -142,13 +143,15 @@ class Parent:
                         self.send(reply)
                 case Progress():
                     self.progress.append(message.ref)
+                case Report() if not reports:
+                    pass
                 case _:
                     return message
         return None
 
     def take(self, kind: type[M]) -> M:
         """The next message, which must be of this kind."""
-        message = self.next()
+        message = self.next(reports=kind is Report)
         assert isinstance(message, kind), message
         return message
 

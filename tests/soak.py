@@ -53,9 +53,9 @@ class Memory:
     samples: list[tuple[float, int]] = field(default_factory=list)
 
     def at_marks(self) -> list[int]:
-        """Bytes when each share of the work was done."""
-        last = self.samples[-1][0] or 1.0
-        return [next(size for done, size in self.samples if done / last >= mark) for mark in MARKS]
+        """Bytes when each share of the work was done; before it began, a process only loads its code."""
+        last = self.samples[-1][0]
+        return [next(size for done, size in self.samples if done and done >= mark * last) for mark in MARKS]
 
     @property
     def steady(self) -> bool:
@@ -174,6 +174,21 @@ class Stack:
             time.sleep(0.05)
 
 
+class Progress:
+    """How long a verb has been at work: since it first said how far it is."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._before = log.stat().st_size if log.exists() else 0
+        self._began: float | None = None
+
+    def seconds(self) -> float:
+        """0 before that."""
+        if self._began is None and self._log.exists() and self._log.stat().st_size > self._before:
+            self._began = time.monotonic() - EVERY
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+
 @dataclass
 class Soak:
     """One run and what was measured."""
@@ -196,9 +211,10 @@ class Soak:
 
     def _verb(self, stack: Stack, *words: str) -> str:
         began = time.monotonic()
+        progress = Progress(stack.folder / "client.log")
         running = stack.type(*words)
         name = words[0]
-        with Watch(lambda: time.monotonic() - began, {name: psutil.Process(running.pid)}) as watch:
+        with Watch(progress.seconds, {name: psutil.Process(running.pid)}) as watch:
             said = running.communicate()[0].decode().strip()
         if running.returncode != 0:
             raise RuntimeError(f"{name} ended with {running.returncode}; see {stack.folder}/client.log")
@@ -230,6 +246,12 @@ def alone(folder: Path, chunks: int) -> float:
         stack.stop()
 
 
+def say(text: str) -> None:
+    """Print at once: a run is long."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """One run."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
@@ -244,18 +266,16 @@ def main() -> int:
         soak.run(stack, job)
     finally:
         stack.stop()
-    ceiling = CHUNK * alone(folder, -(-arguments.records // CHUNK))
     verdict = job.judge()
     good = all(memory.steady for memory in soak.memories)
     good = good and verdict.outcomes == {"succeeded": arguments.records}
     good = good and not (verdict.lost or verdict.repeated or verdict.wrong)
-    sys.stdout.write(f"{soak.report()}\n")
-    sys.stdout.write(f"the AWS stand-in alone, the same requests without us: {ceiling:,.0f} records/s\n")
-    sys.stdout.write(
-        f"{verdict.records:,} records: lost {verdict.lost}, repeated {verdict.repeated}, wrong {verdict.wrong}\n"
-    )
+    say(soak.report())
+    ceiling = CHUNK * alone(folder, -(-arguments.records // CHUNK))
+    say(f"the AWS stand-in alone, the same requests without us: {ceiling:,.0f} records/s")
+    say(f"{verdict.records:,} records: lost {verdict.lost}, repeated {verdict.repeated}, wrong {verdict.wrong}")
     if arguments.keep or not good:
-        sys.stdout.write(f"logs in {folder}\n")
+        say(f"logs in {folder}")
     else:
         shutil.rmtree(folder)
     return int(not good)
