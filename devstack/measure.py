@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from enclave_worker.manifest import NAME as MODEL_MANIFEST
-from enclave_worker.measured import model_register
+from wire.measurement import model_register
 
 PACKAGES: Final = ("wire", "enclave_worker")
 BOOT: Final = b"sealbatch development stack: no kernel, no boot ramdisk\n"

@@ -4,14 +4,11 @@ The register is extended once and locked before KMS is asked for anything; a key
 at zero, so its final value follows from the manifest alone.
 """
 
-import hashlib
-from typing import Final, Protocol
+from typing import Protocol
 
-from enclave_worker.attestor import PCR_SIZE, AttestorError
+from enclave_worker.attestor import AttestorError
 from enclave_worker.nsm import Register
-
-MODEL_PCR: Final = 16
-"""The first register that is free for software in the enclave."""
+from wire.measurement import MODEL_PCR, model_register
 
 
 class Registers(Protocol):
@@ -28,11 +25,6 @@ class Registers(Protocol):
     def lock_pcr(self, index: int) -> None:
         """Make a register read-only until the enclave ends."""
         ...
-
-
-def model_register(manifest_digest: bytes) -> bytes:
-    """PCR16 (48 bytes) of an enclave that serves the model whose manifest has this SHA-256."""
-    return hashlib.sha384(bytes(PCR_SIZE) + manifest_digest).digest()
 
 
 def measure_model(registers: Registers, manifest_digest: bytes) -> None:

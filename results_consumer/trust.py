@@ -9,9 +9,13 @@ from typing import Final
 from cryptography import x509
 
 from results_consumer.certificates import AWS_ROOT
+from wire.measurement import MODEL_PCR, model_register
+from wire.release import SIGNATURE, PublicKey, SignatureRefused, verify
 
 FORMAT: Final = 1
 MAX_RELEASE: Final = 64 * 1024
+MAX_INPUTS: Final = 256
+MAX_INPUT_NAME: Final = 256
 DIGESTS: Final = ("model", "template", "settings")
 
 _PCR: Final = re.compile(r"[0-9a-f]{96}")
@@ -30,6 +34,8 @@ class Release:
     name: str
     pcrs: Mapping[int, bytes]
     digests: Mapping[str, bytes] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 in hexadecimal of what the image was made of, by name; said by its builder."""
 
     @classmethod
     def of_pcr0(cls, pcr0: str) -> "Release":
@@ -54,11 +60,13 @@ class Trust:
     development: bool = False
 
 
-def parse_release(data: bytes) -> Release:
-    """Read a release file: JSON of `format`, `name`, `pcrs` and, if stated, `model`, `template` and `settings`.
+def parse_release(data: bytes, key: PublicKey | None = None) -> Release:
+    """Read a release file: JSON of `format`, `name`, `pcrs` and, if stated, `model`, `template`, `settings`, `inputs`.
+
+    With a `key`, it must be signed by its owner.
 
     Raises:
-        ReleaseError: it is not exactly that.
+        ReleaseError: it is not exactly that, or not signed as demanded.
     """
     try:
         value: object = json.loads(data) if len(data) <= MAX_RELEASE else None
@@ -66,13 +74,21 @@ def parse_release(data: bytes) -> Release:
         raise ReleaseError("not JSON") from None
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ReleaseError(f"not an object of format {FORMAT}")
-    if unknown := value.keys() - {"format", "name", "pcrs", *DIGESTS}:
+    if unknown := value.keys() - {"format", "name", "pcrs", "inputs", SIGNATURE, *DIGESTS}:
         raise ReleaseError(f"unknown field {min(map(str, unknown))[:32]!r}")
+    if key is not None:
+        try:
+            verify(value, key)
+        except SignatureRefused as error:
+            raise ReleaseError(str(error)) from None
     name = value.get("name")
     if not isinstance(name, str) or not 0 < len(name) <= 128:
         raise ReleaseError("name: not a text of 1 to 128 characters")
     digests = {key: _hex(value[key], key, _DIGEST) for key in DIGESTS if key in value}
-    return Release(name, _pcrs(value.get("pcrs")), digests)
+    pcrs = _pcrs(value.get("pcrs"))
+    if "model" in digests and pcrs.get(MODEL_PCR, model_register(digests["model"])) != model_register(digests["model"]):
+        raise ReleaseError(f"pcrs.{MODEL_PCR}: not the register of the model")
+    return Release(name, pcrs, digests, _inputs(value.get("inputs", {})))
 
 
 def load_roots(pem: bytes) -> tuple[x509.Certificate, ...]:
@@ -96,6 +112,12 @@ def _pcrs(value: object) -> dict[int, bytes]:
     if not any(pcrs[0]):
         raise ReleaseError("pcrs.0: all zeros, which is an enclave in debug mode")
     return pcrs
+
+
+def _inputs(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or len(value) > MAX_INPUTS:
+        raise ReleaseError(f"inputs: not an object of at most {MAX_INPUTS} digests")
+    return {str(name)[:MAX_INPUT_NAME]: _hex(digest, "inputs", _DIGEST).hex() for name, digest in value.items()}
 
 
 def _hex(value: object, name: str, shape: re.Pattern[str]) -> bytes:

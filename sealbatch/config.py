@@ -67,6 +67,8 @@ class Resources(_Strict):
     nightly: dict[str, Any] = {}
     schedules: tuple[dict[str, Any], ...] = ()
     """Both are read by `sealbatch.nightly.plan`, so that a fault in a schedule stops no other verb."""
+    release_key: str | None = None
+    """A public key in PEM; where it is set, release files that it did not sign are refused."""
     attestation_root: str | None = None
     """A certificate in PEM to believe attestation under instead of Amazon's; absent in production."""
     profiles: Profiles = Profiles()

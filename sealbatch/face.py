@@ -42,6 +42,15 @@ class Face:
             screen.say("using the development stack: for trying out, not for secrets")
         return config
 
+    def release_key(self) -> Path | None:
+        """The configured key that release files must be signed by.
+
+        Raises:
+            ConfigError: the configuration is wrong.
+        """
+        named = load_config(self.config_path, self.assignments).resources.release_key
+        return None if named is None else Path(named)
+
     def tickets(self) -> TicketBook:
         """This user's tickets."""
         return TicketBook(state_folder() / "tickets.jsonl")

@@ -4,6 +4,7 @@ The first ramdisk boots (PCR1): `/init` and the kernel's modules. The second is 
 libraries, wheels, our two packages, and the model if it is to lie in the image.
 """
 
+import hashlib
 import importlib.util
 import json
 import tempfile
@@ -11,18 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from enclave_worker.image import SETTINGS, ImageSettings, encode_settings
 from enclave_worker.manifest import load_manifest
 from sealbatch.image.cpio import Device, write_cpio
 from sealbatch.image.deb import unpack_deb
-from sealbatch.image.eif import SectionKind
+from sealbatch.image.eif import SectionKind, read_image
 from sealbatch.image.eif_writer import Part, write_image
 from sealbatch.image.inputs import Inputs
 from sealbatch.image.interpreter import Interpreter
 from sealbatch.image.kernel import Kernel
 from sealbatch.image.recipe import PACKAGES, wanted_of_deb, wanted_of_wheel
+from sealbatch.image.signature import Signer
 from sealbatch.image.stage import Stage, StageError
 from sealbatch.image.wheel import unpack_wheel
 
@@ -46,6 +48,7 @@ class Plan:
     kernel: Kernel
     settings: ImageSettings
     model: Path | None = None
+    signer: Signer | None = None
 
 
 def build_image(
@@ -81,7 +84,7 @@ def build_image(
             ramdisks.append(pack(stage, devices, interpreter, work / f"{stage.root.name}.gz"))
         part = work / output.name
         with part.open("w+b") as file:
-            write_image(file, _parts(plan.kernel, ramdisks))
+            _write(file, _parts(plan, ramdisks), plan.signer)
         part.replace(output)
     return files
 
@@ -128,10 +131,7 @@ def pack(stage: Stage, devices: tuple[Device, ...], interpreter: Interpreter, ta
 
 def _own(stage: Stage, package: str) -> None:
     """The modules of one of our packages, and its compiled library."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise StageError(f"package {package} is not installed")
-    folder = Path(spec.origin).parent
+    folder = _folder(package)
     for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.so")]):
         stage.copy(f"{PACKAGES}/{package}/{path.relative_to(folder).as_posix()}", path)
 
@@ -142,7 +142,35 @@ def _model(stage: Stage, folder: Path) -> None:
         stage.copy(f"/model/{path.name}", path)
 
 
-def _parts(kernel: Kernel, ramdisks: list[Path]) -> list[Part]:
+def _write(file: BinaryIO, parts: list[Part], signer: Signer | None) -> None:
+    write_image(file, parts)
+    if signer is not None:
+        file.seek(0)
+        signature = signer.section(read_image(file).pcrs[0])
+        file.seek(0)
+        write_image(file, [*parts, Part(SectionKind.SIGNATURE, signature)])
+
+
+def inputs_of(plan: Plan) -> dict[str, str]:
+    """SHA-256 of everything that the image is made of, by name; of our own packages the compiled part."""
+    found = {pin.file: pin.sha256 for pin in plan.inputs.pins}
+    found["kernel"] = hashlib.sha256(plan.kernel.image).hexdigest()
+    found |= {f"{name}.ko": hashlib.sha256(data).hexdigest() for name, data in plan.kernel.modules}
+    for package in OWN_PACKAGES:
+        for path in sorted(_folder(package).rglob("*.so")):
+            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise StageError(f"package {package} is not installed")
+    return Path(spec.origin).parent
+
+
+def _parts(plan: Plan, ramdisks: list[Path]) -> list[Part]:
+    kernel = plan.kernel
     metadata = {
         "ImageName": "sealbatch",
         "ImageVersion": "1",
@@ -154,6 +182,7 @@ def _parts(kernel: Kernel, ramdisks: list[Path]) -> list[Part]:
             "KernelVersion": kernel.version,
         },
         "DockerInfo": {},
+        "CustomMetadata": {"inputs": inputs_of(plan)},
     }
     return [
         Part(SectionKind.KERNEL, kernel.image),

@@ -1,7 +1,8 @@
 """The image's own interpreter, run on this machine: it compiles the image's modules and compresses its ramdisks.
 
 So neither depends on the Python or the zlib of whoever builds. Byte code is the same in each run because hashes are not
-seeded by chance, addresses are not moved, and the modules are compiled in one order by one process.
+seeded by chance, addresses are not moved, and it is written without references between equal objects: whether marshal
+makes one depends on who else in the process holds the object, the path of a folder for one.
 """
 
 import ctypes
@@ -18,8 +19,9 @@ _ADDR_NO_RANDOMIZE: Final = 0x0040000
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _LIBRARY_FOLDERS: Final = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu")
 _COMPILE: Final = """
-import importlib._bootstrap_external as loader, importlib.util, pathlib, sys, _imp
-root, left_out = pathlib.Path(sys.argv[1]), 0
+import importlib.util, marshal, pathlib, sys
+HEAD = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")  # by hash of the source, which is not looked at
+root = pathlib.Path(sys.argv[1])
 for path in sorted(root.rglob("*.py")):
     source = path.read_bytes()
     try:
@@ -28,7 +30,7 @@ for path in sorted(root.rglob("*.py")):
         continue  # a template, or for another version of Python
     target = pathlib.Path(importlib.util.cache_from_source(str(path)))
     target.parent.mkdir(exist_ok=True)
-    target.write_bytes(loader._code_to_hash_pyc(code, importlib.util.source_hash(source), False))
+    target.write_bytes(HEAD + importlib.util.source_hash(source) + marshal.dumps(code, 2))
 """
 _COMPRESS: Final = """
 import sys, zlib

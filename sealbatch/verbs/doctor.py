@@ -59,7 +59,7 @@ def command(
         addresses = [Address.parse(text) for text in enclave or ()]
     except ValueError as error:
         raise Stop(Exit.USAGE, f"--enclave: {error}") from None
-    pins = t.pins(None, release)
+    pins = t.pins(face, None, release)
     config = face.config(screen)
     wanted = pins or ((Pin(config.resources.image),) if config.resources.image else ())
     images = [pin.image for pin in wanted]

@@ -71,7 +71,7 @@ def run(
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    [wanted] = t.releases(None, [release])
+    [wanted] = t.releases(face, None, [release])
     where = _address(address)
     order = _order(eif, wanted, name, cid, memory, cpus, allocator, debug=debug)
     stopping = threading.Event()
@@ -185,7 +185,7 @@ def describe(
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    images = t.images(None, None if release is None else [release])
+    images = t.images(face, None, None if release is None else [release])
     where = _address(address)
     try:
         found = nitro.describe()

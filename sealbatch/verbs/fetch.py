@@ -52,7 +52,7 @@ def command(
         raise Stop(Exit.USAGE, f"--only is one of {', '.join(Only)}")
     found = face.tickets().find(ticket)
     check_output(output, force=force)
-    releases = t.releases(pcr0, release)
+    releases = t.releases(face, pcr0, release)
     config = face.config(screen)
     options = FetchOptions(
         form=output_form(output),

@@ -1,7 +1,6 @@
 """`sealbatch image`: what an enclave image holds and what it is measured as, without Docker or nitro-cli."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,14 +15,19 @@ from sealbatch.verbs import questions as q
 
 if TYPE_CHECKING:
     from sealbatch.image.eif import Image
+    from sealbatch.image.signature import Signer
 
 app = typer.Typer(help="Enclave images: what they hold and what they are measured as.", no_args_is_help=True)
 
 FILE = Annotated[Path, typer.Argument(metavar="FILE.eif", help="An enclave image, ours or anybody's.")]
-MEASURE_EXAMPLES = """Examples:
-sealbatch image measure sealbatch.eif
-sealbatch image measure sealbatch.eif --release 1.0 > pcrs.json
-sealbatch policy lint --release pcrs.json"""
+MEASURE_EXAMPLES = """Example:
+sealbatch image measure sealbatch.eif"""
+RELEASE_EXAMPLES = """Examples:
+sealbatch image release sealbatch.eif --name 1.0 --model bloom-560m
+    --key release.pem > pcrs.json
+sealbatch policy render question --release pcrs.json
+    --administrator ARN --producer ARN --bridge ARN
+sealbatch submit questions.jsonl --require-pcr0 pcrs.json"""
 
 
 BUILD_EXAMPLES = """Examples:
@@ -44,28 +48,50 @@ def _group() -> None:
 
 @app.command(epilog=as_typed(MEASURE_EXAMPLES))
 @ends_well
-def measure(
-    context: typer.Context,
-    file: FILE,
-    release: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Write a release file of that name, for --release.")
-    ] = None,
-    as_json: q.JSON = False,
-) -> None:
+def measure(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None:
     """Print PCR0, 1, 2 and, for a signed image, 8.
 
     They are what the hypervisor will report. Malformed files are refused with the field that is wrong and exit code 8.
     """
     face: Face = context.obj
     image = read(file)
-    pcrs = {str(index): pcr.hex() for index, pcr in sorted(image.pcrs.items())}
-    if release is None:
-        rows = [{"register": f"PCR{index}", "value": value} for index, value in pcrs.items()]
-        face.screen(as_json=as_json).rows(("register", "value"), rows)
-        return
-    if not 0 < len(release) <= 128:
-        raise Stop(Exit.USAGE, "--release: a name of 1 to 128 characters")
-    face.screen().data(json.dumps({"format": 1, "name": release, "pcrs": pcrs}, indent=2))
+    rows = [{"register": f"PCR{index}", "value": pcr.hex()} for index, pcr in sorted(image.pcrs.items())]
+    face.screen(as_json=as_json).rows(("register", "value"), rows)
+
+
+@app.command(epilog=as_typed(RELEASE_EXAMPLES))
+@ends_well
+def release(
+    context: typer.Context,
+    file: FILE,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The release's name, such as its version.")],
+    model: Annotated[Path | None, typer.Option(metavar="DIR", help="The model that it is to serve (PCR16).")] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Sign with this Ed25519 or ECDSA key, without a password.")
+    ] = None,
+) -> None:
+    """Write an image's release file, which says who may open questions.
+
+    It holds the registers, digests of model, template and inputs, and a
+    signature; `release_key` in the configuration demands one.
+    """
+    from sealbatch.image.release import make_release, read_inputs
+    from wire.release import SignatureRefused, read_private_key
+
+    face: Face = context.obj
+    image = read(file)
+    with _faults():
+        try:
+            private = None if key is None else read_private_key(key.read_bytes())
+        except SignatureRefused as error:
+            raise Stop(Exit.USAGE, f"--key: {error}") from None
+        with file.open("rb") as opened:
+            inputs = read_inputs(opened, image)
+        try:
+            text = make_release(name, image, inputs, model, private)
+        except ValueError as error:
+            raise Stop(Exit.USAGE, f"--name: {error}") from None
+    face.screen().data(text.decode().rstrip())
 
 
 @app.command(epilog=as_typed("Example:\nsealbatch image inspect sealbatch.eif"))
@@ -127,6 +153,12 @@ def build(
     emulated: Annotated[
         bool, typer.Option("--emulated", help="For a virtual machine without KVM: its clock will do. Not for AWS.")
     ] = False,
+    signing_key: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Sign the image (PCR8) with this ECDSA key.")
+    ] = None,
+    signing_certificate: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="The certificate of that key.")
+    ] = None,
     as_json: q.JSON = False,
 ) -> None:
     """Build the enclave image from pinned inputs.
@@ -144,12 +176,26 @@ def build(
         found = load_inputs(inputs or cache_folder() / "inputs")
         chosen = debian_kernel(found) if kernel is None else aws_kernel(kernel)
         settings = ImageSettings(streamed=model is None, emulated=emulated)
-        files = build_image(Plan(found, chosen, settings, model), output, screen.say)
+        plan = Plan(found, chosen, settings, model, _signer(signing_key, signing_certificate))
+        files = build_image(plan, output, screen.say)
     image = read(output)
     rows = [{"register": f"PCR{index}", "value": pcr.hex()} for index, pcr in sorted(image.pcrs.items())]
     screen.rows(("register", "value"), rows)
     screen.say(f"{output}: {output.stat().st_size:,} bytes; {len(files):,} files of {sum(files.values()):,} bytes")
     screen.next_step(f"sealbatch image inspect {output}")
+
+
+def _signer(key: Path | None, certificate: Path | None) -> "Signer | None":
+    from sealbatch.image.signature import SigningError, load_signer
+
+    if key is None or certificate is None:
+        if key is not None or certificate is not None:
+            raise Stop(Exit.USAGE, "--signing-key and --signing-certificate go together")
+        return None
+    try:
+        return load_signer(key.read_bytes(), certificate.read_bytes())
+    except SigningError as error:
+        raise Stop(Exit.USAGE, str(error)) from None
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def lint(
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    required = t.pins(pcr0, release)
+    required = t.pins(face, pcr0, release)
     found = _lint_keys(face, screen, required) if file is None else _lint_file(file, purpose, required)
     rows = [
         {"key": key, "severity": str(f.severity), "rule": f.rule, "where": f.where, "message": f.message}
@@ -109,7 +109,7 @@ def render(
     from producer.policy_render import Principals, render_policy
 
     face: Face = context.obj
-    wanted, named = _purpose(purpose), t.pins(pcr0, release)
+    wanted, named = _purpose(purpose), t.pins(face, pcr0, release)
     missing = ("bridge", bridge) if wanted == "question" else ("reader", reader)
     if not missing[1]:
         raise Stop(Exit.USAGE, f"--{missing[0]} is needed for the {wanted}s key")

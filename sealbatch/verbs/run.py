@@ -102,7 +102,7 @@ def command(
         skip_invalid=skip_invalid,
         times=JobTimes(deadline, window, not_before),
         idempotency=make_idempotency(config, key),
-        required=t.required(require_pcr0),
+        required=t.required(face, require_pcr0),
     )
     with q.open_input(file) as source:
         ticket = jobs.submit_job(face, screen, config, source, intake).ticket

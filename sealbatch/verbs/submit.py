@@ -61,7 +61,7 @@ def command(
         skip_invalid=skip_invalid,
         times=JobTimes(deadline, window, not_before),
         idempotency=make_idempotency(config, key),
-        required=t.required(require_pcr0),
+        required=t.required(face, require_pcr0),
         dry_run=dry_run,
     )
     with q.open_input(file) as source:

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from enclave_worker.measured import MODEL_PCR
 from producer.pins import Pin
 from results_consumer.trust import MAX_RELEASE, Release, ReleaseError, parse_release
 from sealbatch.exits import Exit
+from sealbatch.face import Face
 from sealbatch.faults import Stop
+from wire.measurement import MODEL_PCR
+from wire.release import PublicKey, SignatureRefused, read_public_key
 
 PCR0 = Annotated[list[str] | None, typer.Option(metavar="HEX", help="Accept this image only; may be given again.")]
 RELEASE = Annotated[
@@ -28,7 +30,7 @@ RECEIPTS = Annotated[
 ]
 
 
-def releases(pcr0: list[str] | None, files: list[Path] | None) -> tuple[Release, ...]:
+def releases(face: Face, pcr0: list[str] | None, files: list[Path] | None) -> tuple[Release, ...]:
     """What the options accept; nothing if neither is given.
 
     Raises:
@@ -38,37 +40,37 @@ def releases(pcr0: list[str] | None, files: list[Path] | None) -> tuple[Release,
         named = [Release.of_pcr0(text.lower()) for text in pcr0 or ()]
     except ReleaseError as error:
         raise Stop(Exit.USAGE, f"--pcr0: {error}") from None
-    return (*named, *(_read(path) for path in files or ()))
+    return (*named, *(_read(face, path) for path in files or ()))
 
 
-def images(pcr0: list[str] | None, files: list[Path] | None = None) -> tuple[str, ...]:
+def images(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) -> tuple[str, ...]:
     """PCR0s that the options name, in their order.
 
     Raises:
         Stop: a value is no PCR0, or a file no release.
     """
-    return tuple(release.pcrs[0].hex() for release in releases(pcr0, files))
+    return tuple(release.pcrs[0].hex() for release in releases(face, pcr0, files))
 
 
-def pins(pcr0: list[str] | None, files: list[Path] | None = None) -> tuple[Pin, ...]:
+def pins(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) -> tuple[Pin, ...]:
     """The enclaves that the options name: PCR0 and, where a release states it, the model's register.
 
     Raises:
         Stop: a value is no PCR0, or a file no release.
     """
-    return tuple(_pin(release) for release in releases(pcr0, files))
+    return tuple(_pin(release) for release in releases(face, pcr0, files))
 
 
-def required(values: list[str] | None) -> tuple[Pin, ...]:
+def required(face: Face, values: list[str] | None) -> tuple[Pin, ...]:
     """The enclaves that --require-pcr0 names, each by a PCR0 or a release file.
 
     Raises:
         Stop: a value is neither.
     """
-    return tuple(_pin(_of_text(value)) for value in values or ())
+    return tuple(_pin(_of_text(face, value)) for value in values or ())
 
 
-def _of_text(value: str) -> Release:
+def _of_text(face: Face, value: str) -> Release:
     try:
         return Release.of_pcr0(value.lower())
     except ReleaseError:
@@ -77,7 +79,7 @@ def _of_text(value: str) -> Release:
             raise Stop(
                 Exit.USAGE, "--require-pcr0: neither 96 hexadecimal digits nor the name of a release file"
             ) from None
-        return _read(path)
+        return _read(face, path)
 
 
 def _pin(release: Release) -> Pin:
@@ -85,11 +87,25 @@ def _pin(release: Release) -> Pin:
     return Pin(release.pcrs[0].hex(), None if model is None else model.hex())
 
 
-def _read(path: Path) -> Release:
+def _read(face: Face, path: Path) -> Release:
+    key = _demanded_key(face)
     try:
         with path.open("rb") as file:
-            return parse_release(file.read(MAX_RELEASE + 1))
+            return parse_release(file.read(MAX_RELEASE + 1), key)
     except OSError as error:
         raise Stop(Exit.USAGE, f"{path}: {error.strerror}") from None
     except ReleaseError as error:
-        raise Stop(Exit.USAGE, f"{path}: {error}") from None
+        raise Stop(Exit.USAGE if key is None else Exit.INTEGRITY, f"{path}: {error}") from None
+
+
+def _demanded_key(face: Face) -> PublicKey | None:
+    """The configured key by which releases must be signed; None if any will do."""
+    named = face.release_key()
+    if named is None:
+        return None
+    try:
+        return read_public_key(named.read_bytes())
+    except OSError as error:
+        raise Stop(Exit.CONFIGURATION, f"release_key {named}: {error.strerror}") from None
+    except SignatureRefused as error:
+        raise Stop(Exit.CONFIGURATION, f"release_key {named}: {error}") from None

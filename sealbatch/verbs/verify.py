@@ -60,7 +60,7 @@ def command(
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    trust = _trust(screen, t.releases(pcr0, release), development_root)
+    trust = _trust(screen, t.releases(face, pcr0, release), development_root)
     folder = receipts or default_receipts(out)
     if not folder.is_dir():
         raise Stop(Exit.USAGE, f"{folder}: there are no receipts; name the folder that fetch kept with --receipts")

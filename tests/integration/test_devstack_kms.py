@@ -23,10 +23,11 @@ from devstack.nsm import SoftwareNsm
 from devstack.provision import provision
 from devstack.root import DevelopmentRoot
 from enclave_worker.cms import open_recipient
-from enclave_worker.measured import measure_model, model_register
+from enclave_worker.measured import measure_model
 from sealbatch.clients import Connector
 from sealbatch.config import load_config
 from wire.keys import encryption_context
+from wire.measurement import model_register
 
 PCR0 = bytes(range(48))
 IMAGE = PCR0.hex()

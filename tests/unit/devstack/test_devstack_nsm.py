@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from devstack.nsm import SoftwareNsm
 from devstack.nsm_device import respond
 from devstack.root import DevelopmentRoot
-from enclave_worker.measured import MODEL_PCR, measure_model, model_register
+from enclave_worker.measured import measure_model
 from enclave_worker.nsm import ERRORS, MAX_REQUEST, MAX_RESPONSE, NsmDevice, NsmError
 from results_consumer.attestation import verify_document
+from wire.measurement import MODEL_PCR, model_register
 
 ROOT = DevelopmentRoot.create()
 PCR0 = b"\7" * 48

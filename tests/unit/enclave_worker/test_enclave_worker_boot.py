@@ -13,9 +13,10 @@ from enclave_worker.attestor import AttestorError
 from enclave_worker.boot.init import heartbeat
 from enclave_worker.entropy import RNDADDENTROPY, RNDRESEEDCRNG, SEED, seed_kernel
 from enclave_worker.image import ImageError, ImageSettings, encode_settings, load_settings
-from enclave_worker.measured import MODEL_PCR, measure_model, model_register
+from enclave_worker.measured import measure_model
 from enclave_worker.nsm import NsmError, Register
 from enclave_worker.platform import CLOCK_SOURCES
+from wire.measurement import MODEL_PCR, model_register
 
 DIGEST = hashlib.sha256(b"a manifest").digest()
 

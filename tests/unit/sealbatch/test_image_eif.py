@@ -141,7 +141,7 @@ def test_measure_prints_registers_writes_a_release_and_refuses(tmp_path: Path) -
     measured = typist.type("image", "measure", str(path))
     assert measured.returncode == 0
     assert read(WHOLE).pcrs[0].hex().encode() in measured.stdout
-    release = typist.type("image", "measure", str(path), "--release", "1.0").stdout
+    release = typist.type("image", "release", str(path), "--name", "1.0").stdout
     assert parse_release(release).pcrs == read(WHOLE).pcrs
     assert typist.type("image", "inspect", str(path)).stdout.count(b"sha384") == len(PARTS)
     path.write_bytes(WHOLE[:-1])
