@@ -52,7 +52,7 @@ def make_wheel(path: Path, files: dict[str, bytes]) -> bytes:
     """Write a wheel; its bytes."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content)  # of 1980, whenever it is made
     return path.read_bytes()
 
 
