@@ -1,6 +1,8 @@
 """The composition root inside the enclave: the NSM device, a vsock listener, the model of the measured image."""
 
 import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +11,7 @@ from enclave_worker.engine_process import EngineGone
 from enclave_worker.image import ImageError, load_settings
 from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.measured import measure_model
+from enclave_worker.model_receiver import ModelReceiver
 from enclave_worker.nsm import NsmAttestor, NsmDevice
 from enclave_worker.platform import PlatformError, check_platform
 from enclave_worker.process import bound_heaps, harden, log_to_stderr, serve
@@ -17,10 +20,12 @@ from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from enclave_worker.template import load_template
 from wire.errors import StreamError
+from wire.model_feed import PORT as MODEL_PORT
 from wire.stream import PORT, Address, listen
 
 LISTEN: Final = Address(None, cid=0xFFFFFFFF, port=PORT)
 """Whatever CID the hypervisor gave this enclave (VMADDR_CID_ANY)."""
+MODEL_LISTEN: Final = Address(None, cid=0xFFFFFFFF, port=MODEL_PORT)
 SETTINGS: Final = Settings(model=Path("/model"))
 CANNOT_START: Final = 69
 """EX_UNAVAILABLE of sysexits.h."""
@@ -35,7 +40,11 @@ def main() -> int:
         image = load_settings()
         check_platform(clocks=image.clocks)
         device = NsmDevice()
-        measure_model(device, load_manifest(SETTINGS.model, reads=lambda _: False).digest)
+        if image.streamed:
+            with closing(listen(MODEL_LISTEN)) as listener:
+                ModelReceiver(SETTINGS.model, partial(measure_model, device)).serve(listener)
+        else:
+            measure_model(device, load_manifest(SETTINGS.model, reads=lambda _: False).digest)
         attestor = NsmAttestor(device)
         template = load_template(SETTINGS.model)
         with ProcessEngine(SETTINGS) as engine:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from blake3 import blake3
 
@@ -41,6 +41,18 @@ class ModelManifest:
     digest: bytes
 
 
+class Hash(Protocol):
+    """A hash under way."""
+
+    def update(self, data: bytes, /) -> object:
+        """Take more."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Of all that was taken."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """What the manifest says about one file; digests in hexadecimal. `blake3` is None where the file is not large."""
@@ -48,6 +60,15 @@ class FileEntry:
     sha256: str
     size: int
     blake3: str | None = None
+
+    @property
+    def expected(self) -> str:
+        """The digest that is checked: BLAKE3 where there is one."""
+        return self.blake3 or self.sha256
+
+    def hasher(self) -> Hash:
+        """A fresh hash of that kind."""
+        return blake3() if self.blake3 else hashlib.sha256()
 
     def describes(self, path: Path) -> bool:
         """Whether the file at `path` has this content, by BLAKE3 where there is one.
@@ -67,7 +88,7 @@ def load_manifest(folder: Path, reads: Callable[[str], bool] = lambda _: True) -
         ModelError: the manifest is missing or malformed, a file differs or is missing, or something else is there.
     """
     data = _read_manifest(folder)
-    manifest, entries = _parse(data)
+    manifest, entries = parse_manifest(data)
     found = _list_files(folder)
     for name in sorted(found - entries.keys()):
         raise ModelError(f"{name}: not in the manifest")
@@ -88,7 +109,7 @@ def write_manifest(folder: Path, name: str, revision: str) -> ModelManifest:
     files = {file: _describe(folder / file) for file in sorted(_list_files(folder))}
     value = {"format": FORMAT, "name": name, "revision": revision, "files": files}
     data = (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
-    manifest, _ = _parse(data)
+    manifest, _ = parse_manifest(data)
     (folder / NAME).write_bytes(data)
     return manifest
 
@@ -104,7 +125,12 @@ def _read_manifest(folder: Path) -> bytes:
     return data
 
 
-def _parse(data: bytes) -> tuple[ModelManifest, dict[str, FileEntry]]:
+def parse_manifest(data: bytes) -> tuple[ModelManifest, dict[str, FileEntry]]:
+    """Which model a manifest's bytes describe, and its files by name.
+
+    Raises:
+        ModelError: it is malformed.
+    """
     try:
         value: object = json.loads(data)
     except (ValueError, RecursionError):

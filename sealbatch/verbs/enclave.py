@@ -11,7 +11,7 @@ from sealbatch.exits import Exit
 from sealbatch.face import Face, as_typed, ends_well
 from sealbatch.faults import Stop
 from sealbatch.fleet.allocator import ALLOCATOR
-from sealbatch.verbs import enclave_size
+from sealbatch.verbs import enclave_feed, enclave_size
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from wire.messages import Ready
     from wire.stream import Address
 
-app = typer.Typer(help="The enclave of a parent instance: size, run, describe, stop.", no_args_is_help=True)
+app = typer.Typer(help="The enclave of a parent: size, run, feed, describe, stop.", no_args_is_help=True)
 
 RUN_EXAMPLES = """Examples:
 sealbatch enclave run --eif sealbatch.eif --release pcrs.json
+    --model bloom-560m
 sealbatch enclave run --eif sealbatch.eif --release pcrs.json --follow"""
 DESCRIBE_EXAMPLES = """Examples:
 sealbatch enclave describe
@@ -41,6 +42,7 @@ MIN_CID = 4
 COLUMNS = ("name", "state", "cid", "cpus", "memory_mib", "debug", "image", "ready")
 
 app.command("size", epilog=as_typed(enclave_size.EXAMPLES))(enclave_size.command)
+app.command("feed", epilog=as_typed(enclave_feed.EXAMPLES))(enclave_feed.command)
 
 
 @app.command(epilog=as_typed(RUN_EXAMPLES))
@@ -49,6 +51,9 @@ def run(
     context: typer.Context,
     eif: Annotated[Path, typer.Option(metavar="FILE", help="The enclave image of a release.")],
     release: Annotated[Path, typer.Option(metavar="FILE", help="The release's pcrs.json: the image must be its own.")],
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Give it this model, if none lies in the image.")
+    ] = None,
     name: NAME = DEFAULT_NAME,
     cid: Annotated[int, typer.Option(min=MIN_CID, max=2**32 - 2, metavar="N", help="Its vsock context ID.")] = 16,
     memory: Annotated[
@@ -57,6 +62,10 @@ def run(
     cpus: Annotated[int | None, typer.Option(min=1, metavar="N", help="If not all that are set aside.")] = None,
     allocator: Annotated[Path, typer.Option(metavar="FILE", help="The allocator's file.")] = ALLOCATOR,
     address: ADDRESS = None,
+    model_address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Where it waits for a model, if not at vsock://CID:5006."),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="It must be ready by then.")] = 600.0,
     follow: Annotated[bool, typer.Option(help="Stay until it ends; SIGTERM ends it. For systemd.")] = False,
     debug: Annotated[bool, typer.Option(help="With a console for the host. KMS gives it no key.")] = False,
@@ -73,6 +82,8 @@ def run(
     screen = face.screen(as_json=as_json)
     [wanted] = t.releases(face, None, [release])
     where = _address(address)
+    if model is not None:
+        enclave_feed.check_model(model, wanted)
     order = _order(eif, wanted, name, cid, memory, cpus, allocator, debug=debug)
     stopping = threading.Event()
     if follow:
@@ -88,6 +99,8 @@ def run(
         screen.say("debug mode: its console is open to the host, its PCR0 is zeros, and KMS gives it no key")
         screen.rows(COLUMNS, [_row(started, None)])
         return
+    if model is not None:
+        _feed(screen, started, model, model_address, timeout)
     ready, serves_at = _await_ready(started, where, wanted, timeout, stopping)
     screen.rows(COLUMNS, [_row(started, ready)])
     screen.next_step(f"sealbatch bridge --enclave {serves_at}")
@@ -125,6 +138,20 @@ def _order(
             raise Stop(Exit.CONFIGURATION, str(error)) from None
         memory, cpus = memory or aside.memory_mib, cpus or aside.cpus
     return Order(eif, name, memory, cpus, cid, debug)
+
+
+def _feed(screen: "Screen", started: "Enclave", model: Path, named: str | None, timeout: float) -> None:
+    """Give a started enclave its model; one that does not take it is ended again."""
+    from wire.model_feed import PORT
+    from wire.stream import Address
+
+    try:
+        enclave_feed.feed(screen, _address(named) or Address(None, started.cid, PORT), model, timeout)
+    except (Stop, KeyboardInterrupt) as error:
+        _end(started)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise Stop(error.code, f"the enclave was ended again: {error}") from None
 
 
 def _await_ready(

@@ -15,11 +15,14 @@ import pytest
 from command import Typist
 from eif_samples import PARTS, build
 from fake_enclave import FakeEnclave
+from feed_enclave import Enclave
 from waiting import wait_until
 
+from enclave_worker.manifest import write_manifest
 from sealbatch.exits import Exit
 from sealbatch.fleet import nitro
 from sealbatch.image.eif import read_image
+from wire.measurement import model_register
 from wire.stream import Address
 
 
@@ -124,6 +127,40 @@ def test_the_release_is_started_seen_and_ended(parent: Parent) -> None:
     none = parent.typist.type("enclave", "describe")
     assert none.returncode == Exit.TEMPORARY
     assert b"sealbatch enclave run" in none.stderr
+
+
+@pytest.mark.usefixtures("enclave")
+def test_a_started_enclave_is_given_its_releases_model(parent: Parent) -> None:
+    """And no other: neither a folder that is not the release's, nor files that are not its manifest's."""
+    model = parent.folder / "model"
+    model.mkdir()
+    (model / "weights").write_bytes(b"weights")
+    digest = write_manifest(model, "a", "1").digest
+    value = json.loads((parent.folder / "pcrs.json").read_text())
+    value["pcrs"]["16"] = model_register(digest).hex()
+    (parent.folder / "pcrs.json").write_text(json.dumps(value))
+    waiting = Enclave(parent.folder)
+    words = ("--model", str(model), "--model-address", str(waiting.address))
+    try:
+        (model / "weights").write_bytes(b"weightS")
+        refused = parent.run(*words)
+        assert refused.returncode == Exit.INTEGRITY
+        assert b"the enclave was ended again: the enclave refuses the model: weights: its digest" in refused.stderr
+        assert parent.enclaves() == []
+        (model / "weights").write_bytes(b"weights")
+        done = parent.run(*words)
+        assert done.returncode == Exit.OK, done.stderr
+        assert b"7 bytes given to the enclave, which verified them" in done.stderr
+        assert waiting.measured == [digest]
+    finally:
+        waiting.stop()
+    parent.typist.type("enclave", "stop")
+    write_manifest(model, "b", "1")
+    started = len(parent.calls())
+    another = parent.run(*words)
+    assert another.returncode == Exit.INTEGRITY
+    assert b"is not the model of release 1.0; nothing was started" in another.stderr
+    assert len(parent.calls()) == started
 
 
 def test_another_image_than_the_releases_is_never_started(parent: Parent) -> None:

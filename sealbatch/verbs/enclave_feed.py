@@ -1,0 +1,87 @@
+"""`sealbatch enclave feed`: gives an enclave that has booted without a model the one that it waits for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from results_consumer.trust import Release
+from sealbatch.exits import Exit
+from sealbatch.face import Face, ends_well
+from sealbatch.faults import Stop
+from sealbatch.screen import Screen
+from wire.measurement import MODEL_PCR, model_register
+from wire.model_feed import PORT
+from wire.stream import Address
+
+EXAMPLES = """Examples:
+sealbatch enclave feed bloom-560m
+sealbatch enclave feed bloom-560m --enclave vsock://17:5006"""
+
+MODEL = Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder, as `sealbatch model fetch` makes it.")]
+ENCLAVE = Annotated[str, typer.Option(metavar="ADDRESS", help="Where the enclave waits for its model.")]
+TIMEOUT = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="It must have its model by then.")]
+
+
+@ends_well
+def command(
+    context: typer.Context,
+    model: MODEL,
+    enclave: ENCLAVE = f"vsock://16:{PORT}",
+    timeout: TIMEOUT = 600.0,
+) -> None:
+    """Give a started enclave its model.
+
+    The enclave measures the model's manifest into PCR16 and takes no file that
+    is not the manifest's. A lost connection goes on where it was.
+    """
+    face: Face = context.obj
+    screen = face.screen()
+    try:
+        address = Address.parse(enclave)
+    except ValueError as error:
+        raise Stop(Exit.USAGE, f"--enclave: {error}") from None
+    feed(screen, address, model, timeout)
+    screen.next_step("sealbatch enclave describe")
+
+
+def check_model(model: Path, release: Release) -> None:
+    """The model is the release's, if that names one: another would be measured, and KMS give it no key.
+
+    Raises:
+        Stop: it is another, or its manifest cannot be read.
+    """
+    from hashlib import sha256
+
+    if MODEL_PCR not in release.pcrs:
+        return
+    path = model / "manifest.json"
+    try:
+        measured = model_register(sha256(path.read_bytes()).digest())
+    except OSError as error:
+        raise Stop(Exit.USAGE, f"{path}: {error.strerror}") from None
+    if measured != release.pcrs[MODEL_PCR]:
+        raise Stop(Exit.INTEGRITY, f"{model} is not the model of release {release.name}; nothing was started")
+
+
+def feed(screen: Screen, address: Address, model: Path, timeout: float) -> None:
+    """Give the enclave its model, and say so.
+
+    Raises:
+        Stop: it refuses the model, or did not get it in time.
+    """
+    from vsock_bridge.model_feed import FeedError, FeedRefused, feed_model
+
+    sent = 0
+
+    def progress(total: int) -> None:
+        nonlocal sent
+        sent = total
+
+    try:
+        feed_model(address, model, timeout, progress)
+    except FeedRefused as error:
+        raise Stop(Exit.INTEGRITY, str(error)) from None
+    except FeedError as error:
+        raise Stop(Exit.TEMPORARY, str(error)) from None
+    screen.say(f"{model}: {sent:,} bytes given to the enclave, which verified them")
