@@ -31,8 +31,8 @@ eif: $(VENV)/.demo ## Build the enclave image, build/sealbatch.eif, from pinned 
 	@$(BIN)/sealbatch image fetch --inputs build/inputs $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 	@$(BIN)/sealbatch image build --inputs build/inputs -o build/sealbatch.eif $(if $(KERNEL),--kernel $(KERNEL))
 
-chaos: $(VENV)/.test ## Kill, halt and fault the real processes for SECONDS=120 by SEED=; compare every answer
-	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+chaos: $(VENV)/.test ## Kill, halt and fault real processes for SECONDS=120 by SEED=, every PAUSE=4 s; compare every answer
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(if $(PAUSE),--pause $(PAUSE))
 
 soak: $(VENV)/.test ## Carry RECORDS=100000 through the real processes; their memory and speed, beside the stand-in's own
 	@PYTHONPATH=tests:. $(BIN)/python -m soak $(if $(RECORDS),--records $(RECORDS))

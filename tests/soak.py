@@ -46,11 +46,12 @@ SEALED: Final = (16_500, 25_000)
 
 @dataclass
 class Memory:
-    """Resident bytes of one process, each with the share of its work that was done."""
+    """Resident bytes of a process, each with how much of its work was done; `cpu` is its processor time, seconds."""
 
     name: str
     judged: bool = True
     samples: list[tuple[float, int]] = field(default_factory=list)
+    cpu: float = 0.0
 
     def at_marks(self) -> list[int]:
         """Bytes when each share of the work was done; before it began, a process only loads its code."""
@@ -90,11 +91,12 @@ class Watch:
             done = self._done()
             for name, process in self._processes.items():
                 try:
-                    size = int(process.memory_info().rss)
+                    size, cpu = int(process.memory_info().rss), process.cpu_times()
                 except psutil.Error:
                     continue  # a verb that has just ended
                 if size:
                     self.memories[name].samples.append((done, size))
+                    self.memories[name].cpu = cpu.user + cpu.system
             self._stop.wait(EVERY)
 
 
@@ -225,13 +227,13 @@ class Soak:
     def report(self) -> str:
         """What `make soak` prints."""
         names = ", ".join(f"{mark:.0%}" for mark in MARKS)
-        lines = [f"memory in MiB when {names} of the work is done"]
+        lines = [f"memory in MiB when {names} of the work is done, and processor time"]
         for memory in self.memories:
             sizes = "  ".join(f"{size / MIB:8.1f}" for size in memory.at_marks())
             verdict = (
                 "not judged: it keeps all objects" if not memory.judged else "steady" if memory.steady else "GROWS"
             )
-            lines.append(f"  {memory.name:8s} {sizes}  {verdict}")
+            lines.append(f"  {memory.name:8s} {sizes}  {memory.cpu:6.1f} s  {verdict}")
         lines += [f"{what}: {took:.1f} s, {self.records / took:,.0f} records/s" for what, took in self.seconds.items()]
         return "\n".join(lines)
 
