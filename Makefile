@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test million eif chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly avx512 lint format clean
+.PHONY: help demo test million eif chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check avx512 lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ million: $(VENV)/.test ## Measure the producer's memory with a million lines
 
 bench-nightly: $(VENV)/.demo ## Measure how fast WORKERS="1 2 4" processes seal a file of LINES=100000
 	@$(BIN)/python -m devstack.nightly_bench --lines $(or $(LINES),100000) --workers $(or $(WORKERS),1 2 4)
+
+plan-check: $(VENV)/.demo ## Compare what `sealbatch plan` foresees with the real pipeline on this machine
+	@$(BIN)/python -m devstack.plan_check $(RECORDS)
 
 attack: $(VENV)/.test ## Play the malicious parent: every attack, and by what each was caught
 	@SEALBATCH_ORACLE=$(or $(ORACLE),100000) $(BIN)/python tests/attacks/run.py

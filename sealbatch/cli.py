@@ -22,6 +22,7 @@ from sealbatch.verbs import (
     image,
     listing,
     model,
+    plan,
     policy,
     purge,
     retry,
@@ -94,6 +95,7 @@ for name, verb in (
     ("sweep", sweep),
     ("purge", purge),
     ("doctor", doctor),
+    ("plan", plan),
     ("bridge", bridge),
 ):
     app.command(name, epilog=as_typed(verb.EXAMPLES))(verb.command)
