@@ -60,6 +60,7 @@ lint: $(VENV)/.test $(VENV)/.lint ## Check style, types and the boundaries betwe
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/cfn-lint deploy/template.yaml
 
 bench-engine: $(VENV)/.bench ## Measure the engine's speed beside its peers' (20 minutes, after installing them)
 	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/sealbatch bench engine

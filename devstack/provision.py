@@ -75,6 +75,20 @@ def protect_bucket(s3: Any, bucket: str) -> None:
     """Set what the template sets and moto leaves out when it makes a bucket from one."""
     kinds = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=bucket,
+        LifecycleConfiguration={
+            "Rules": [
+                {
+                    "ID": "jobs-end",
+                    "Status": "Enabled",
+                    "Filter": {},
+                    "Expiration": {"Days": 90},
+                    "NoncurrentVersionExpiration": {"NoncurrentDays": 7},
+                }
+            ]
+        },
+    )
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(kinds, True))
 
 

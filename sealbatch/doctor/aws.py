@@ -132,6 +132,13 @@ def check_bucket(config: Config, s3: Any) -> Iterator[Finding]:
         ("bucket versioning", s3.get_bucket_versioning, _versioned, Status.ERROR, "enable versioning"),
         ("bucket encryption", s3.get_bucket_encryption, lambda _: True, Status.WARNING, "set a default encryption"),
         ("bucket public access", s3.get_public_access_block, _closed, Status.ERROR, "block all four kinds of it"),
+        (
+            "bucket lifecycle",
+            s3.get_bucket_lifecycle_configuration,
+            _expires,
+            Status.WARNING,
+            "let objects and their old versions expire",
+        ),
         ("bucket TLS only", s3.get_bucket_policy, _tls_only, Status.WARNING, "deny s3:* without aws:SecureTransport"),
     )
     for name, look, well, status, mend in looks:
@@ -152,6 +159,12 @@ def _versioned(reply: Any) -> bool:
 
 def _closed(reply: Any) -> bool:
     return all(reply["PublicAccessBlockConfiguration"].values())
+
+
+def _expires(reply: Any) -> bool:
+    """Sealed objects end some day, and what was deleted does not stay as an old version for ever."""
+    rules = [rule for rule in reply["Rules"] if rule.get("Status") == "Enabled"]
+    return all(any(kind in rule for rule in rules) for kind in ("Expiration", "NoncurrentVersionExpiration"))
 
 
 def _tls_only(reply: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sealbatch.doctor.finding import Finding, Status, judged
 from sealbatch.fleet.allocator import AllocatorError, read_allocation
 from sealbatch.fleet.memory import EIF_FACTOR
+from sealbatch.image.eif import EifError, read_image
 from wire import messages
 from wire.errors import WireError
 from wire.messages import Ready
@@ -76,6 +77,23 @@ def check_allocator(path: Path, eif: Path | None) -> Iterator[Finding]:
         return
     mend = f"`sealbatch enclave size --eif {eif} -o {path}`, then restart nitro-enclaves-allocator"
     yield judged("allocator", have >= need, f"{have} MiB of at least {need} ({EIF_FACTOR} times the image)", mend)
+
+
+def check_image(configured: str | None, images: Sequence[str], eif: Path | None) -> Iterator[Finding]:
+    """What is sealed for, what is released, and the file that would be started are one image; `images` are PCR0s."""
+    if configured is not None and images:
+        found = f"configured {configured[:16]}…, released {', '.join(f'{image[:16]}…' for image in images)}"
+        yield judged("image", configured in images, found, f"set image to {images[-1]}: questions are sealed for it")
+    if eif is None or not images:
+        return
+    try:
+        with eif.open("rb") as file:
+            measured = read_image(file).pcrs[0].hex()
+    except (EifError, OSError) as error:
+        yield Finding("image file", Status.ERROR, f"{eif}: {error}", "fetch the release's image again")
+        return
+    found = f"{eif.name} measures {measured[:16]}…"
+    yield judged("image file", measured in images, found, "fetch the image of the release, or name its release file")
 
 
 def check_versions() -> Iterator[Finding]:

@@ -64,6 +64,7 @@ def command(
     wanted = pins or ((Pin(config.resources.image),) if config.resources.image else ())
     images = [pin.image for pin in wanted]
     findings = [*_aws(config, roles, wanted), *_host(config, addresses, images, allocator, eif)]
+    findings += _image(config, [pin.image for pin in pins], eif)
     rows = [{"check": f.check, "status": str(f.status), "found": f.found, "mend": f.mend} for f in findings]
     screen.rows(("check", "status", "found", "mend"), rows)
     counts = {status: sum(f.status is status for f in findings) for status in Status}
@@ -113,6 +114,12 @@ def _host(
         yield from host.check_enclave(address, images)
     yield from host.check_allocator(allocator, eif)
     yield from host.check_versions()
+
+
+def _image(config: Config, released: Sequence[str], eif: Path | None) -> "Iterator[Finding]":
+    from sealbatch.doctor import host
+
+    yield from host.check_image(config.resources.image, released, eif)
 
 
 def _redis(config: Config) -> "Iterator[Finding]":

@@ -57,7 +57,7 @@ def command(
     kms_quota: Annotated[int, typer.Option(min=1, help="Your KMS requests a second.")] = limits.KMS_A_SECOND,
     as_json: q.JSON = False,
 ) -> None:
-    """Say how many instances answer in time, what binds first, and the cost.
+    """Say how many instances a night needs, and what it costs.
 
     Prices are yours to look up: none is built in. The exit code is 75 if no number of instances ends in time, and 78 if
     a quota must be raised first.

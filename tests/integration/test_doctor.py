@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from command import Typist
+from eif_samples import PARTS, build
 from waiting import wait_until
 
 from devstack import valkey
@@ -19,6 +20,7 @@ from sealbatch.config import load_config
 from sealbatch.doctor.finding import Status
 from sealbatch.doctor.host import check_redis
 from sealbatch.exits import Exit
+from sealbatch.image.eif import read_image
 
 IMAGE = "5" * 96
 OTHER = "6" * 96
@@ -83,6 +85,7 @@ def test_faults_of_queue_and_bucket_are_named(clinic: Clinic) -> None:
     sqs.send_message(QueueUrl=resources.dead_letter_url, MessageBody="x")
     s3.put_bucket_versioning(Bucket=resources.bucket, VersioningConfiguration={"Status": "Suspended"})
     s3.delete_public_access_block(Bucket=resources.bucket)
+    s3.delete_bucket_lifecycle(Bucket=resources.bucket)
     try:
         code, found = clinic.look("--role", "bridge")
     finally:
@@ -95,6 +98,7 @@ def test_faults_of_queue_and_bucket_are_named(clinic: Clinic) -> None:
     assert errors >= {"queue retention", "queue redrive", "dead-letter retention", "bucket versioning"}
     assert "bucket public access" in errors
     assert found["dead letters"]["status"] == "warning"
+    assert found["bucket lifecycle"]["status"] == "warning"
 
 
 def test_keys_of_another_region_are_named(clinic: Clinic) -> None:
@@ -111,6 +115,22 @@ def test_a_release_that_the_keys_do_not_admit_is_an_error(clinic: Clinic) -> Non
     code, found = clinic.look("--role", "producer", "--release", str(release))
     assert code == Exit.CONFIGURATION
     assert any(name.startswith("question key ") and row["status"] == "error" for name, row in found.items())
+    assert found["image"]["status"] == "error"
+    assert f"set image to {OTHER}" in found["image"]["mend"]
+
+
+def test_an_image_file_that_is_not_the_releases_is_an_error(clinic: Clinic) -> None:
+    """It would be started, attest, and get no key; so is one that is none."""
+    eif, release = clinic.folder / "y.eif", clinic.folder / "y.json"
+    eif.write_bytes(build(PARTS))
+    with eif.open("rb") as file:
+        image = read_image(file).pcrs[0].hex()
+    words = ("--role", "reader", "--eif", str(eif), "--release", str(release))
+    for pcr0, status in ((OTHER, "error"), (image, "ok")):
+        release.write_text(json.dumps({"format": 1, "name": "next", "pcrs": {"0": pcr0}}))
+        assert clinic.look(*words)[1]["image file"]["status"] == status
+    eif.write_bytes(b"")
+    assert clinic.look(*words)[1]["image file"]["status"] == "error"
 
 
 def test_missing_things_are_findings_and_no_ends(clinic: Clinic) -> None:
