@@ -169,10 +169,10 @@ def _engine_rates(sequences: int) -> tuple[float, float]:
 
 
 def _questions(count: int, name: str) -> Iterator[bytes]:
-    """Lines that differ: identical questions of a job are computed once."""
+    """Lines that differ from their first word on: what is identical is computed once, and so is a common beginning."""
     asked = [json.loads(line)["question"] for line in HELD_OUT.read_text(encoding="utf-8").splitlines()]
     for number in range(count):
-        question = f"{asked[number % len(asked)]} ({name} {number})"
+        question = f"{name} {number}: {asked[number % len(asked)]}"
         yield json.dumps({"custom_id": str(number), "question": question}).encode()
 
 
