@@ -36,12 +36,13 @@ ENVIRONMENT: Final = {
     "TMPDIR": TEMPORARY,
 }
 _PRIVATE: Final = system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC
+MODEL_MOUNT: Final = ("tmpfs", "/model", _PRIVATE, f"mode=0700,uid={USER},gid={USER},size=90%")
 MOUNTS: Final = (
     ("devtmpfs", "/dev", system.MS_NOSUID | system.MS_NOEXEC, "mode=0755"),
     ("proc", "/proc", _PRIVATE, ""),
     ("sysfs", "/sys", _PRIVATE, ""),
     ("tmpfs", TEMPORARY, _PRIVATE, "mode=1777,size=25%"),
-    ("tmpfs", "/model", _PRIVATE, f"mode=0700,uid={USER},gid={USER},size=90%"),
+    MODEL_MOUNT,
 )
 
 
@@ -72,12 +73,21 @@ def _boot(*, streamed: bool) -> None:
         system.load_module(module)
     system.loopback_up()
     say("heartbeat answered" if heartbeat() else "nobody answers the heartbeat; going on")
+    prepare_device()
+    system.remount_read_only("/")
+
+
+def prepare_device() -> None:
+    """Feed the kernel's generator from the NSM, and give the device to the worker's user alone.
+
+    Raises:
+        NsmError, OSError: there is no module, or it or the kernel refuses.
+    """
     device = NsmDevice()
     say(f"{seed_kernel(device)} bytes of entropy from the NSM")
     device.close()
     os.chown(DEVICE, USER, USER)
     DEVICE.chmod(0o600)
-    system.remount_read_only("/")
 
 
 def _mount(kind: str, target: str, flags: int, options: str) -> None:
@@ -115,14 +125,15 @@ def _supervise() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     worker = os.fork()
     if worker == 0:
-        _become_worker()
+        become_worker()
     while True:
         ended, status = os.wait()
         if ended == worker:
             return os.waitstatus_to_exitcode(status)
 
 
-def _become_worker() -> NoReturn:
+def become_worker() -> NoReturn:
+    """Replace this process by the worker, without a way back to root."""
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()

@@ -7,6 +7,8 @@ libraries, wheels, our two packages, and the model if it is to lie in the image.
 import hashlib
 import importlib.util
 import json
+import os
+import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,12 +73,8 @@ def build_image(
         boot, application = Stage(work / "boot"), Stage(work / "application")
         boot.root.mkdir()
         application.root.mkdir()
-        say("unpacking Debian packages and wheels")
         fill_boot(boot, plan.kernel)
-        fill_application(application, plan)
-        interpreter = interpreter_of(application)
-        say("compiling modules")
-        interpreter.compile(application.root)
+        interpreter = _fill(application, plan, say, interpreter_of)
         files = application.files() | boot.files()
         ramdisks = []
         for stage, devices in ((boot, CONSOLE), (application, ())):
@@ -87,6 +85,48 @@ def build_image(
             _write(file, _parts(plan, ramdisks), plan.signer)
         part.replace(output)
     return files
+
+
+def build_root(
+    plan: Plan,
+    output: Path,
+    say: Say = lambda _: None,
+    interpreter_of: Callable[[Stage], Interpreter] = Interpreter.of_stage,
+) -> None:
+    """Write the application's root file system as a tar archive, for tools that make an image of a container.
+
+    Raises:
+        As `build_image`.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as name:
+        stage = Stage(Path(name) / "application")
+        stage.root.mkdir()
+        _fill(stage, plan, say, interpreter_of)
+        say("packing")
+        part = Path(name) / output.name
+        with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
+            for path in sorted(stage.root.rglob("*"), key=lambda path: os.fsencode(path.relative_to(stage.root))):
+                archive.add(path, path.relative_to(stage.root).as_posix(), recursive=False, filter=_anonymous)
+        part.replace(output)
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without what says where and when it was made."""
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    if not member.issym():
+        member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    return member
+
+
+def _fill(stage: Stage, plan: Plan, say: Say, interpreter_of: Callable[[Stage], Interpreter]) -> Interpreter:
+    say("unpacking Debian packages and wheels")
+    fill_application(stage, plan)
+    interpreter = interpreter_of(stage)
+    say("compiling modules")
+    interpreter.compile(stage.root)
+    return interpreter
 
 
 def fill_boot(stage: Stage, kernel: Kernel) -> None:

@@ -40,6 +40,17 @@ INPUTS = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where the pinned inputs lie.", show_default="the user's cache")
 ]
 
+MODEL = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Put this model into the image; else it comes over vsock.")
+]
+EMULATED = Annotated[
+    bool, typer.Option("--emulated", help="For a virtual machine without KVM: its clock will do. Not for AWS.")
+]
+ROOT_EXAMPLES = """Examples:
+sealbatch image root -o deploy/enclave/root.tar
+docker build --tag sealbatch deploy/enclave
+nitro-cli build-enclave --docker-uri sealbatch --output-file sealbatch.eif"""
+
 
 @app.callback()
 def _group() -> None:
@@ -147,12 +158,8 @@ def build(
         Path | None,
         typer.Option(metavar="DIR", help="AWS's kernel: nitro-cli's folder of bzImage, cmdline and nsm.ko."),
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Put this model into the image; else it comes over vsock.")
-    ] = None,
-    emulated: Annotated[
-        bool, typer.Option("--emulated", help="For a virtual machine without KVM: its clock will do. Not for AWS.")
-    ] = False,
+    model: MODEL = None,
+    emulated: EMULATED = False,
     signing_key: Annotated[
         Path | None, typer.Option(metavar="PEM", help="Sign the image (PCR8) with this ECDSA key.")
     ] = None,
@@ -183,6 +190,34 @@ def build(
     screen.rows(("register", "value"), rows)
     screen.say(f"{output}: {output.stat().st_size:,} bytes; {len(files):,} files of {sum(files.values()):,} bytes")
     screen.next_step(f"sealbatch image inspect {output}")
+
+
+@app.command(epilog=as_typed(ROOT_EXAMPLES))
+@ends_well
+def root(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.tar", help="Where the archive goes.")],
+    inputs: INPUTS = None,
+    model: MODEL = None,
+    emulated: EMULATED = False,
+) -> None:
+    """Write the image's root file system for deploy/enclave/Dockerfile.
+
+    For those who build with nitro-cli, whose kernel and init it takes then.
+    """
+    from enclave_worker.image import ImageSettings
+    from sealbatch.image.build import Plan, build_root
+    from sealbatch.image.inputs import load_inputs
+    from sealbatch.image.kernel import debian_kernel
+
+    face: Face = context.obj
+    screen = face.screen()
+    with _faults():
+        found = load_inputs(inputs or cache_folder() / "inputs")
+        settings = ImageSettings(streamed=model is None, emulated=emulated)
+        build_root(Plan(found, debian_kernel(found), settings, model), output, screen.say)
+    screen.say(f"{output}: {output.stat().st_size:,} bytes")
+    screen.next_step("docker build --tag sealbatch deploy/enclave")
 
 
 def _signer(key: Path | None, certificate: Path | None) -> "Signer | None":

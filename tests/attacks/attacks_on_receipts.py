@@ -18,6 +18,7 @@ from wire import envelope, keys
 from wire.commitments import question_root, result_root
 from wire.envelope import SealedAnswers, parse_answers, parse_questions
 from wire.manifest import decode_manifest
+from wire.measurement import MODEL_PCR
 from wire.payload import AnswerPayload
 from wire.receipt import Receipt, Totals, parse_receipt
 
@@ -143,13 +144,12 @@ def forge_changed(stage: Stage) -> Verdict:
 
 
 def pcrs(stage: Stage, **changes: bytes) -> dict[int, bytes]:
-    """The registers of the stack's own image."""
+    """The registers that the hypervisor sets for the stack's own image."""
     import json
 
     found = json.loads(stage.stack.release.read_text())["pcrs"]
-    return {int(index): bytes.fromhex(pcr) for index, pcr in found.items()} | {
-        int(index): pcr for index, pcr in changes.items()
-    }
+    values = {int(index): bytes.fromhex(pcr) for index, pcr in found.items() if int(index) != MODEL_PCR}
+    return values | {int(index): pcr for index, pcr in changes.items()}
 
 
 @attack("sign a forged answer under a root of the parent's making")

@@ -143,6 +143,17 @@ def changed_manifest(stage: Stage) -> Verdict:
     return decrypt(stage, stage.submit(1), document)
 
 
+@attack("give the image another model when it has booted")
+def other_model(stage: Stage) -> Verdict:
+    """The image is the true one and takes the model; the register shows which it was."""
+    from attacks_on_keys import decrypt, own_key
+
+    document = stage.nsm(manifest=b"of a model of the attacker's").attest(
+        public_key=own_key()[1], user_data=None, nonce=None
+    )
+    return decrypt(stage, stage.submit(1), document)
+
+
 @attack("add a file to the model's folder")
 def added_file(stage: Stage) -> Verdict:
     """Code that a loader might pick up."""

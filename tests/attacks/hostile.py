@@ -1,5 +1,6 @@
 """A parent under our control: it does what the bridge does, and what root on the host could do instead."""
 
+import hashlib
 import io
 import json
 import secrets
@@ -13,7 +14,8 @@ from hostile_parent import HostileParent
 
 from devstack.nsm import SoftwareNsm
 from devstack.root import DevelopmentRoot
-from devstack.stack import Stack
+from devstack.stack import MODEL, Stack
+from enclave_worker.measured import measure_model
 from producer.chunks import ChunkLimits
 from producer.clients import Clients as ProducerClients
 from producer.forms import InputForm
@@ -117,9 +119,21 @@ class Stage:
         """A client of whoever owns the account."""
         return self._session.client(service, endpoint_url=self.stack.endpoint)  # type: ignore[call-overload]
 
-    def nsm(self, pcr0: bytes | None = None, root: DevelopmentRoot | None = None, **clock: Any) -> SoftwareNsm:
-        """A software NSM under the stack's root: what an image of the attacker's own could be attested as."""
-        return SoftwareNsm(root or self.root, {0: bytes.fromhex(self.image) if pcr0 is None else pcr0}, **clock)
+    def nsm(
+        self,
+        pcr0: bytes | None = None,
+        root: DevelopmentRoot | None = None,
+        manifest: bytes | None = None,
+        **clock: Any,
+    ) -> SoftwareNsm:
+        """A software NSM under the stack's root: what an enclave of the attacker's own could be attested as.
+
+        It has measured the stack's model, or the one with this manifest.
+        """
+        nsm = SoftwareNsm(root or self.root, {0: bytes.fromhex(self.image) if pcr0 is None else pcr0}, **clock)
+        data = (MODEL / "manifest.json").read_bytes() if manifest is None else manifest
+        measure_model(nsm, hashlib.sha256(data).digest())
+        return nsm
 
     # Objects
 

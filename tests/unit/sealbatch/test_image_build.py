@@ -5,6 +5,7 @@ import gzip
 import stat
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from image_inputs import LINKER, WHEEL, make_inputs, read_cpio, this_interpreter
 
 from enclave_worker.image import ImageSettings
 from sealbatch.image import inputs
-from sealbatch.image.build import Plan, build_image
+from sealbatch.image.build import Plan, build_image, build_root
 from sealbatch.image.eif import Image, SectionKind, read_image
 from sealbatch.image.inputs import InputError
 from sealbatch.image.kernel import ROOT, aws_kernel, debian_kernel
@@ -66,6 +67,24 @@ def test_an_image_holds_what_the_recipe_names_and_nothing_else(tmp_path: Path) -
     for name in ("bin/sh", "lib/x86_64-linux-gnu/libnss_dns.so.2", f"{packages}/torch/bin/protoc"):
         assert name not in application
     assert not [name for name in application if name.endswith((".cpp", "requirements.txt", "RECORD"))]
+
+
+def test_the_root_of_a_container_is_the_application_and_the_same_wherever_it_is_made(tmp_path: Path) -> None:
+    """Names, contents and modes of the image's second ramdisk, owned by root, of 1970."""
+    archives = []
+    for folder in (tmp_path / "a", tmp_path / "elsewhere"):
+        found = make_inputs(folder / "inputs")
+        plan = Plan(found, debian_kernel(found), ImageSettings())
+        build_root(plan, folder / "root.tar", interpreter_of=this_interpreter)
+        archives.append((folder / "root.tar").read_bytes())
+    assert archives[0] == archives[1]
+    _, application = ramdisks(*build(tmp_path / "c"))
+    with tarfile.open(tmp_path / "a" / "root.tar") as archive:
+        members = archive.getmembers()
+    assert {member.name for member in members} == application.keys()
+    assert {(member.uid, member.gid, member.mtime, member.uname) for member in members} == {(0, 0, 0, "")}
+    for member in members:
+        assert member.issym() or member.mode == stat.S_IMODE(application[member.name][0])
 
 
 def test_a_missing_or_another_input_is_refused(tmp_path: Path) -> None:
