@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test million eif chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check avx512 lint format clean
+.PHONY: help demo test million eif eif-check chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check avx512 lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test: $(VENV)/.test ## Run every test
 eif: $(VENV)/.demo ## Build the enclave image, build/sealbatch.eif, from pinned inputs (Debian 12, x86-64)
 	@$(BIN)/sealbatch image fetch --inputs build/inputs $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 	@$(BIN)/sealbatch image build --inputs build/inputs -o build/sealbatch.eif $(if $(KERNEL),--kernel $(KERNEL))
+
+eif-check: eif ## Build the enclave image once more, elsewhere, and compare the two bit for bit
+	@$(BIN)/sealbatch image build --inputs build/inputs -o build/again/elsewhere/sealbatch.eif $(if $(KERNEL),--kernel $(KERNEL))
+	@cmp build/sealbatch.eif build/again/elsewhere/sealbatch.eif && echo "bit for bit the same"
 
 chaos: $(VENV)/.test ## Kill, halt and fault real processes for SECONDS=120 by SEED=, every PAUSE=4 s; compare every answer
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(if $(PAUSE),--pause $(PAUSE))
