@@ -23,7 +23,7 @@ RNDADDENTROPY: Final = 0x40085203
 RNDRESEEDCRNG: Final = 0x5207
 """_IO('R', 0x07): use the new bytes now."""
 
-Ioctl = Callable[[int, int, bytes], object]
+Ioctl = Callable[[int, int, bytearray], object]
 
 
 class RandomSource(Protocol):
@@ -43,8 +43,9 @@ def seed_kernel(device: RandomSource, random: Path = RANDOM, ioctl: Ioctl = fcnt
     seed = _draw(device)
     descriptor = os.open(random, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        ioctl(descriptor, RNDADDENTROPY, struct.pack("=ii", len(seed) * 8, len(seed)) + seed)
-        ioctl(descriptor, RNDRESEEDCRNG, b"")
+        # A bytearray, which the kernel is given as it is: Python copies bytes, and no more than 1,024 of them.
+        ioctl(descriptor, RNDADDENTROPY, bytearray(struct.pack("=ii", len(seed) * 8, len(seed)) + seed))
+        ioctl(descriptor, RNDRESEEDCRNG, bytearray())
     finally:
         os.close(descriptor)
     return len(seed)

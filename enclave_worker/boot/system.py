@@ -13,6 +13,7 @@ MS_NOSUID: Final = 0x2
 MS_NODEV: Final = 0x4
 MS_NOEXEC: Final = 0x8
 MS_REMOUNT: Final = 0x20
+MS_BIND: Final = 0x1000
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _FINIT_MODULE: Final = 313
@@ -35,12 +36,12 @@ def mount(kind: str, target: str, flags: int, options: str = "") -> None:
 
 
 def remount_read_only(target: str) -> None:
-    """Let nobody write to a mounted file system any more.
+    """Let nobody write through a mount any more: the mount changes, not the file system below it.
 
     Raises:
         OSError: the kernel refuses.
     """
-    _check(_LIBC.mount(None, target.encode(), None, MS_REMOUNT | MS_RDONLY, None), target)
+    _check(_LIBC.mount(None, target.encode(), None, MS_BIND | MS_REMOUNT | MS_RDONLY, None), target)
 
 
 def load_module(path: Path) -> None:

@@ -1,5 +1,6 @@
 """What an enclave does before its first key: entropy, the model's register, its own settings, the heartbeat."""
 
+import errno
 import hashlib
 import os
 import socket
@@ -53,7 +54,7 @@ class Module:
 def seeded(module: Module, random: Path) -> list[tuple[int, bytes]]:
     """The requests that the kernel's generator got."""
     requests: list[tuple[int, bytes]] = []
-    seed_kernel(module, random, lambda _, number, data: requests.append((number, data)))
+    seed_kernel(module, random, lambda _, number, data: requests.append((number, bytes(data))))
     return requests
 
 
@@ -71,6 +72,13 @@ def test_the_kernel_is_fed_from_the_module_before_anything_else(random: Path) ->
     assert (add, reseed, nothing) == (RNDADDENTROPY, RNDRESEEDCRNG, b"")
     assert struct.unpack("=ii", data[:8]) == (SEED * 8, SEED)
     assert data[8:] == b"".join(draws)
+
+
+def test_the_seed_is_not_too_long_for_pythons_ioctl(random: Path) -> None:
+    """The kernel itself answers, here that a plain file is no generator; of bytes Python would pass on 1,024 only."""
+    with pytest.raises(OSError, match="Inappropriate ioctl") as caught:
+        seed_kernel(Module(), random)
+    assert caught.value.errno == errno.ENOTTY
 
 
 def test_short_draws_are_made_up_for(random: Path) -> None:
