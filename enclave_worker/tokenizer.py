@@ -24,7 +24,14 @@ def load_tokenizer(folder: Path, vocabulary: int) -> Tokenizer:
     tokenizer.no_padding()
     # A question that spells "</s>" must not get the token that ends answers.
     tokenizer.encode_special_tokens = True
-    # Ids may have gaps, so their number says nothing.
-    if max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) >= vocabulary:
+    if _highest(tokenizer) >= vocabulary:
         raise ModelError(f"{NAME}: a token beyond the model's vocabulary of {vocabulary}")
     return tokenizer
+
+
+def _highest(tokenizer: Tokenizer) -> int:
+    """The highest id. If n tokens fill the ids below n there is none beyond; with gaps all of them are listed, slower."""
+    count = tokenizer.get_vocab_size(with_added_tokens=True)
+    if all(tokenizer.id_to_token(number) is not None for number in range(count)):
+        return count - 1
+    return max(tokenizer.get_vocab(with_added_tokens=True).values())
