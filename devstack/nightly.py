@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -62,7 +63,10 @@ class NightParts:
         return self._run("beat", "beat")
 
     def stop(self) -> None:
-        """Stop all, last started first."""
+        """Stop all: workers and beats at the same time, then the Valkey that they take leave of."""
+        for part in self.parts:
+            if part.name != "valkey":
+                part.signal(signal.SIGTERM)
         for part in reversed(self.parts):
             part.stop(STOP_GRACE)
         self.parts.clear()

@@ -24,7 +24,7 @@ from sealbatch.nightly.context import Aws, Context
 from sealbatch.nightly.inbox import FolderInbox, Inbox
 from sealbatch.nightly.night import Night
 from sealbatch.nightly.schedule import NightlySettings, Schedule
-from sealbatch.nightly.shelf import FolderShelf
+from sealbatch.nightly.shelf import Shelf
 from sealbatch.nightly.todo import CLOSE, RANGE, STEP, Todo
 from wire import envelope, ledger, payload
 from wire.manifest import decode_manifest
@@ -90,7 +90,20 @@ class Fuse:
         return call()
 
 
-class FusedShelf(FolderShelf):
+@dataclass
+class Outage:
+    """What AWS refuses at present, with which code; without names of calls it refuses all."""
+
+    code: str = ""
+    calls: tuple[str, ...] = ()
+
+    def stop(self, call: str) -> None:
+        """Refuse a call, or not."""
+        if self.code and (not self.calls or call in self.calls):
+            raise ClientError({"Error": {"Code": self.code, "Message": "no"}}, call)  # type: ignore[arg-type]
+
+
+class FusedShelf(Shelf):
     """Records whose every change may be the last."""
 
     def __init__(self, root: Path, fuse: Fuse) -> None:
@@ -99,15 +112,15 @@ class FusedShelf(FolderShelf):
 
     def put_new(self, name: str, record: Any) -> bool:
         """Write once."""
-        return bool(self._fuse.burn(lambda: FolderShelf.put_new(self, name, record)))
+        return bool(self._fuse.burn(lambda: Shelf.put_new(self, name, record)))
 
     def put(self, name: str, record: Any) -> None:
         """Write."""
-        self._fuse.burn(lambda: FolderShelf.put(self, name, record))
+        self._fuse.burn(lambda: Shelf.put(self, name, record))
 
     def remove(self, name: str) -> None:
         """Remove."""
-        self._fuse.burn(lambda: FolderShelf.remove(self, name))
+        self._fuse.burn(lambda: Shelf.remove(self, name))
 
 
 class FusedInbox(FolderInbox):
@@ -127,21 +140,21 @@ class FusedInbox(FolderInbox):
 
 @dataclass
 class DatedS3(MemoryS3):
-    """The memory's S3 with conditional puts, deletes and dates, and one failure at a time: `broken` names a call."""
+    """The memory's S3 with conditional puts, deletes and dates, and outages."""
 
     clock: Dial = field(default_factory=Dial)
     dates: dict[str, datetime] = field(default_factory=dict)
-    broken: str = ""
+    outage: Outage = field(default_factory=Outage)
     fuse: Fuse = field(default_factory=Fuse)
 
     def put_object(self, **request: Any) -> Any:
         """Write an object, unless it is there and must not be."""
-        self._fail("PutObject")
+        self.outage.stop("PutObject")
         return self.fuse.burn(lambda: self._put(request))
 
     def get_object(self, **request: Any) -> Any:
         """Read an object."""
-        self._fail("GetObject")
+        self.outage.stop("GetObject")
         return super().get_object(**request)
 
     def delete_objects(self, **request: Any) -> Any:
@@ -166,28 +179,24 @@ class DatedS3(MemoryS3):
 
     def list_objects_v2(self, **request: Any) -> Any:
         """Names with dates."""
+        self.outage.stop("ListObjectsV2")
         page = super().list_objects_v2(**request)
         for item in page.get("Contents", ()):
             item["LastModified"] = self.dates[item["Key"]]
         return page
 
-    def _fail(self, call: str) -> None:
-        if self.broken == call:
-            raise ClientError({"Error": {"Code": "SlowDown", "Message": "busy"}}, call)
-
 
 @dataclass
 class MemorySqs:
-    """A queue that takes everything, or nothing while `broken`."""
+    """A queue that takes everything, but for outages."""
 
     bodies: list[str] = field(default_factory=list)
-    broken: bool = False
+    outage: Outage = field(default_factory=Outage)
     fuse: Fuse = field(default_factory=Fuse)
 
     def send_message_batch(self, **request: Any) -> Any:
         """Take messages."""
-        if self.broken:
-            raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "no"}}, "SendMessageBatch")
+        self.outage.stop("SendMessageBatch")
         self.fuse.burn(lambda: self.bodies.extend(entry["MessageBody"] for entry in request["Entries"]))
         return {}
 
@@ -197,12 +206,19 @@ class DeadlyKms(MemoryKms):
     """KMS, and a file that takes its worker with it whenever it is sealed."""
 
     deadly: bool = False
+    outage: Outage = field(default_factory=Outage)
 
     def generate_data_key(self, **request: Any) -> Any:
         """A key, or death."""
+        self.outage.stop("GenerateDataKey")
         if self.deadly:
             raise Died
         return super().generate_data_key(**request)
+
+    def decrypt(self, **request: Any) -> Any:
+        """The key that was wrapped."""
+        self.outage.stop("Decrypt")
+        return super().decrypt(**request)
 
 
 @dataclass
@@ -216,6 +232,7 @@ class World:
     clock: Dial = field(default_factory=Dial)
     kms: DeadlyKms = field(default_factory=DeadlyKms)
     fuse: Fuse = field(default_factory=Fuse)
+    outage: Outage = field(default_factory=Outage)
     deaths: int = 0
     unburnt: int = -1
     """What was left of the fuse when the last worker ended, dead or not."""
@@ -224,8 +241,9 @@ class World:
     sns: Any = None
 
     def __post_init__(self) -> None:
-        self.s3 = DatedS3(clock=self.clock, fuse=self.fuse)
-        self.sqs = MemorySqs(fuse=self.fuse)
+        self.s3 = DatedS3(clock=self.clock, fuse=self.fuse, outage=self.outage)
+        self.sqs = MemorySqs(fuse=self.fuse, outage=self.outage)
+        self.kms.outage = self.outage
         self.inbox.mkdir(parents=True)
         values = {
             "name": "benefits",

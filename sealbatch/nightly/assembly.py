@@ -19,7 +19,7 @@ from sealbatch.nightly.plan import Plan
 from sealbatch.nightly.progress import NO_PROGRESS, Progress
 from sealbatch.nightly.s3_inbox import S3Inbox
 from sealbatch.nightly.schedule import Schedule
-from sealbatch.nightly.shelf import FolderShelf
+from sealbatch.nightly.shelf import Shelf
 from sealbatch.secret import producer_secret
 
 
@@ -66,7 +66,7 @@ class Nights:
             schedule=schedule,
             settings=self.plan.settings,
             inbox=_inbox(schedule, self._producer, aws.producer_settings.tenant),
-            shelf=FolderShelf(schedule.own),
+            shelf=Shelf(schedule.own),
             aws=aws,
             clock=self.clock,
             secret=producer_secret(self.plan.config),

@@ -11,8 +11,8 @@ from celery.beat import Scheduler
 from redis.exceptions import RedisError
 
 from sealbatch.nightly.progress import connect
+from sealbatch.nightly.redis_names import BEAT
 
-LOCK: Final = "sealbatch:beat"
 _HOLD: Final = """
 local holder = redis.call('get', KEYS[1])
 if holder == false or holder == ARGV[1] then
@@ -36,7 +36,7 @@ class BeatLock:
     def hold(self) -> bool:
         """Take or keep the lock; False if another beat has it, or if Redis does not say that we do."""
         try:
-            return bool(self._redis.eval(_HOLD, 1, LOCK, self._token, self._life_ms) == 1)
+            return bool(self._redis.eval(_HOLD, 1, BEAT, self._token, self._life_ms) == 1)
         except (RedisError, OSError):
             return False
 

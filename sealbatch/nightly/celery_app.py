@@ -12,11 +12,10 @@ from typing import Any, Final
 from celery import Celery
 
 from sealbatch.nightly.acks import LostAcks
+from sealbatch.nightly.redis_names import PREFIX, QUEUE
 from sealbatch.nightly.schedule import NightlySettings
-from sealbatch.nightly.todo import TICK
+from sealbatch.nightly.todo import MARK, TICK, Todo
 
-PREFIX: Final = "sealbatch:"
-QUEUE: Final = "sealbatch"
 VISIBILITY: Final = 3600
 """Seconds after which Redis's transport delivers a task again that nobody acknowledged. Of all applications that share
 a broker the shortest counts; a task that runs longer is delivered twice, which `sealbatch.nightly.lease` stops."""
@@ -90,6 +89,11 @@ def expiry(tick: timedelta) -> float:
     return max(10.0, 2 * tick.total_seconds())
 
 
-def options() -> dict[str, Any]:
-    """What every task is sent with."""
-    return {"argsrepr": NO_ARGUMENTS, "kwargsrepr": NO_ARGUMENTS}
+def send(app: Celery, todo: Todo, **options: Any) -> None:
+    """Put a task into the queue.
+
+    Raises:
+        OperationalError: kombu's; Redis does not take it.
+    """
+    hidden = {"argsrepr": NO_ARGUMENTS, "kwargsrepr": NO_ARGUMENTS}
+    app.send_task(todo.task, args=todo.arguments, headers={MARK: todo.mark}, **hidden, **options)

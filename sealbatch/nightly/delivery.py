@@ -14,12 +14,12 @@ from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.names import own_names
 from sealbatch.nightly.records import ItemRecords
 from sealbatch.nightly.shelf import Record
+from sealbatch.nightly.summary import OUTCOMES, TOKENS
 from wire.payload import Params
 from wire.payload import Record as Question
 from wire.ticket import Ticket
 
-COUNTS: Final = ("records", "succeeded", "truncated", "errored", "expired", "canceled", "unattested")
-TOKENS: Final = ("prompt_tokens", "completion_tokens")
+COUNTS: Final = ("records", *OUTCOMES, "unattested")
 
 
 def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Record, source: Input) -> None:

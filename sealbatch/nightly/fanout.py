@@ -28,12 +28,21 @@ from wire.ticket import new_job_id
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What the ranges are doing: the phase, how many are done with it, and what is to be handed out."""
+    """What the ranges are doing: the phase, how many are done with it, and what is to be handed out.
+
+    `worst` are the attempts of the range that failed most often in a row.
+    """
 
     phase: str
     done: int
     total: int
     todos: list[Todo]
+    worst: Attempts
+
+    @property
+    def doing(self) -> str:
+        """The phase in words."""
+        return {CHECK: "checking ranges", SEAL: "sealing ranges", SEND: "sending ranges"}[self.phase]
 
 
 class FanOut:
@@ -67,7 +76,7 @@ class FanOut:
         """Go on as far as it goes; None once the job exists and all is sent, or the file is refused.
 
         Raises:
-            RangeFailsError: a range does not get on.
+            RangeFailsError: trying a range again cannot help.
             ServiceError: AWS does not answer.
             OSError: records or sealed bytes cannot be read or written.
         """
@@ -111,24 +120,24 @@ class FanOut:
         records.put_attempts(Attempts(0, before.failures + 1, before.total + 1, code, pause))
 
     def _stage(self, ranges: RangeRecords, phase: str) -> Stage:
-        todos, done = [], 0
+        todos, waiting = [], []
         for number in range(ranges.total):
             records = ranges.of(number)
             if records.get(phase) is not None:
-                done += 1
                 continue
             attempts = records.attempts()
             self._refuse_hopeless(attempts)
+            waiting.append(attempts)
             if attempts.due(self._context.now()):
                 todos.append(Todo(RANGE, (*self._place, number)))
-        return Stage(phase, done, ranges.total, todos)
+        worst = max(waiting, key=lambda attempts: attempts.failures, default=Attempts())
+        return Stage(phase, ranges.total - len(waiting), ranges.total, todos, worst)
 
     def _refuse_hopeless(self, attempts: Attempts) -> None:
-        if attempts.starts >= self._context.settings.max_attempts:
-            raise RangeFailsError("poisoned", final=True)
-        if attempts.code == "file_changed":
-            raise RangeFailsError(attempts.code, final=True)
-        if attempts.failures >= self._context.settings.max_attempts:
+        most = self._context.settings.max_attempts
+        if attempts.starts >= most:
+            raise RangeFailsError("poisoned")
+        if attempts.code == "file_changed" or (attempts.code == "bug" and attempts.failures >= most):
             raise RangeFailsError(attempts.code)
 
     @property

@@ -39,10 +39,10 @@ class FileGoneError(NightError):
 
 
 class RangeFailsError(NightError):
-    """A range of a large file does not get on."""
+    """A range of a large file will never get on."""
 
-    def __init__(self, code: str, *, final: bool = False) -> None:
-        super().__init__(code, f"a range of the file does not get on: {code.replace('_', ' ')}", final=final)
+    def __init__(self, code: str) -> None:
+        super().__init__(code, f"a range of the file does not get on: {code.replace('_', ' ')}", final=True)
 
 
 class StalledError(NightError):

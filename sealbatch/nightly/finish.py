@@ -37,5 +37,5 @@ def _report(context: Context, records: ItemRecords, claim: Record, where: str) -
     for name in ("ticket", "refused", "delivered"):
         if (record := records.get(name)) is not None:
             report[name] = record
-    report["retries"] = records.attempts().total
+    report["retries"] = records.retries()
     return report

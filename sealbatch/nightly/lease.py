@@ -1,53 +1,54 @@
-"""Keeps workers from doing the same work at the same time.
+"""Keeps workers from doing the same work at the same time, and finds work that nobody has.
 
 It saves work and decides nothing: every step may be done twice, so a Redis that is gone or was flushed lets everybody
-work.
+work. What waits is read from the queue itself. A mark of our own beside it would still say that a task waits when a
+worker has taken it and died.
 """
 
 import contextlib
+import json
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-LIFE: Final = 60
-"""Seconds after which the work of a worker that died may be begun by another."""
-QUEUED_LIFE: Final = 900
-"""Seconds after which work that is in the queue is put there again."""
+from sealbatch.nightly.redis_names import LEASE, TASKS
+from sealbatch.nightly.todo import MARK, Todo
 
 _RENEW: Final = (
-    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('expire', KEYS[1], ARGV[2]) end return 0"
+    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
 )
 _RELEASE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 
 class Leases:
-    """Marks in Redis for work that is queued and work that is being done."""
+    """Marks in Redis for work that is being done; each lasts for `life` and is renewed three times in it."""
 
-    def __init__(self, redis: Any, prefix: str = "sealbatch:lease") -> None:
+    def __init__(self, redis: Any, life: timedelta) -> None:
         self._redis = redis
-        self._prefix = prefix
+        self._life = life
 
-    def queue(self, mark: str) -> bool:
-        """Whether the work is not in the queue and not being done; it counts as queued from now on."""
+    def free(self, todos: Sequence[Todo]) -> list[Todo]:
+        """Those that neither wait in the queue nor are being done; all, if Redis does not say."""
+        if not todos:
+            return []
         try:
-            if self._redis.exists(f"{self._prefix}:run:{mark}"):
-                return False
-            return bool(self._redis.set(f"{self._prefix}:queued:{mark}", 1, nx=True, ex=QUEUED_LIFE))
+            waiting = {_mark(message) for message in self._redis.lrange(TASKS, 0, -1)}
+            held = self._redis.mget([LEASE + todo.mark for todo in todos])
         except (RedisError, OSError):
-            return True
+            return list(todos)
+        return [todo for todo, token in zip(todos, held, strict=True) if token is None and todo.mark not in waiting]
 
     @contextmanager
     def run(self, mark: str) -> Iterator[bool]:
         """Do the work inside; False if somebody else is at it."""
-        token = secrets.token_hex(8)
-        name = f"{self._prefix}:run:{mark}"
+        token, name = secrets.token_hex(8), LEASE + mark
         try:
-            self._redis.delete(f"{self._prefix}:queued:{mark}")
-            free = bool(self._redis.set(name, token, nx=True, ex=LIFE))
+            free = bool(self._redis.set(name, token, nx=True, px=self._life))
         except (RedisError, OSError):
             yield True
             return
@@ -66,6 +67,15 @@ class Leases:
                 self._redis.eval(_RELEASE, 1, name, token)
 
     def _renew(self, name: str, token: str, over: threading.Event) -> None:
-        while not over.wait(LIFE / 3):
+        life = self._life.total_seconds()
+        while not over.wait(life / 3):
             with contextlib.suppress(RedisError, OSError):
-                self._redis.eval(_RENEW, 1, name, token, LIFE)
+                self._redis.eval(_RENEW, 1, name, token, int(life * 1000))
+
+
+def _mark(message: bytes) -> str:
+    """The mark of a task as it waits in Redis; none of ours has an empty one."""
+    try:
+        return str(json.loads(message)["headers"].get(MARK, ""))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ""

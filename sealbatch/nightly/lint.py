@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from redis.exceptions import RedisError
-
+from sealbatch.doctor.finding import Status
+from sealbatch.doctor.host import check_redis
 from sealbatch.nightly.plan import ERROR, WARNING, Finding, Plan
-from sealbatch.nightly.progress import connect
 from sealbatch.nightly.schedule import Schedule
 
 LOOKED_AT: Final = 400
@@ -96,15 +95,10 @@ def _moved(schedule: Schedule, firings: list[datetime]) -> Iterator[datetime]:
 
 def _lint_redis(plan: Plan) -> Iterator[Finding]:
     line = plan.lines.line(("nightly", "redis_url"))
-    try:
-        with connect(plan.settings.redis_url) as redis:
-            policy = redis.config_get("maxmemory-policy").get("maxmemory-policy", "")
-    except (RedisError, OSError, ValueError):
-        yield Finding(line, WARNING, "", "redis_url: Redis does not answer there; nothing is sealed until it does")
-        return
-    if policy != "noeviction":
-        text = f"redis_url: this Redis evicts ({policy}); set maxmemory-policy to noeviction, or tasks get lost"
-        yield Finding(line, WARNING, "", text)
+    for found in check_redis(plan.settings.redis_url):
+        if found.status is not Status.OK:
+            # Nothing is wrong in the file: another Redis, or the same one tomorrow, may do.
+            yield Finding(line, WARNING, "", f"redis_url: {found.check}: {found.found}; {found.mend}")
 
 
 def _runs(program: str) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, Final, Protocol
 from redis import Redis
 from redis.exceptions import RedisError
 
-KEY: Final = "sealbatch:progress"
+from sealbatch.nightly.redis_names import PROGRESS
+
 LIFE: Final = 86_400
 
 
@@ -53,8 +54,8 @@ class RedisProgress:
     def show(self, step: Step) -> None:
         """Put the file's field."""
         with contextlib.suppress(RedisError, OSError), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hset(KEY, f"{step.schedule}/{step.run}/{step.item}", json.dumps(asdict(step)))
-            pipe.expire(KEY, LIFE)
+            pipe.hset(PROGRESS, f"{step.schedule}/{step.run}/{step.item}", json.dumps(asdict(step)))
+            pipe.expire(PROGRESS, LIFE)
             pipe.execute()
 
     def all(self) -> list[Step]:
@@ -63,7 +64,7 @@ class RedisProgress:
         Raises:
             RedisError: there is no Redis.
         """
-        return [Step(**json.loads(value)) for value in self._redis.hgetall(KEY).values()]
+        return [Step(**json.loads(value)) for value in self._redis.hgetall(PROGRESS).values()]
 
 
 def connect(url: str) -> "Redis":

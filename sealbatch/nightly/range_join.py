@@ -1,7 +1,6 @@
 """What the ranges of a large file come to together: refused, or one job under one manifest."""
 
 from dataclasses import replace
-from typing import Final
 
 from producer.keyset import generate_keyset
 from producer.lookup import Lookup
@@ -11,14 +10,13 @@ from producer.ranges import find_duplicate
 from producer.store import JobStore
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.faults import FileGoneError
-from sealbatch.nightly.range_records import CHECK, RangeRecords, chunks_of, data_of, marks_of, problem, text
+from sealbatch.nightly.range_records import CHECK, RangeRecords, chunks_of, data_of, marks_of, text
 from sealbatch.nightly.records import ItemRecords
+from sealbatch.nightly.refusal import problem, refusal
 from sealbatch.nightly.shelf import Record
 from wire import manifest
 from wire.manifest import ChunkEntry, Parameters
 from wire.ticket import Ticket
-
-MOST_PROBLEMS: Final = 20
 
 
 class RangeJoin:
@@ -51,8 +49,7 @@ class RangeJoin:
             said = f"the custom_id of line {twice[0]} stands here again"
             problems, count = [problem(twice[1], "duplicate_custom_id", "custom_id", said)], 1
         if count:
-            refusal = {"code": "input_invalid", "problem_count": count, "problems": problems[:MOST_PROBLEMS]}
-            self._file.put_new("refused", self._context.dated(**refusal))
+            self._file.put_new("refused", self._context.dated(**refusal(count, problems)))
             return True
         self._file.put_new("counted", self._context.dated(records=sum(check["records"] for check in checks)))
         return False

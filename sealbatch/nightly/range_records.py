@@ -10,6 +10,7 @@ from typing import Any, Final
 from producer.ranges import Place, Range, RangeCheck, SealedChunk
 from sealbatch.nightly.faults import FileGoneError
 from sealbatch.nightly.records import ItemRecords
+from sealbatch.nightly.refusal import problems
 from sealbatch.nightly.shelf import Record
 
 CHECK: Final = "checked"
@@ -31,7 +32,7 @@ class RangeRecords:
 
     def of(self, number: int) -> ItemRecords:
         """The records of one range."""
-        return ItemRecords(self._file.shelf, self._file.run, f"{self._file.item}/ranges/{number}")
+        return self._file.range(number)
 
     def span(self, number: int) -> Range:
         """Which lines a range has."""
@@ -72,18 +73,12 @@ def span_record(span: Range) -> Record:
 
 def check_record(found: RangeCheck) -> Record:
     """Counts and problems of a range, with nothing that quotes it."""
-    problems = [problem(one.line, str(one.code), one.param, one.message) for one in found.report.problems]
     return {
         "records": found.records,
         "chunks": found.chunks,
         "problem_count": found.report.problem_count,
-        "problems": problems,
+        "problems": problems(found.report.problems),
     }
-
-
-def problem(line: int, code: str, param: str | None, message: str) -> dict[str, Any]:
-    """A problem as a record holds it."""
-    return {"line": line, "code": code, "param": param, "message": message}
 
 
 def marks_record(found: RangeCheck) -> Record:

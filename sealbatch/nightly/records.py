@@ -61,6 +61,15 @@ class ItemRecords:
         record = {name: getattr(attempts, name) for name in Attempts.__slots__}
         self.shelf.put(self.name("attempts"), record)
 
+    def range(self, number: int | str) -> "ItemRecords":
+        """The records of one of its ranges."""
+        return ItemRecords(self.shelf, self.run, f"{self.item}/ranges/{number}")
+
+    def retries(self) -> int:
+        """How often a step on the file or on one of its ranges failed."""
+        ranges = map(self.range, self.shelf.names(self.name("ranges")))
+        return sum(records.attempts().total for records in (self, *ranges))
+
     def name(self, name: str) -> str:
         """Where a record of the file's lies."""
         return f"runs/{self.run}/items/{self.item}/{name}"

@@ -51,13 +51,13 @@ def needs(summary: RunSummary) -> list[str]:
     """What a person should look at, one sentence each."""
     found = [f"{file.claim['name']}: {file.trouble}" for file in summary.files if file.trouble]
     counts = summary.counts()
-    found += [f"{counts[name]:,} records {name}" for name in ("errored", "expired", "canceled") if counts[name]]
+    found += [f"{_count(counts[name], 'record')} {name}" for name in ("errored", "expired", "canceled") if counts[name]]
     if counts["truncated"]:
-        found.append(f"{counts['truncated']:,} answers were cut at their longest length")
+        found.append(f"{_count(counts['truncated'], 'answer')} cut at the longest length")
     if counts["unattested"]:
-        found.append(f"{counts['unattested']:,} outcomes are the bridge's word and not the enclave's")
+        found.append(f"{_count(counts['unattested'], 'outcome')} by the bridge's word and not the enclave's")
     if summary.left:
-        found.append(f"{summary.left:,} files were still being written when the run stopped picking up")
+        found.append(f"{_count(summary.left, 'file')} still being written when the run stopped picking up")
     found += [f"not told: {who}" for who in summary.untold]
     return found
 
@@ -155,11 +155,11 @@ def _slowest(summary: RunSummary) -> str:
 
 
 def _retries(summary: RunSummary) -> str:
-    steps = sum(file.attempts.total for file in summary.files)
+    steps = sum(file.retries for file in summary.files)
     parts = sum((file.delivered or {}).get("timeline", {}).get("in_parts", 0) for file in summary.files)
     if not steps and not parts:
         return "<p>None.</p>" if summary.files else ""
-    return f"<p>{steps:,} steps on files were tried again; {parts:,} chunks were answered in more than one part.</p>"
+    return f"<p>Tried again: {_count(steps, 'step')}. Answered in more than one part: {_count(parts, 'chunk')}.</p>"
 
 
 def _failed(file: FileSummary) -> int | None:
@@ -192,6 +192,10 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: in
 def _list(texts: Iterable[str]) -> str:
     entries = "".join(f"<li>{escape(text)}</li>" for text in texts)
     return f"<ul>{entries}</ul>" if entries else ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value: int | None) -> str:

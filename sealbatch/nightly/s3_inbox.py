@@ -23,7 +23,7 @@ from results_consumer.s3_sink import S3Sink
 from sealbatch.nightly.inbox import DONE, FAILED, TakenFiles, unfinished
 from sealbatch.nightly.private import flush_to_disk, private_part
 from sealbatch.nightly.schedule import Schedule, split_place
-from sealbatch.nightly.shelf import FolderShelf
+from sealbatch.nightly.shelf import Shelf
 
 SUFFIX: Final = ".sealed"
 _BLOCK: Final = 1 << 20
@@ -83,7 +83,7 @@ class S3Inbox(TakenFiles):
         self._kms = kms
         self._bucket, prefix = split_place(schedule.inbox)
         self._prefix = f"{prefix}/"
-        self._shelf = FolderShelf(schedule.own)
+        self._shelf = Shelf(schedule.own)
         self._owner = owner_of(schedule, tenant)
 
     def waiting(self) -> list[str]:

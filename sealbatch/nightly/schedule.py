@@ -179,11 +179,13 @@ class NightlySettings(_Strict):
     """What all schedules share.
 
     `redis_url` is `redis://`, `rediss://` or `unix:///path`. A file larger than `range_size` bytes is cut into ranges
-    that many workers seal. Records of runs are kept for `keep_runs`.
+    that many workers seal. Records of runs are kept for `keep_runs`. The work of a worker that gives no sign of life
+    for `lost_after` is given to another.
     """
 
     redis_url: Annotated[str, Field(pattern=r"^(rediss?://[^\s]+|unix:///[^\s]+)$")] = "redis://127.0.0.1:6379/0"
     tick: Duration = timedelta(seconds=30)
+    lost_after: Annotated[Duration, Field(ge=timedelta(seconds=3))] = timedelta(seconds=30)
     range_size: Annotated[int, Field(ge=1_000_000)] = 32_000_000
     keep_runs: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=90)
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5

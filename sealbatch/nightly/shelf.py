@@ -9,42 +9,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sealbatch.nightly.private import flush_to_disk, private_part
 
 Record = dict[str, Any]
 
 
-class Shelf(Protocol):
-    """Where records lie."""
-
-    def put_new(self, name: str, record: Mapping[str, Any]) -> bool:
-        """Write a record unless there is one of that name; whether it was written."""
-        ...
-
-    def put(self, name: str, record: Mapping[str, Any]) -> None:
-        """Write a record over whatever is there: for notes that only help and decide nothing."""
-        ...
-
-    def get(self, name: str) -> Record | None:
-        """The record, or None."""
-        ...
-
-    def names(self, folder: str) -> list[str]:
-        """The names directly in `folder`, sorted; those of folders too."""
-        ...
-
-    def remove(self, name: str) -> None:
-        """Remove a record if it is there."""
-        ...
-
-    def remove_all(self, folder: str) -> None:
-        """Remove a folder with everything in it, if it is there."""
-        ...
-
-
-class FolderShelf:
+class Shelf:
     """Records as JSON files in a folder of a local or shared file system, for their owner's eyes.
 
     Every method raises OSError if the file system fails.
@@ -63,7 +35,7 @@ class FolderShelf:
         return True
 
     def put(self, name: str, record: Mapping[str, Any]) -> None:
-        """Write a record over whatever is there."""
+        """Write a record over whatever is there: for notes that only help and decide nothing."""
         with self._written(name, record) as part:
             part.replace(self._path(name))
 
@@ -76,7 +48,7 @@ class FolderShelf:
         return record
 
     def names(self, folder: str) -> list[str]:
-        """The names directly in `folder`, sorted."""
+        """The names directly in `folder`, sorted; those of folders too."""
         try:
             found = [path.name for path in (self.root / folder).iterdir()]
         except (FileNotFoundError, NotADirectoryError):

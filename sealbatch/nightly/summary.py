@@ -24,6 +24,7 @@ class FileSummary:
     delivered: Record | None
     finished: Record | None
     attempts: Attempts
+    retries: int
 
     @property
     def state(self) -> str:
@@ -44,7 +45,8 @@ class FileSummary:
         """Why a person should look at it, or empty."""
         if self.refused is not None:
             if self.refused["code"] == "input_invalid":
-                return f"refused: {self.refused['problem_count']:,} invalid lines"
+                count = self.refused["problem_count"]
+                return f"refused: {count:,} invalid line{'' if count == 1 else 's'}"
             return f"given up: {self.refused['code']}"
         if self.finished is None and self.attempts.failures:
             return f"{self.attempts.code}, {self.attempts.failures} tries in a row"
@@ -104,7 +106,8 @@ def summarize(context: Context, run: str) -> RunSummary:
                 continue
             claim = {"name": found.name, "digest": "", "size": found.size, "at": ""}
         ticket, refused, delivered, finished = map(records.get, ("ticket", "refused", "delivered", "finished"))
-        files.append(FileSummary(records.item, claim, ticket, refused, delivered, finished, records.attempts()))
+        tries = records.attempts(), records.retries()
+        files.append(FileSummary(records.item, claim, ticket, refused, delivered, finished, *tries))
     record = context.shelf.get(f"runs/{run}/run") or {}
     untold = (context.shelf.get(f"runs/{run}/untold") or {}).get("who", [])
     firing = datetime.fromisoformat(record["firing"]) if record else context.opened(run)

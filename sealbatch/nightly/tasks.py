@@ -5,12 +5,14 @@ An exception that left a task would be logged by Celery with its text, which may
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from sealbatch.nightly.assembly import Nights
-from sealbatch.nightly.celery_app import options
+from sealbatch.nightly.celery_app import send
 from sealbatch.nightly.clock import Clock
 from sealbatch.nightly.faults import fault_of
 from sealbatch.nightly.lease import Leases
@@ -35,7 +37,8 @@ class Desk:
         # boto3's clients and Redis's connections must not be shared between a process and its children.
         if self._made is None or self._made[0] != os.getpid():
             redis = connect(self._plan.settings.redis_url)
-            self._made = os.getpid(), Nights(self._plan, self._clock, RedisProgress(redis)), Leases(redis)
+            leases = Leases(redis, self._plan.settings.lost_after)
+            self._made = os.getpid(), Nights(self._plan, self._clock, RedisProgress(redis)), leases
         return self._made
 
     def tick(self) -> None:
@@ -67,9 +70,16 @@ class Desk:
             except Exception as error:  # noqa: BLE001 - see above
                 _log.error("task failed task=%s code=%s", todo.task, fault_of(error).code)
                 return
-        for following in todos:
-            if leases.queue(following.mark):
-                self._app.send_task(following.task, args=following.arguments, **options())
+        hand_out(self._app, leases, todos)
+
+
+def hand_out(app: Celery, leases: Leases, todos: Sequence[Todo]) -> None:
+    """Put into the queue what nobody has; what Redis does not take, the next tick hands out."""
+    try:
+        for todo in leases.free(todos):
+            send(app, todo)
+    except (OperationalError, RedisError):  # not reached, or full
+        _log.warning("Redis does not take tasks")
 
 
 def register(app: Celery, plan: Plan, clock: Clock) -> None:

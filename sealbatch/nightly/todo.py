@@ -8,6 +8,9 @@ STEP: Final = "sealbatch.step"
 RANGE: Final = "sealbatch.range"
 CLOSE: Final = "sealbatch.close"
 
+MARK: Final = "mark"
+"""The header of a task that tells its work from any other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Todo:

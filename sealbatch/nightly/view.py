@@ -1,22 +1,19 @@
 """What `sealbatch top` shows, gathered from the records, Redis, the queue and the bucket: each as far as it answers."""
 
-import urllib.request
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from http.client import HTTPException
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import RedisError
 
 from sealbatch.nightly.assembly import Nights
+from sealbatch.nightly.bridge_view import BridgeView, ask_bridge
 from sealbatch.nightly.progress import RedisProgress, Step, connect
 from sealbatch.nightly.records import PAUSED, ItemRecords, all_runs, items, open_runs
+from sealbatch.nightly.redis_names import BEAT, TASKS
 from sealbatch.nightly.schedule import Schedule
-from sealbatch.nightly.shelf import FolderShelf
+from sealbatch.nightly.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class FileView:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleView:
-    """One schedule: its next firing, and what lies about."""
+    """One schedule: its next firing, files that wait in its inbox, and of those in open runs how many are finished."""
 
     name: str
     next: datetime | None
@@ -42,18 +39,8 @@ class ScheduleView:
     waiting: int | None
     open_runs: int
     last_run: str
-
-
-@dataclass(frozen=True, slots=True)
-class BridgeView:
-    """One bridge by its own metrics: None where it does not answer."""
-
-    address: str
-    enclaves: int | None
-    in_flight: int | None
-    answered: int | None
-    failed: int | None
-    retries: int | None
+    files: int
+    finished: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,43 +65,51 @@ def look(nights: Nights, sqs: Any, bridges: Sequence[str] = ()) -> View:
 
 
 def _look(nights: Nights, sqs: Any, bridges: Sequence[str], redis: Any) -> View:
-    plan, now = nights.plan, nights.clock.now()
+    plan = nights.plan
     steps = _ask(lambda: {(s.schedule, s.run, s.item): s for s in RedisProgress(redis).all()}, RedisError, OSError)
-    schedules, files = [], []
-    for schedule in plan.schedules:
-        shelf = FolderShelf(schedule.own)
-        waiting = _ask(partial(nights.waiting, schedule), Exception)
-        schedules.append(_schedule(schedule, shelf, now, waiting))
-        for run in open_runs(shelf):
-            files += [
-                _file(schedule.name, records, (steps or {}).get((schedule.name, run, records.item)))
-                for records in items(shelf, run)
-                if records.get("finished") is None and records.get("claim") is not None
-            ]
+    files = [
+        _file(schedule.name, records, (steps or {}).get((schedule.name, records.run, records.item)))
+        for schedule in plan.schedules
+        for records in _claimed(Shelf(schedule.own))
+        if records.get("finished") is None
+    ]
     counts = _queue(sqs, plan.config.resources.queue_url)
     return View(
-        at=now,
-        schedules=tuple(schedules),
+        at=nights.clock.now(),
+        schedules=tuple(schedule_view(nights, schedule) for schedule in plan.schedules),
         files=tuple(files),
         redis=steps is not None,
-        tasks=_ask(lambda: int(redis.llen("sealbatch:sealbatch")), RedisError, OSError),
-        beat=_ask(lambda: bool(redis.exists("sealbatch:beat")), RedisError, OSError),
+        tasks=_ask(lambda: int(redis.llen(TASKS)), RedisError, OSError),
+        beat=_ask(lambda: bool(redis.exists(BEAT)), RedisError, OSError),
         queued=counts[0],
         in_flight=counts[1],
-        bridges=tuple(map(_bridge, bridges)),
+        bridges=tuple(map(ask_bridge, bridges)),
     )
 
 
-def _schedule(schedule: Schedule, shelf: FolderShelf, now: datetime, waiting: int | None) -> ScheduleView:
-    runs = all_runs(shelf)
+def schedule_view(nights: Nights, schedule: Schedule) -> ScheduleView:
+    """One schedule, as its records and its inbox say.
+
+    Raises:
+        OSError: the records cannot be read.
+    """
+    shelf = Shelf(schedule.own)
+    runs, claimed = all_runs(shelf), _claimed(shelf)
     return ScheduleView(
         name=schedule.name,
-        next=next(schedule.when.after(now), None),
+        next=next(schedule.when.after(nights.clock.now()), None),
         state="paused" if shelf.get(PAUSED) else "on",
-        waiting=waiting,
+        waiting=_ask(lambda: nights.waiting(schedule), Exception),
         open_runs=len(open_runs(shelf)),
         last_run=runs[-1] if runs else "",
+        files=len(claimed),
+        finished=sum(records.get("finished") is not None for records in claimed),
     )
+
+
+def _claimed(shelf: Shelf) -> list[ItemRecords]:
+    """The files of open runs."""
+    return [one for run in open_runs(shelf) for one in items(shelf, run) if one.get("claim") is not None]
 
 
 def _file(schedule: str, records: ItemRecords, step: Step | None) -> FileView:
@@ -125,30 +120,12 @@ def _file(schedule: str, records: ItemRecords, step: Step | None) -> FileView:
     done = None
     if step is not None:
         phase, done, total = step.phase, step.done, step.total or total
-    trouble = f"{attempts.code} ({attempts.failures} x)" if attempts.failures else ""
+    trouble = ""
+    if attempts.failures:
+        trouble = f"{attempts.code}, {attempts.failures} tries in a row"
+        if attempts.next_at:
+            trouble += f", next {datetime.fromisoformat(attempts.next_at):%H:%M} UTC"
     return FileView(schedule, records.run, records.item, phase, done, total, trouble)
-
-
-def _bridge(address: str) -> BridgeView:
-    text = _ask(lambda: _get(f"http://{address}/metrics"), OSError, HTTPException)
-    if text is None:
-        return BridgeView(address, None, None, None, None, None)
-    counts: Counter[str] = Counter()
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name.endswith("_created"):
-                continue  # a time, beside each counter
-            outcome = sample.labels.get("outcome")
-            good = outcome == "answered"
-            name = "answered" if good else "failed" if outcome else sample.name.removeprefix("sealbatch_")
-            counts[name] += int(sample.value)
-    names = ("enclaves", "in_flight", "answered", "failed", "retries_total")
-    return BridgeView(address, *(counts[name] for name in names))
-
-
-def _get(address: str) -> str:
-    with urllib.request.urlopen(address, timeout=2) as reply:  # noqa: S310 - http, by its first word
-        return str(reply.read(1 << 20), "utf-8", "replace")
 
 
 def _queue(sqs: Any, url: str | None) -> tuple[int | None, int | None]:

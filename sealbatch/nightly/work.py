@@ -10,14 +10,13 @@
 import contextlib
 import hashlib
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import BinaryIO, Final, cast
 
 from producer.errors import InputInvalid
 from producer.submission import Phase, SubmitOptions, SubmitProgress
 from producer.submit import submit
-from producer.validate import ValidationReport
 from results_consumer.status import JobState, job_status
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.delivery import deliver
@@ -26,6 +25,7 @@ from sealbatch.nightly.faults import Fault, FileChangesError, StalledError, faul
 from sealbatch.nightly.finish import finish
 from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.records import Attempts, ItemRecords, pause_after
+from sealbatch.nightly.refusal import problems, refusal
 from sealbatch.nightly.shelf import Record
 from sealbatch.nightly.source import HashedSource
 from sealbatch.nightly.todo import Todo
@@ -36,6 +36,15 @@ CHUNKS_A_SECOND: Final = 100
 """A job is looked at less often the larger it is: a look is a LIST for every 1000 of its objects."""
 
 _log = logging.getLogger("sealbatch.nightly")
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """What follows a step: what others are to do, when to look again, and how its ranges fail, if they do."""
+
+    todos: list[Todo] = field(default_factory=list)
+    pause: timedelta | None = None
+    worst: Attempts = Attempts()  # noqa: RUF009 - frozen
 
 
 class ItemWork:
@@ -65,34 +74,34 @@ class ItemWork:
             return []
         self._records.put_attempts(_started(before))
         try:
-            todos, pause = self._advance()
+            after = self._advance()
         except Exception as error:  # noqa: BLE001 - each failure is this file's alone
             self._failed(before, fault_of(error))
             return []
-        self._records.put_attempts(Attempts(total=before.total, next_at=self._context.later(pause) if pause else ""))
-        return todos
+        next_at = self._context.later(after.pause) if after.pause else ""
+        self._records.put_attempts(Attempts(0, after.worst.failures, before.total, after.worst.code, next_at))
+        return after.todos
 
-    def _advance(self) -> tuple[list[Todo], timedelta | None]:
-        """What others are to do, and when to look again."""
+    def _advance(self) -> "After":
         claim = self._claim()
         if claim is None:
-            return [], None
+            return After()
         if self._records.get("refused") is None and self._records.get("ticket") is None:
             if "ranges" in claim:
                 stage = FanOut(self._context, self._records).advance(claim)
                 if stage is not None:
-                    self._context.show(self._run, self._item, f"ranges {stage.phase}", stage.done, stage.total)
-                    return stage.todos, None
+                    self._context.show(self._run, self._item, stage.doing, stage.done, stage.total)
+                    return After(stage.todos, worst=stage.worst)
             else:
                 self._submit(claim)
         ticket = self._records.get("ticket")
         if ticket is not None and self._records.get("delivered") is None:
             pause = self._waits(ticket)
             if pause is not None:
-                return [], pause
+                return After(pause=pause)
             deliver(self._context, self._records, claim, ticket, self._file())
         finish(self._context, self._records, claim)
-        return [], None
+        return After()
 
     def _claim(self) -> Record | None:
         """The file's digest and size; None if there is no file, because whoever took it did not get it."""
@@ -132,7 +141,8 @@ class ItemWork:
                 made = submit(cast("BinaryIO", source), form, parameters.params(), options, settings, clients, progress)
             except InputInvalid as error:
                 self._refuse_changed(source, claim)
-                self._records.put_new("refused", self._context.dated(**refusal(error.report)))
+                refused = refusal(error.report.problem_count, problems(error.report.problems))
+                self._records.put_new("refused", self._context.dated(**refused))
                 return
         record = {"ticket": str(made.ticket), "job": made.job, "records": made.records, "chunks": made.chunks}
         self._records.put_new("ticket", self._context.dated(**record))
@@ -184,12 +194,3 @@ class ItemWork:
 
 def _started(before: Attempts) -> Attempts:
     return replace(before, starts=before.starts + 1)
-
-
-def refusal(report: ValidationReport) -> Record:
-    """What is wrong with an input, for the record: lines and codes, and nothing that quotes them."""
-    problems = [
-        {"line": problem.line, "code": str(problem.code), "param": problem.param, "message": problem.message}
-        for problem in report.problems
-    ]
-    return {"code": "input_invalid", "problem_count": report.problem_count, "problems": problems}

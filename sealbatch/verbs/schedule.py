@@ -179,22 +179,19 @@ def _night(face: Face, screen: "Screen", name: str) -> "tuple[Night, datetime]":
 
 
 def _row(schedule: "Schedule", nights: "Nights") -> dict[str, Any]:
-    from sealbatch.nightly.records import PAUSED, all_runs, open_runs
-    from sealbatch.nightly.shelf import FolderShelf
+    from sealbatch.nightly.view import schedule_view
 
-    shelf = FolderShelf(schedule.own)
-    firing = next(schedule.when.after(nights.clock.now()), None)
-    runs = all_runs(shelf)
+    view = schedule_view(nights, schedule)
     return {
         "schedule": schedule.name,
         "cron": schedule.cron,
         "time_zone": schedule.time_zone,
-        "next": None if firing is None else firing.isoformat(),
-        "next_local": None if firing is None else _local(firing, schedule),
-        "state": "paused" if shelf.get(PAUSED) else "on",
-        "last_run": runs[-1] if runs else None,
-        "open_runs": len(open_runs(shelf)),
-        "waiting": nights.waiting(schedule),
+        "next": None if view.next is None else view.next.isoformat(),
+        "next_local": None if view.next is None else _local(view.next, schedule),
+        "state": view.state,
+        "last_run": view.last_run or None,
+        "open_runs": view.open_runs,
+        "waiting": view.waiting,
     }
 
 

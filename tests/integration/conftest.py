@@ -1,13 +1,18 @@
 """Simulated nights have a clock of their own, and everything that happens in them is dated by it."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from night_world import World
+
 
 @pytest.fixture(scope="module", autouse=True)
-def date_jobs_in_simulated_time(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In modules with a simulated world: its jobs and receipts are of its time, whatever day it is here."""
+def simulate(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In modules with a simulated world: its jobs and receipts are of its time, and its disk is as fast as memory."""
     world = getattr(request.module, "World", None)
     if world is None or world.__module__ != "night_world":
         yield
@@ -16,4 +21,16 @@ def date_jobs_in_simulated_time(request: pytest.FixtureRequest) -> Iterator[None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("producer.publish.time", StartOfTime)
+        # Nobody cuts the power of a simulated night; that records are on disk first, test_nightly_private.py sees.
+        patch.setattr("os.fsync", lambda _: None)
         yield
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> "World":
+    """A schedule that has been seen, before its first firing, with nothing in its inbox."""
+    from night_world import World
+
+    world = World(tmp_path)
+    world.tick()
+    return world

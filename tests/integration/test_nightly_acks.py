@@ -10,8 +10,9 @@ from waiting import wait_until
 
 from devstack import valkey
 from devstack.part import Part
-from sealbatch.nightly.celery_app import make_app, options
+from sealbatch.nightly.celery_app import make_app, send
 from sealbatch.nightly.schedule import NightlySettings
+from sealbatch.nightly.todo import Todo
 
 SLOW = 60.0
 
@@ -33,7 +34,7 @@ def test_a_worker_goes_on_whose_redis_died_while_its_task_ended(tmp_path: Path) 
         started(valkey.start(tmp_path, redis_log)) as first,
         started(Part("worker", [slow_worker.__file__, str(tmp_path)], log)),
     ):
-        app.send_task(slow_worker.TASK, args=(1,), **options())
+        send(app, Todo(slow_worker.TASK, (1,)))
         wait_until((tmp_path / "begun-1").exists, SLOW, "the first task")
         first.signal(signal.SIGKILL)
         wait_until(lambda: not first.running(), SLOW, "Redis's end")
@@ -41,5 +42,5 @@ def test_a_worker_goes_on_whose_redis_died_while_its_task_ended(tmp_path: Path) 
         wait_until(lambda: b"ack" in log.read_bytes(), SLOW, "the acknowledgement that fails")
         with started(valkey.start(tmp_path, redis_log)):
             (tmp_path / "leave-2").touch()
-            app.send_task(slow_worker.TASK, args=(2,), **options())
+            send(app, Todo(slow_worker.TASK, (2,)))
             wait_until((tmp_path / "done-2").exists, SLOW, "the second task")

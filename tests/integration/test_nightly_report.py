@@ -76,7 +76,7 @@ def test_the_page_says_what_a_person_needs_and_no_content(page: Path) -> None:
     for words in (
         "this needs a person",
         "bad.jsonl: refused: 2 invalid lines",
-        "1 records errored",
+        "1 record errored",
         EVIL,
         "context_length_exceeded",
         "invalid_json_line",

@@ -85,9 +85,13 @@ class Chaos:
     def _break_something(self) -> None:
         world = self.world
         if self._maybe("S3 busy", 0.06):
-            world.s3.broken = self.random.choice(("PutObject", "GetObject"))
+            world.outage.code, world.outage.calls = "SlowDown", (self.random.choice(("PutObject", "GetObject")),)
         if self._maybe("queue gone", 0.06):
-            world.sqs.broken = True
+            world.outage.code, world.outage.calls = "ServiceUnavailable", ("SendMessageBatch",)
+        if self._maybe("KMS down", 0.06):
+            world.outage.code, world.outage.calls = "KMSInternalException", ("GenerateDataKey", "Decrypt")
+        if self._maybe("credentials expired", 0.03):
+            world.outage.code, world.outage.calls = "ExpiredTokenException", ()
         if self._maybe("target full", 0.06):
             world.options["target"] = "full"
             self._target().rename(world.folder / "aside")
@@ -98,7 +102,7 @@ class Chaos:
 
     def _mend(self) -> None:
         world = self.world
-        world.s3.broken, world.sqs.broken = "", False
+        world.outage.code = ""
         world.clock.moment -= self._jumped
         if world.options.pop("target", None):
             self._target().unlink()
@@ -139,5 +143,5 @@ def test_no_file_is_lost_or_doubled_over_many_nights(tmp_path: Path) -> None:
     assert len(found) == len(chaos.good)
     assert len(world.sent_jobs()) == len(chaos.good)
     assert world.deaths > NIGHTS / 4
-    assert len(chaos.faults) == 8, chaos.faults
+    assert len(chaos.faults) == 10, chaos.faults
     print(f"{NIGHTS} nights, seed {SEED}: {chaos.dropped} files, {world.deaths} workers killed, {dict(chaos.faults)}")  # noqa: T201

@@ -112,7 +112,7 @@ def test_what_is_doubtful_is_told_and_is_no_fault(tmp_path: Path) -> None:
     findings = lint(plan_of(tmp_path, text), NOW)
     assert {finding.level for finding in findings} == {"warning"}
     told = {(finding.line, word) for finding in findings for word in finding.message.split()}
-    for line, word in ((4, "Redis"), (9, "2027-11-07;"), (11, "open"), (13, "overlap"), (15, "TLS;")):
+    for line, word in ((4, "redis:"), (9, "2027-11-07;"), (11, "open"), (13, "overlap"), (15, "TLS;")):
         assert (line, word) in told, findings
 
 
