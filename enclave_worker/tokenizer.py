@@ -30,7 +30,7 @@ def load_tokenizer(folder: Path, vocabulary: int) -> Tokenizer:
 
 
 def _highest(tokenizer: Tokenizer) -> int:
-    """The highest id. If n tokens fill the ids below n there is none beyond; with gaps all of them are listed, slower."""
+    """The highest id. If n tokens fill the ids below n there is none beyond; else all are listed, which is slower."""
     count = tokenizer.get_vocab_size(with_added_tokens=True)
     if all(tokenizer.id_to_token(number) is not None for number in range(count)):
         return count - 1
