@@ -20,6 +20,20 @@ class InputInvalid(ProducerError):  # noqa: N818 - a finding, named as the repor
         self.report = report
 
 
+class KeyReused(ProducerError):  # noqa: N818 - a finding
+    """An idempotency key stands for another input, or for other options; nothing was sent.
+
+    `job` is the job that was submitted under it.
+    """
+
+    def __init__(self, job: str) -> None:
+        super().__init__(
+            f"this idempotency key was used before, for job {job}, with another input or other options; "
+            "type what was typed then to go on with that job, or choose another key for a new one"
+        )
+        self.job = job
+
+
 class SpoolError(ProducerError):
     """The temporary file for sealed chunks could not be written; nothing was sent."""
 

@@ -59,7 +59,7 @@ class SubmitOptions:
 class Submission:
     """What was submitted: `records` with those that stand for `skipped` invalid lines; `ticket` is None if dry.
 
-    With `existed`, the job was submitted before under the same idempotency key; nothing was read or sealed then, so
+    With `existed`, the job was submitted before under the same idempotency key; nothing was checked or sealed now, so
     the report knows nothing but the number of records.
     """
 

@@ -5,7 +5,8 @@
 3. Send the messages. What is not sent from here on is not lost: its chunk lies in S3.
 
 Before the manifest is written, any failure takes back what was put: nothing was submitted. Under an idempotency key, a
-job that was submitted before is found and nothing is read; `producer.lookup` says how.
+job that was submitted before is found, if it was of the same input and options, and nothing is sealed;
+`producer.once` and `producer.lookup` say how.
 """
 
 import logging
@@ -14,10 +15,10 @@ from typing import BinaryIO, Final
 
 from producer.choice import chosen
 from producer.clients import Clients
-from producer.errors import InputInvalid, SendIncomplete, ServiceError
+from producer.errors import InputInvalid, SendIncomplete, ServiceError, ServiceKind
 from producer.forms import InputForm
 from producer.keyset import Keyset, generate_keyset, throwaway_keyset
-from producer.lookup import Lookup
+from producer.once import Once
 from producer.problem import Problem
 from producer.published import open_published
 from producer.questions import read_records
@@ -57,6 +58,7 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
 
     Raises:
         InputInvalid: the input has problems, or no valid question; nothing was sent.
+        KeyReused: the idempotency key stands for another input or other options; nothing was sent.
         ServiceError: AWS failed before the job existed; nothing was submitted.
         SendIncomplete: the job exists, and not all its messages are known to be in the queue.
         SpoolError: there is no room for the sealed chunks; nothing was submitted.
@@ -65,10 +67,11 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
     if clients is None and not options.dry_run:
         raise ValueError("clients are needed for anything but a dry run")
     store = None if clients is None or options.dry_run else JobStore(clients.s3, settings.bucket)
-    lookup = None
+    once = None
     if store is not None and options.idempotency is not None:
-        lookup = Lookup(store, settings.tenant, options.idempotency)
-    if clients is not None and lookup is not None and (found := _existing(lookup, clients, settings, progress)):
+        once = Once(store, settings, options.idempotency, source, form, defaults, options)
+        source = once.input
+    if clients is not None and once is not None and (found := _existing(once, clients, settings, progress)):
         return found
     job = new_job_id()
     with Spool(options.spool_folder) as spool:
@@ -89,22 +92,22 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
         )
         if not accepted or sealer.keyset is None:
             raise InputInvalid(tally.report())
-        ticket = None
-        if clients is not None and store is not None:
-            upload = Upload(store, settings, job, spool)
-            ticket = _upload(upload, sealer.keyset, options, len(spool), progress)
-            if retry is not None:
-                # After the manifest, so that what is linked exists; before the first answer that a fetch could miss.
-                link = f"{ledger.retry_prefix(settings.tenant, retry.parent.job)}{ticket.job}"
-                store.put(link, str(ticket).encode())
-            if lookup is not None and not lookup.claim(ticket):
-                # Somebody was faster with the same key: theirs is the job.
-                upload.discard()
-                return submit(source, form, defaults, options, settings, clients, progress)
-            messages = chunk_messages(spool, settings.tenant, ticket.job, options.parameters)
-            _send(clients, settings, messages, chunks=len(spool), ticket=ticket, progress=progress)
-            if lookup is not None:
-                lookup.mark_sent()
+        if clients is None or store is None:
+            return _submission(None, job, spool, tally)
+        upload = Upload(store, settings, job, spool)
+        ticket = _upload(upload, sealer.keyset, options, len(spool), progress)
+        if retry is not None:
+            # After the manifest, so that what is linked exists; before the first answer that a fetch could miss.
+            link = f"{ledger.retry_prefix(settings.tenant, retry.parent.job)}{ticket.job}"
+            store.put(link, str(ticket).encode())
+        if once is not None and not once.claim(ticket):
+            # Somebody was faster with the same key: theirs is the job, if it is this one.
+            upload.discard()
+            return _winner(once, clients, settings, progress)
+        messages = chunk_messages(spool, settings.tenant, ticket.job, options.parameters)
+        _send(clients, settings, messages, chunks=len(spool), ticket=ticket, progress=progress)
+        if once is not None:
+            once.mark_sent()
         return _submission(ticket, job, spool, tally)
 
 
@@ -139,21 +142,34 @@ def _upload(
 
 
 def _existing(
-    lookup: Lookup, clients: Clients, settings: ProducerSettings, progress: Callable[[SubmitProgress], None]
+    once: Once, clients: Clients, settings: ProducerSettings, progress: Callable[[SubmitProgress], None]
 ) -> Submission | None:
-    """The job that was submitted under the key, all its messages sent; None if there is none."""
-    ticket = lookup.find()
+    """The job that was submitted under the key, all its messages sent; None if there is none.
+
+    Raises:
+        KeyReused: it is a job of something else.
+    """
+    ticket = once.find()
     if ticket is None:
         return None
     job = open_published(JobStore(clients.s3, settings.bucket), settings.tenant, ticket)
-    if not lookup.is_sent():
+    if not once.is_sent():
         # Whoever made it did not live to say that all messages went out.
         chunks = job.manifest.chunks
         _send(clients, settings, job.messages(), chunks=chunks, ticket=ticket, progress=progress)
-        lookup.mark_sent()
+        once.mark_sent()
     records = job.manifest.records
     report = ValidationReport(records, (), 0, 0, 0, 0, 0)
     return Submission(ticket, ticket.job, records, job.manifest.chunks, 0, 0, report, existed=True)
+
+
+def _winner(
+    once: Once, clients: Clients, settings: ProducerSettings, progress: Callable[[SubmitProgress], None]
+) -> Submission:
+    found = _existing(once, clients, settings, progress)
+    if found is None:
+        raise ServiceError(ServiceKind.INVALID, "S3", "GetObject", settings.bucket, code="LookupGone")
+    return found
 
 
 def _send(

@@ -64,6 +64,8 @@ def _producing(error: producing.ProducerError) -> tuple[Exit, str]:
     match error:
         case producing.InputInvalid():
             return Exit.INPUT_INVALID, f"{text}; nothing was sent"
+        case producing.KeyReused():
+            return Exit.USAGE, f"{text}; nothing was sent"
         case producing.KeyRefused():
             return Exit.INTEGRITY, text
         case producing.ServiceError():

@@ -10,6 +10,7 @@ from sealbatch.config import Config, ConfigError
 from sealbatch.exits import Exit
 from sealbatch.faults import Stop
 from sealbatch.paths import state_folder
+from sealbatch.times import JobTimes
 
 SIZE: Final = 32
 
@@ -38,8 +39,8 @@ def producer_secret(config: Config) -> bytes:
     return secret
 
 
-def make_idempotency(config: Config, key: str | None) -> Idempotency | None:
-    """The key with the secret that hides it; None without a key.
+def make_idempotency(config: Config, key: str | None, times: JobTimes) -> Idempotency | None:
+    """The key with the secret that hides it, for a submission at these `times`; None without a key.
 
     Raises:
         ConfigError: there is no secret to be had. Stop: the key is empty or too long.
@@ -47,7 +48,7 @@ def make_idempotency(config: Config, key: str | None) -> Idempotency | None:
     if key is None:
         return None
     try:
-        return Idempotency(key, producer_secret(config))
+        return Idempotency(key, producer_secret(config), typed=str(times))
     except ValueError as error:
         raise Stop(Exit.USAGE, f"--{error}") from None
 

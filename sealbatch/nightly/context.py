@@ -71,8 +71,11 @@ class Context:
         return self.machine_ms(self.opened(run) + self.schedule.deadline)
 
     def key(self, run: str, digest: str) -> Idempotency:
-        """What makes one job of a file, however often it is submitted: schedule, scheduled time, content."""
-        return Idempotency(f"{self.schedule.name}/{run}/{digest}", self.secret)
+        """What makes one job of a file, however often it is submitted: schedule, scheduled time, content.
+
+        Whoever edits a schedule's parameters in the middle of a night means the next one: what was begun goes on.
+        """
+        return Idempotency(f"{self.schedule.name}/{run}/{digest}", self.secret, any_input=True)
 
     def input(self, run: str, item: str) -> Input:
         """A file that was taken.

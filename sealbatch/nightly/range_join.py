@@ -63,11 +63,12 @@ class RangeJoin:
         """
         record = self._file.get("manifest") or self._file.put_new("manifest", {"data": text(self._manifest())})
         ticket = put_manifest(self._store, self._settings.tenant, self._ranges.job, data_of(record["data"]))
-        if self._lookup.claim(ticket):
+        # The key names the file's digest itself, so there is nothing more to mark.
+        if self._lookup.claim(ticket, b""):
             return True
-        if (winner := self._lookup.find()) is None:
+        if (claim := self._lookup.find()) is None:
             return False
-        self._keep(winner, open_published(self._store, self._settings.tenant, winner).manifest)
+        self._keep(claim.ticket, open_published(self._store, self._settings.tenant, claim.ticket).manifest)
         return False
 
     def finish(self) -> None:

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import BinaryIO, Final, cast
 
 from producer.errors import InputInvalid
+from producer.hashed_source import HashedSource
 from producer.submission import Phase, SubmitOptions, SubmitProgress
 from producer.submit import submit
 from results_consumer.status import JobState, job_status
@@ -27,7 +28,6 @@ from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.records import Attempts, ItemRecords, pause_after
 from sealbatch.nightly.refusal import problems, refusal
 from sealbatch.nightly.shelf import Record
-from sealbatch.nightly.source import HashedSource
 from sealbatch.nightly.todo import Todo
 from wire.manifest import Parameters
 from wire.ticket import Ticket

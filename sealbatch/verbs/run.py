@@ -93,6 +93,7 @@ def command(
     screen = face.screen()
     check_output(output, force=force)
     config = face.config(screen)
+    times = JobTimes(deadline, window, not_before)
     intake = jobs.Intake(
         path=file,
         form=q.make_form(file, kind, id_column, question_column, delimiter),
@@ -100,8 +101,8 @@ def command(
         name=name,
         chunk_size=chunk_size,
         skip_invalid=skip_invalid,
-        times=JobTimes(deadline, window, not_before),
-        idempotency=make_idempotency(config, key),
+        times=times,
+        idempotency=make_idempotency(config, key, times),
         required=t.required(face, require_pcr0),
     )
     with q.open_input(file) as source:

@@ -52,6 +52,7 @@ def command(
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
     config = face.config(screen)
+    times = JobTimes(deadline, window, not_before)
     intake = jobs.Intake(
         path=file,
         form=q.make_form(file, kind, id_column, question_column, delimiter),
@@ -59,8 +60,8 @@ def command(
         name=name,
         chunk_size=chunk_size,
         skip_invalid=skip_invalid,
-        times=JobTimes(deadline, window, not_before),
-        idempotency=make_idempotency(config, key),
+        times=times,
+        idempotency=make_idempotency(config, key, times),
         required=t.required(face, require_pcr0),
         dry_run=dry_run,
     )

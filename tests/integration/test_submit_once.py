@@ -1,20 +1,25 @@
 """One idempotency key, one job: however often, from however many processes, and wherever an attempt died."""
 
+import hashlib
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from producer_samples import JSONL, Aws, make_aws, many, moto_clients
 
+from producer.chunks import ChunkLimits
 from producer.clients import Clients
-from producer.errors import SendIncomplete, ServiceError
+from producer.errors import KeyReused, SendIncomplete, ServiceError
+from producer.forms import InputForm
 from producer.lookup import Idempotency
 from producer.submission import Submission, SubmitOptions
 from producer.submit import submit
 from wire.ledger import parse_chunk_message
+from wire.manifest import Parameters
 from wire.payload import Params
 
 SECRET = b"s" * 32
@@ -33,10 +38,23 @@ def aws(clients: Clients) -> Aws:
     return make_aws(clients)
 
 
-def once(aws: Aws, key: str = "night", *, clients: Clients | None = None, secret: bytes = SECRET) -> Submission:
+def once(
+    aws: Aws,
+    key: str = "night",
+    *,
+    clients: Clients | None = None,
+    secret: bytes = SECRET,
+    data: bytes | None = None,
+    form: InputForm = JSONL,
+    defaults: Params | None = None,
+    typed: str = "",
+    any_input: bool = False,
+    **options: Any,
+) -> Submission:
     """Submit 70 questions under a key."""
-    options = SubmitOptions(idempotency=Idempotency(key, secret))
-    return submit(io.BytesIO(many(70)), JSONL, Params(), options, aws.settings, clients or aws.clients)
+    made = SubmitOptions(idempotency=Idempotency(key, secret, typed, any_input), **options)
+    source = io.BytesIO(many(70) if data is None else data)
+    return submit(source, form, defaults or Params(), made, aws.settings, clients or aws.clients)
 
 
 def manifests(aws: Aws) -> list[str]:
@@ -133,6 +151,90 @@ def test_a_queue_that_was_gone_gets_every_message_from_the_next_attempt(aws: Aws
         once(aws, clients=Clients(aws.clients.kms, aws.clients.s3, Gone()))
     assert once(aws).ticket == caught.value.ticket
     assert {parse_chunk_message(body).chunk for body in aws.messages()} == {0, 1, 2}
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "another input": {"data": many(71)},
+    "a line more": {"data": many(70) + b"\n"},
+    "other answers": {"defaults": Params(max_tokens=7)},
+    "another seed": {"defaults": Params(temperature=1.0, seed=3)},
+    "other chunks": {"limits": ChunkLimits(records=9)},
+    "invalid lines kept": {"skip_invalid": True},
+    "another name": {"parameters": Parameters("other")},
+    "another form": {"form": InputForm("auto", "questions.jsonl")},
+    "another window": {"typed": "8h"},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_a_key_is_refused_for_anything_else(aws: Aws, other: dict[str, Any]) -> None:
+    """Another input or another option under the key of a job: nothing is sealed or sent, and the job is named."""
+    first = once(aws)
+    keys, sent = aws.keys(), len(aws.messages())
+    assert sent == first.chunks
+    with pytest.raises(KeyReused, match=first.job):
+        once(aws, **other)
+    assert (aws.keys(), aws.messages()) == (keys, [])
+    assert once(aws).ticket == first.ticket
+
+
+def test_what_was_begun_under_a_key_is_not_finished_with_another_input(aws: Aws) -> None:
+    """A submitter died before all was sent; who comes with another file sends none of the first one's messages."""
+    bent = Clients(aws.clients.kms, Dying(aws.clients.s3, "put_object", "/lookup/", after=True), aws.clients.sqs)
+    with pytest.raises(Dies):
+        once(aws, clients=bent)
+    with pytest.raises(KeyReused):
+        once(aws, data=many(3))
+    assert aws.messages() == []
+    assert {parse_chunk_message(body).job for body in (once(aws), aws.messages())[1]} == {once(aws).job}
+
+
+def test_who_loses_the_race_with_another_input_is_refused(aws: Aws) -> None:
+    """Nobody finds anything at first; then one of two claims the key, and the other takes back what it uploaded."""
+    both = Barrier(2)
+
+    class Together:
+        """S3 whose two users look at the key before either has claimed it."""
+
+        def __getattr__(self, name: str) -> Any:
+            def call(**request: Any) -> Any:
+                if name == "put_object" and "/lookup/" in request["Key"] and ".sent" not in request["Key"]:
+                    both.wait(30)
+                return getattr(aws.clients.s3, name)(**request)
+
+            return call
+
+    bent = Clients(aws.clients.kms, Together(), aws.clients.sqs)  # type: ignore[arg-type]
+
+    def attempt(count: int) -> Submission | KeyReused:
+        try:
+            return once(aws, clients=bent, data=many(count))
+        except KeyReused as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(attempt, (40, 50)))
+    [won] = [one for one in done if isinstance(one, Submission)]
+    [lost] = [one for one in done if isinstance(one, KeyReused)]
+    assert lost.job == won.job
+    assert len(manifests(aws)) == 1
+    assert {parse_chunk_message(body).job for body in aws.messages()} == {won.job}
+
+
+def test_the_mark_of_what_was_submitted_tells_nothing(aws: Aws) -> None:
+    """The same submission under two keys has two marks, and neither is a digest that a guess could be tested with."""
+    once(aws, "one")
+    once(aws, "two")
+    bodies = [aws.body(key) for key in sorted(aws.keys()) if "/lookup/" in key and not key.endswith(".sent")]
+    marks = {body[-64:-32] for body in bodies}
+    assert len(marks) == 2
+    assert hashlib.sha256(many(70)).digest() not in marks
+
+
+def test_a_key_that_names_its_input_goes_on_whatever_the_options(aws: Aws) -> None:
+    """A night whose schedule was edited in the middle goes on with what it began."""
+    first = once(aws, any_input=True)
+    assert once(aws, any_input=True, defaults=Params(max_tokens=7)).ticket == first.ticket
 
 
 def test_a_ticket_that_the_host_put_there_is_not_believed(aws: Aws) -> None:

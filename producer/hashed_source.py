@@ -1,4 +1,4 @@
-"""A file that is being read once and knows afterwards what it held."""
+"""An input that is being read once and knows afterwards what it held."""
 
 import hashlib
 from typing import BinaryIO, Final
@@ -7,7 +7,7 @@ _BLOCK: Final = 1 << 20
 
 
 class HashedSource:
-    """Gives the lines of a file and counts them into a digest."""
+    """Gives the lines of an input and counts them into a digest."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -24,7 +24,7 @@ class HashedSource:
         return data
 
     def digest(self) -> str:
-        """The SHA-256 of the whole file, in hexadecimal; what was not asked for is read now.
+        """The SHA-256 of the whole input, in hexadecimal; what was not asked for is read now.
 
         Raises:
             OSError: reading failed.
