@@ -23,9 +23,9 @@ _CREDENTIALS: Final = frozenset(
         "MissingAuthenticationToken",
         "MissingAuthenticationTokenException",
         "AuthFailure",
-        "RequestTimeTooSkewed",
     }
 )
+_CLOCK: Final = frozenset({"RequestTimeTooSkewed"})
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AccountProblem"})
 _MISSING: Final = frozenset(
     {
@@ -107,6 +107,8 @@ def clean_code(code: object) -> str:
 def _kind(code: str, status: int) -> ServiceKind:
     if code in _CREDENTIALS:
         return ServiceKind.CREDENTIALS
+    if code in _CLOCK:
+        return ServiceKind.CLOCK
     if code in _DENIED:
         return ServiceKind.DENIED
     if code in _MISSING:

@@ -48,6 +48,7 @@ class ServiceKind(enum.StrEnum):
     """Why a call to AWS failed, as far as the caller can do something about it."""
 
     CREDENTIALS = "credentials"
+    CLOCK = "clock"
     DENIED = "denied"
     MISSING = "missing"
     UNAVAILABLE = "unavailable"
@@ -56,6 +57,7 @@ class ServiceKind(enum.StrEnum):
 
 _REASONS = {
     ServiceKind.CREDENTIALS: "the AWS credentials are missing, expired or not valid; renew them",
+    ServiceKind.CLOCK: "this machine's clock is wrong, so AWS refuses what it signs; set the clock",
     ServiceKind.DENIED: "access was denied; the caller's role or the resource's policy does not allow it",
     ServiceKind.MISSING: "it does not exist or is disabled; check the configuration",
     ServiceKind.UNAVAILABLE: "the service cannot be reached or is busy; try again later",

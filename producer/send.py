@@ -1,5 +1,6 @@
 """Sends a job's chunks to the queue in batches, and again what SQS did not take."""
 
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -16,11 +17,11 @@ BATCH_MESSAGES: Final = 10
 BATCH_BYTES: Final = 1024 * 1024
 """SQS's limits for one SendMessageBatch."""
 ATTEMPTS: Final = 6
-"""How often a message is offered that SQS failed to take, beside botocore's retries of whole calls."""
+"""How often a message is offered that SQS left out of a batch which it took otherwise: the call itself went well."""
 SENDERS: Final = 8
 FIRST_PAUSE: Final = 0.2
 MAX_PAUSE: Final = 5.0
-"""Seconds between two attempts, doubling from the first to the longest."""
+"""Seconds at most between two attempts, doubling from the first to the longest, with full jitter."""
 
 Entry = dict[str, Any]
 
@@ -46,7 +47,7 @@ class Sender:
         code = ""
         for attempt in range(ATTEMPTS):
             if attempt:
-                self._pause(min(FIRST_PAUSE * 2**attempt, MAX_PAUSE))
+                self._pause(random.uniform(0.0, min(FIRST_PAUSE * 2**attempt, MAX_PAUSE)))
             with mapped("SQS", "SendMessageBatch", self._queue_url):
                 reply = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
             failed = {failure["Id"]: failure for failure in reply.get("Failed", [])}

@@ -25,12 +25,12 @@ _KINDS: Final = {
             "MissingAuthenticationToken",
             "MissingAuthenticationTokenException",
             "RequestExpired",
-            "RequestTimeTooSkewed",
             "SignatureDoesNotMatch",
             "TokenRefreshRequired",
             "UnrecognizedClientException",
         }
     ),
+    ServiceKind.CLOCK: frozenset({"RequestTimeTooSkewed"}),
     ServiceKind.DENIED: frozenset({"AccessDenied", "AccessDeniedException", "AccountProblem", "AllAccessDisabled"}),
     ServiceKind.MISSING: frozenset(
         {
@@ -44,6 +44,7 @@ _KINDS: Final = {
     ),
     ServiceKind.UNAVAILABLE: frozenset(
         {
+            "ConditionalRequestConflict",
             "DependencyTimeoutException",
             "KMSInternalException",
             "KeyUnavailableException",

@@ -1,19 +1,13 @@
 """Reading from the bucket: bounded objects and streamed names. Everything that comes out is untrusted."""
 
-import logging
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from botocore import exceptions as botocore
 
 from results_consumer.aws import error_code, mapped
 from results_consumer.clients import S3Client
 from results_consumer.errors import Call
-
-BODY_ATTEMPTS: Final = 3
-"""Times that a body which breaks off is asked for; botocore retries a request, and not the reading of its body."""
-
-_log = logging.getLogger("sealbatch.results_consumer")
 
 
 class Bucket:
@@ -32,17 +26,8 @@ class Bucket:
             ServiceError: S3 or the network does not give it.
         """
         with mapped(Call("s3", "GetObject", f"bucket {self._name}")):
-            for attempt in range(1, BODY_ATTEMPTS + 1):
-                reply = self._request(key)
-                if reply is None:
-                    return None
-                try:
-                    return _read(reply["Body"], limit + 1)
-                except (botocore.BotoCoreError, OSError):
-                    if attempt == BODY_ATTEMPTS:
-                        raise
-                    _log.warning("body broke off attempt=%d", attempt)
-        raise AssertionError("unreachable")
+            reply = self._request(key)
+            return None if reply is None else _read(reply["Body"], limit + 1)
 
     def names(self, prefix: str) -> Iterator[str]:
         """The rest of each key that begins with `prefix`, in the order of their UTF-8 bytes; a LIST for every 1000.

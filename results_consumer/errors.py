@@ -98,6 +98,7 @@ class ServiceKind(enum.StrEnum):
     """What stands between us and AWS, by what one does about it."""
 
     CREDENTIALS = "credentials"
+    CLOCK = "clock"
     DENIED = "denied"
     MISSING = "missing"
     UNAVAILABLE = "unavailable"
@@ -115,6 +116,7 @@ class Call:
 
 _ADVICE = {
     ServiceKind.CREDENTIALS: "the AWS credentials are missing, wrong or expired; renew them and try again",
+    ServiceKind.CLOCK: "this machine's clock is wrong, so AWS refuses what it signs; set the clock",
     ServiceKind.DENIED: "these credentials are not allowed to; ask who administers the resource's policy",
     ServiceKind.MISSING: "it does not exist, or is disabled, in this account and region; check the configuration",
     ServiceKind.UNAVAILABLE: "the service cannot be reached or is busy; try again later",

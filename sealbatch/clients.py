@@ -5,25 +5,17 @@ from typing import Any, Final
 
 import boto3
 import botocore.session
-from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from producer.clients import Clients as ProducerClients
-from sealbatch import __version__
+from sealbatch.calls import OPTIONS, PATIENCE, Calls
 from sealbatch.clock import SkewWatch
 from sealbatch.config import Config, ConfigError
 from sealbatch.credentials import keep_fresh
 from vsock_bridge.bridge import Clients as BridgeClients
 
-# botocore's standard mode retries with jitter, three attempts in all; nothing is stacked on it. Its own name for itself
-# tells of the machine and is put together anew for each call, which takes a tenth of the call's processor time.
-_OPTIONS = BotoConfig(
-    user_agent=f"sealbatch/{__version__}",
-    retries={"mode": "standard", "total_max_attempts": 3},
-    connect_timeout=10,
-    read_timeout=60,
-    max_pool_connections=32,
-)
+BRIDGE_PATIENCE: Final = 20.0
+"""Seconds: a bridge's messages come again by themselves, it ends in a stated time, and enclaves wait 30 s for a key."""
 SMALL: Final = 1 << 20
 """Bytes of an object that are sent without asking first."""
 
@@ -31,8 +23,8 @@ SMALL: Final = 1 << 20
 class Connector:
     """Makes clients for one role's profile."""
 
-    def __init__(self, config: Config, profile: str | None) -> None:
-        """Read the profile.
+    def __init__(self, config: Config, profile: str | None, *, patience: float = PATIENCE) -> None:
+        """Read the profile; `patience` is how many seconds a call is tried again.
 
         Raises:
             ConfigError: there is no such profile.
@@ -49,6 +41,7 @@ class Connector:
         except ProfileNotFound:
             raise ConfigError(f"{config.source}: AWS has no profile {profile}") from None
         self._config = config
+        self._calls = Calls(core.get_credentials, patience=patience)
 
     def client(self, service: Any) -> Any:
         """A client of one service.
@@ -57,12 +50,16 @@ class Connector:
             ConfigError: the region or the endpoint is missing or wrong.
         """
         try:
-            return self._session.client(service, endpoint_url=self._config.resources.endpoint_url, config=_OPTIONS)
+            client: Any = self._session.client(
+                service, endpoint_url=self._config.resources.endpoint_url, config=OPTIONS
+            )
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(
                 f"{self._config.source}: no AWS client for {service} ({type(error).__name__}): "
                 "check region, endpoint_url and profiles"
             ) from None
+        self._calls.attach(client)
+        return client
 
 
 def put_at_once(params: dict[str, Any], **_: Any) -> None:
@@ -84,7 +81,7 @@ def producer_clients(config: Config) -> ProducerClients:
 
 def bridge_clients(config: Config) -> BridgeClients:
     """Clients with the bridge's role."""
-    connector = Connector(config, config.resources.profiles.bridge)
+    connector = Connector(config, config.resources.profiles.bridge, patience=BRIDGE_PATIENCE)
     return BridgeClients(*(connector.client(service) for service in ("kms", "s3", "sqs")))
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 TOLERANCE: Final = 60.0
 """Seconds of difference that are nobody's concern: a reply's date has no fractions, and replies take time."""
+MAX_SKEW: Final = 240.0
+"""Seconds: AWS refuses a signature that is five minutes off."""
 
 _log: Final = logging.getLogger("sealbatch.clock")
 

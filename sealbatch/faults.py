@@ -12,6 +12,7 @@ from wire.errors import TicketError
 
 _SERVICE: Final = {
     "credentials": Exit.NO_PERMISSION,
+    "clock": Exit.CONFIGURATION,
     "denied": Exit.NO_PERMISSION,
     "missing": Exit.CONFIGURATION,
     "unavailable": Exit.TEMPORARY,

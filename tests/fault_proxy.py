@@ -52,10 +52,14 @@ class Rule:
     times: int | None = None
     skip: int = 0
     seconds: float = 0.2
+    signed_by: str = ""
+    """Only for requests that were signed with this access key."""
 
-    def due(self, operation: str, dice: random.Random) -> bool:
+    def due(self, operation: str, signed_by: str, dice: random.Random) -> bool:
         """Whether this request is to meet the fault; counts it."""
         if re.fullmatch(self.operation, operation) is None or self.times == 0:
+            return False
+        if self.signed_by not in {"", signed_by}:
             return False
         if self.skip > 0:
             self.skip -= 1
@@ -67,6 +71,7 @@ class Rule:
         return True
 
 
+_ACCESS_KEY: Final = re.compile(r"Credential=([^/]+)/")
 _S3_BY_METHOD: Final = {"PUT": "PutObject", "GET": "GetObject", "DELETE": "DeleteObject", "HEAD": "HeadObject"}
 _HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 _ERRORS: Final = {
@@ -128,12 +133,12 @@ class FaultProxy:
         self._server.server_close()
         self._thread.join()
 
-    def decide(self, operation: str, body: bytes) -> Rule | None:
+    def decide(self, operation: str, body: bytes, signed_by: str) -> Rule | None:
         """Count a request and choose its fault."""
         self.watch(operation, body)
         with self._lock:
             self.seen[operation] += 1
-            rule = next((rule for rule in self.rules if rule.due(operation, self._dice)), None)
+            rule = next((rule for rule in self.rules if rule.due(operation, signed_by, self._dice)), None)
             if rule is not None:
                 self.caused[rule.kind] += 1
             return rule
@@ -177,7 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
         """One request."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         operation = operation_of(self.command, self.path, self.headers.get("X-Amz-Target") or "")
-        rule = self.owner.decide(operation, body)
+        key = _ACCESS_KEY.search(self.headers.get("Authorization") or "")
+        rule = self.owner.decide(operation, body, key[1] if key else "")
         kind = None if rule is None else rule.kind
         if kind is Kind.REFUSE:
             self._hang_up()

@@ -14,9 +14,6 @@ from wire.errors import LedgerError
 from wire.ledger import AnswerName, ChunkMessage, Failure, Mark, Notice
 from wire.messages import MAX_SEALED
 
-CONFLICT_ATTEMPTS: Final = 5
-"""Times that a put is made when S3 reports another write to the same key at the same moment (409)."""
-
 MARK_LIFE: Final = 5.0
 """Seconds that a look at a job's marks is good for."""
 MARKS: Final = 1024
@@ -133,18 +130,13 @@ class Store:
 
     def _put_once(self, key: str, body: bytes) -> bool:
         """Put unless something is there; False if something is."""
-        for attempt in range(1, CONFLICT_ATTEMPTS + 1):
-            try:
-                self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
-            except ClientError as error:
-                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-                if status == 412:
-                    return False
-                if status != 409 or attempt == CONFLICT_ATTEMPTS:
-                    raise
-            else:
-                return True
-        raise AssertionError("unreachable")
+        try:
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 412:
+                return False
+            raise
+        return True
 
     def _names(self, prefix: str) -> list[str]:
         """The last parts of the names that begin so; a chunk's are few, and one page is looked at."""

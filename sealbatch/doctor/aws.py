@@ -11,14 +11,12 @@ from producer.errors import ServiceError
 from producer.key_guard import read_findings
 from producer.pins import Pin
 from producer.policy_lint import Severity
-from sealbatch.clock import TOLERANCE, seconds_ahead
+from sealbatch.clock import MAX_SKEW, TOLERANCE, seconds_ahead
 from sealbatch.config import Config
 from sealbatch.doctor.finding import Finding, Status, judged, not_seen
 from wire.keys import Purpose
 
 AWS_ERRORS: Final = (BotoCoreError, ClientError)
-MAX_SKEW: Final = 240.0
-"""Seconds: AWS refuses a signature that is five minutes off."""
 MIN_RETENTION: Final = 345_600
 """Seconds: a queue that waits over a long weekend loses nothing."""
 MIN_RECEIVES: Final = 5

@@ -21,6 +21,7 @@ CASES = [
     (client_error("ExpiredToken"), ServiceKind.CREDENTIALS),
     (client_error("UnrecognizedClientException"), ServiceKind.CREDENTIALS),
     (client_error("SignatureDoesNotMatch", 403), ServiceKind.CREDENTIALS),
+    (client_error("RequestTimeTooSkewed", 403), ServiceKind.CLOCK),
     (client_error("SomethingNew", 401), ServiceKind.CREDENTIALS),
     (client_error("AccessDeniedException"), ServiceKind.DENIED),
     (client_error("AccessDenied", 403), ServiceKind.DENIED),
