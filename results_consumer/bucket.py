@@ -29,13 +29,15 @@ class Bucket:
             reply = self._request(key)
             return None if reply is None else _read(reply["Body"], limit + 1)
 
-    def names(self, prefix: str) -> Iterator[str]:
+    def names(self, prefix: str, behind: str = "") -> Iterator[str]:
         """The rest of each key that begins with `prefix`, in the order of their UTF-8 bytes; a LIST for every 1000.
+
+        Only those that come behind the key `prefix + behind`.
 
         Raises:
             ServiceError: S3 or the network does not give them.
         """
-        for item in self._items(prefix):
+        for item in self._items(prefix, behind):
             yield str(item["Key"]).removeprefix(prefix)
 
     def dated_names(self, prefix: str) -> Iterator[tuple[str, int]]:
@@ -47,8 +49,8 @@ class Bucket:
         for item in self._items(prefix):
             yield str(item["Key"]).removeprefix(prefix), int(item["LastModified"].timestamp() * 1000)
 
-    def _items(self, prefix: str) -> Iterator[dict[str, Any]]:
-        position: dict[str, str] = {}
+    def _items(self, prefix: str, behind: str = "") -> Iterator[dict[str, Any]]:
+        position: dict[str, str] = {"StartAfter": prefix + behind} if behind else {}
         while True:
             with mapped(Call("s3", "ListObjectsV2", f"bucket {self._name}")):
                 page = self._s3.list_objects_v2(Bucket=self._name, Prefix=prefix, **position)

@@ -6,6 +6,14 @@ from wire.codec import Value, pack
 from wire.merkle import MerkleTree
 
 
+def leaf_of(chunk: int, part: Verified | Silent) -> bytes:
+    """The leaf of a part of a chunk."""
+    place: list[Value] = [chunk, part.span.first, part.span.count]
+    if isinstance(part, Verified):
+        return pack([*place, part.receipt.question_root, part.receipt.result_root])
+    return pack([*place, str(part.outcome), None if part.code is None else str(part.code)])
+
+
 class Completeness:
     """Takes the parts of a job in the order of their records.
 
@@ -18,14 +26,10 @@ class Completeness:
         self._tree = MerkleTree()
         self.receipts = 0
 
-    def add(self, chunk: int, part: Verified | Silent) -> None:
-        """Add the next part."""
-        place: list[Value] = [chunk, part.span.first, part.span.count]
-        if isinstance(part, Verified):
-            self.receipts += 1
-            self._tree.append(pack([*place, part.receipt.question_root, part.receipt.result_root]))
-        else:
-            self._tree.append(pack([*place, str(part.outcome), None if part.code is None else str(part.code)]))
+    def add(self, leaf: bytes, *, receipt: bool) -> None:
+        """Add the next part's leaf, and whether it has a receipt."""
+        self.receipts += receipt
+        self._tree.append(leaf)
 
     def root(self) -> bytes:
         """32 bytes."""

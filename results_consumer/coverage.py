@@ -49,16 +49,16 @@ class Coverage:
     missing_records: int
 
 
-def scan(bucket: Bucket, job: Job) -> Iterator[ChunkObjects]:
-    """Every chunk of the job in order with what lies there for it, in the memory of one chunk.
+def scan(bucket: Bucket, job: Job, first: int = 0) -> Iterator[ChunkObjects]:
+    """Every chunk of the job from `first` on, in order with what lies there for it, in the memory of one chunk.
 
     Raises:
         ServiceError: S3 does not list the bucket.
     """
     manifest = job.manifest
-    answers = _ByChunk(bucket, ledger.answer_prefix(manifest.tenant, manifest.job), job)
-    failures = _ByChunk(bucket, ledger.failure_prefix(manifest.tenant, manifest.job), job)
-    for chunk in range(len(job.chunks)):
+    answers = _ByChunk(bucket, ledger.answer_prefix(manifest.tenant, manifest.job), job, first)
+    failures = _ByChunk(bucket, ledger.failure_prefix(manifest.tenant, manifest.job), job, first)
+    for chunk in range(first, len(job.chunks)):
         yield ChunkObjects(chunk, answers.take(chunk), failures.take(chunk))
 
 
@@ -89,10 +89,10 @@ def span_of(name: AnswerName) -> Range:
 
 
 class _ByChunk:
-    """The names behind a prefix, taken chunk by chunk in ascending order."""
+    """The names behind a prefix, taken chunk by chunk in ascending order, from the chunk `first` on."""
 
-    def __init__(self, bucket: Bucket, prefix: str, job: Job) -> None:
-        names = _parsed(bucket.names(prefix), job)
+    def __init__(self, bucket: Bucket, prefix: str, job: Job, first: int) -> None:
+        names = _parsed(bucket.names(prefix, f"{first:08d}" if first else ""), job)
         self._groups = groupby(names, key=lambda name: name.chunk)
         self._head = next(self._groups, None)
 

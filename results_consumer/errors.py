@@ -145,6 +145,9 @@ class SinkCode(enum.StrEnum):
     DENIED = "denied"
     FULL = "full"
     FAILED = "failed"
+    BUSY = "busy"
+    OTHER = "other"
+    NOT_OURS = "not_ours"
 
 
 _SINK_TEXTS = {
@@ -154,6 +157,9 @@ _SINK_TEXTS = {
     SinkCode.DENIED: "cannot be written: permission denied",
     SinkCode.FULL: "cannot be written: no space left, or a quota or size limit is reached",
     SinkCode.FAILED: "cannot be written",
+    SinkCode.BUSY: "is being written by another process",
+    SinkCode.OTHER: "is what another fetch began; type that one again to end it, or --force to begin anew",
+    SinkCode.NOT_OURS: "was made by somebody else, or others may read it; remove it",
 }
 
 

@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -35,13 +36,18 @@ FILE_MODE: Final = 0o600
 class EvidenceFolder:
     """The folder of one job below `parent`; it appears under its name only when the job is verified.
 
+    With `lasting`, what was kept outlives whoever keeps it, and the next one goes on with it.
+
     Raises:
         SinkError: on entering: the folder cannot be made, or is there already and `overwrite` is not set.
     """
 
-    def __init__(self, parent: Path, job: Job, *, overwrite: bool, retries: Sequence[str] = ()) -> None:
+    def __init__(
+        self, parent: Path, job: Job, *, overwrite: bool, retries: Sequence[str] = (), lasting: bool = False
+    ) -> None:
         self._target = parent / job.manifest.job
-        self._part = parent / f".{job.manifest.job}.{secrets.token_hex(8)}.part"
+        self._part = parent / f".{job.manifest.job}.{'follow' if lasting else secrets.token_hex(8)}.part"
+        self._lasting = lasting
         self._job = job
         self._overwrite = overwrite
         self._retries = list(retries)
@@ -51,8 +57,10 @@ class EvidenceFolder:
         if self._target.exists() and not self._overwrite:
             raise SinkError(SinkCode.EXISTS, str(self._target))
         try:
+            self._part.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=self._lasting)
+            self._refuse_foreign()
             for name in ("pages", "answers", "receipts", "openings"):
-                (self._part / name).mkdir(mode=FOLDER_MODE, parents=True)
+                (self._part / name).mkdir(mode=FOLDER_MODE, exist_ok=self._lasting)
             self._part.chmod(FOLDER_MODE)
             self._write("manifest", self._job.encoded)
             chunks = len(self._job.chunks)
@@ -68,7 +76,18 @@ class EvidenceFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._discard()
+        if not self._lasting:
+            self._discard()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to go on with."""
+        return self._part.is_dir()
+
+    @property
+    def committed(self) -> bool:
+        """Whether the folder has its name."""
+        return self._target.is_dir() and not self._part.exists()
 
     def keep(self, chunk: int, part: Verified | Silent) -> None:
         """Keep what proves a part of the job.
@@ -112,9 +131,19 @@ class EvidenceFolder:
             raise sink_error(error, str(self._target)) from None
 
     def _write(self, name: str, data: bytes) -> None:
-        descriptor = os.open(self._part / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        again = os.O_TRUNC | os.O_NOFOLLOW if self._lasting else os.O_EXCL
+        descriptor = os.open(self._part / name, os.O_WRONLY | os.O_CREAT | again | os.O_CLOEXEC, FILE_MODE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            if self._lasting:
+                # Whoever goes on does not read this again, so it must be on disk before it counts as kept.
+                file.flush()
+                os.fsync(descriptor)
+
+    def _refuse_foreign(self) -> None:
+        found = self._part.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise SinkError(SinkCode.NOT_OURS, str(self._part))
 
     def _discard(self) -> None:
         shutil.rmtree(self._part, ignore_errors=True)

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from results_consumer.bucket import Bucket
 from results_consumer.clients import KmsClient, S3Client
+from results_consumer.completeness import leaf_of
 from results_consumer.cover import total
 from results_consumer.coverage import measure, scan
 from results_consumer.errors import JobNotFinished
@@ -29,6 +30,7 @@ from results_consumer.settings import ReaderSettings
 from results_consumer.sink import Sink
 from results_consumer.status import clock_ms, is_late
 from results_consumer.tally import FetchSummary, Tally
+from results_consumer.verify import Verified
 from wire.payload import Outcome
 from wire.ticket import Ticket
 
@@ -55,6 +57,11 @@ _WANTED: Final = {
     Only.TRUNCATED: frozenset({Outcome.TRUNCATED}),
     Only.FAILED: frozenset({Outcome.ERRORED, Outcome.EXPIRED, Outcome.CANCELED}),
 }
+
+
+def is_wanted(line: OutputLine, only: Only | None) -> bool:
+    """Whether a line is written."""
+    return only is None or line.outcome in _WANTED[only]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +213,7 @@ class _Fetching:
             for revealed in chunks:
                 _refuse_missing(job, revealed)
                 for part in revealed.parts():
-                    tally.completeness.add(revealed.chunk, part)
+                    tally.completeness.add(leaf_of(revealed.chunk, part), receipt=isinstance(part, Verified))
                 yield from lines.of(revealed)
                 tally.ignored += revealed.ignored
                 if pinned is not None:
@@ -219,8 +226,7 @@ class _Fetching:
 
     def _take(self, line: OutputLine, tally: Tally, sink: Sink | None) -> None:
         tally.add(line)
-        only = self.options.only
-        if sink is not None and (only is None or line.outcome in _WANTED[only]):
+        if sink is not None and is_wanted(line, self.options.only):
             sink.write(encode_line(line, self.options.form))
             tally.written += 1
 

@@ -23,6 +23,14 @@ class Lines:
         self._models = models
         self._answered_by: tuple[bytes, bytes] | None = None
 
+    def answered_by(self) -> tuple[bytes, bytes] | None:
+        """The model and the template that answered so far, if anything did."""
+        return self._answered_by
+
+    def expect(self, model: bytes, template: bytes) -> None:
+        """Demand this model and this template, which answered what was verified before."""
+        self._answered_by = model, template
+
     def of(self, revealed: Revealed) -> Iterator[OutputLine]:
         """The lines of a chunk.
 

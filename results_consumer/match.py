@@ -1,8 +1,10 @@
 """Compares the output with the input file, where the reader has it."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from results_consumer.errors import Check, IntegrityError
@@ -35,6 +37,21 @@ class InputMatch:
         self._found.append((line.number, (line.line or 0, line.custom_id or "")))
         return line
 
+    def skip(self, count: int) -> None:
+        """Pass over the pairs of records that were matched before."""
+        for pair in islice(self._pairs, count):
+            self._seen.add(hash(pair))
+
+    def refuse_difference(self) -> None:
+        """Nothing that was seen so far differs.
+
+        Raises:
+            IntegrityError: something does.
+        """
+        if self._found:
+            numbers = [number for number, _ in self._found]
+            raise IntegrityError(Check.INPUT, _named("record that is not the input's", numbers))
+
     def end(self) -> None:
         """The set of outcomes is the set of inputs.
 
@@ -59,6 +76,23 @@ class InputMatch:
         told = (("missing input line", missing), ("unexpected record", unexpected), ("repeated record", repeated))
         text = "; ".join(_named(what, numbers) for what, numbers in told if numbers)
         raise IntegrityError(Check.INPUT, text or "records in another order than the input's")
+
+
+class CountedPairs:
+    """The input's pairs of line and custom_id, and the digest of those that were taken."""
+
+    def __init__(self, pairs: Iterator[tuple[int, str]]) -> None:
+        self._pairs = pairs
+        self._hash = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        for pair in self._pairs:
+            self._hash.update(f"{pair[0]} {pair[1]}\n".encode())
+            yield pair
+
+    def digest(self) -> str:
+        """In hexadecimal."""
+        return self._hash.hexdigest()
 
 
 def _named(what: str, numbers: Iterable[int]) -> str:

@@ -43,6 +43,16 @@ class Repeated:
     retry: Retry
 
 
+def has_retries(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> bool:
+    """Whether something lies in the bucket that calls itself a retry of the job.
+
+    Raises:
+        ServiceError: S3 does not answer.
+    """
+    names = Bucket(s3, settings.bucket).names(ledger.retry_prefix(settings.tenant, ticket.job))
+    return next(names, None) is not None
+
+
 def open_retries(  # noqa: PLR0917 - whose bucket and keys, which job, and when
     s3: S3Client, kms: KmsClient, settings: ReaderSettings, parent: Job, ticket: Ticket, now_ms: int
 ) -> list[Repeated]:

@@ -63,6 +63,57 @@ def sink_error(error: OSError, path: str) -> SinkError:
     return SinkError(_CODES.get(number, SinkCode.FAILED), path, number)
 
 
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
+    """Write all of `data`.
+
+    Raises:
+        OSError: the disk is full, or fails.
+    """
+    with memoryview(data) as whole:
+        written = 0
+        while written < len(whole):
+            written += os.write(descriptor, whole[written:])
+
+
+def name_file(part: Path, target: Path, *, overwrite: bool) -> None:
+    """Give a file that is complete its name.
+
+    Raises:
+        OSError: somebody made a file of that name meanwhile, and `overwrite` is not set, or the disk fails.
+    """
+    if overwrite:
+        part.replace(target)
+        return
+    try:
+        target.hardlink_to(part)  # unlike rename, this fails if the name was taken meanwhile
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        # A file system without hard links: look again, then rename; the moment between is all that is left.
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, "exists") from None
+        part.replace(target)
+    else:
+        part.unlink()
+
+
+def sync_folder(path: Path) -> None:
+    """Put the names in a folder on disk.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        # Some network file systems cannot sync a folder; the file itself is on disk by now.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(folder)
+
+
 class FileSink:
     """A file that appears under its name only when it is complete and on disk.
 
@@ -121,8 +172,8 @@ class FileSink:
         try:
             self._flush()
             os.fsync(self._file)
-            self._name_it()
-            self._sync_folder()
+            name_file(self._part, self._target, overwrite=self._overwrite)
+            sync_folder(self._target.parent)
         except OSError as error:
             raise self._error(error) from None
         os.close(self._file)
@@ -139,37 +190,8 @@ class FileSink:
             raise FileExistsError(errno.EEXIST, "exists")
 
     def _flush(self) -> None:
-        view = memoryview(self._buffer)
-        while view:
-            view = view[os.write(self._file, view) :]
-        view.release()
+        write_all(self._file, self._buffer)
         self._buffer = bytearray()
-
-    def _name_it(self) -> None:
-        if self._overwrite:
-            self._part.replace(self._target)
-            return
-        try:
-            self._target.hardlink_to(self._part)  # unlike rename, this fails if the name was taken meanwhile
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-                raise
-            # A file system without hard links: look again, then rename; the moment between is all that is left.
-            self._refuse_unfit()
-            self._part.replace(self._target)
-        else:
-            self._part.unlink()
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        except OSError as error:
-            # Some network file systems cannot sync a folder; the file itself is on disk by now.
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-        finally:
-            os.close(folder)
 
     def _discard(self) -> None:
         os.close(self._file)

@@ -71,7 +71,7 @@ def status_of(s3: S3Client, settings: ReaderSettings, job: Job, *, now_ms: int |
     now = clock_ms() if now_ms is None else now_ms
     bucket = Bucket(s3, settings.bucket)
     found = measure(bucket, job)
-    notice = _fresh_notice(bucket, job, now)
+    notice = fresh_notice(bucket, job, now)
     manifest = job.manifest
     return JobStatus(
         job=manifest.job,
@@ -106,7 +106,12 @@ def _state(found: Coverage, notice: Notice | None, *, late: bool) -> JobState:
     return JobState.IN_PROGRESS if found.answered or found.failed else JobState.QUEUED
 
 
-def _fresh_notice(bucket: Bucket, job: Job, now_ms: int) -> Notice | None:
+def fresh_notice(bucket: Bucket, job: Job, now_ms: int) -> Notice | None:
+    """The bridge's word why the job does not move, if it is fresh.
+
+    Raises:
+        ServiceError: S3 does not answer.
+    """
     body = bucket.get(ledger.notice_key(job.manifest.tenant, job.manifest.job), limit=MAX_NOTE)
     if body is None:
         return None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from results_consumer.completeness import Completeness
 from results_consumer.output import OutputLine
@@ -68,6 +69,35 @@ class Tally:
         self._model = self._model or line.model
         if line.error is not None:
             self._codes[line.error.code] += 1
+
+    def merge(self, state: dict[str, Any]) -> None:
+        """Add what another tally's `state` says."""
+        self._outcomes.update({Outcome(name): count for name, count in state["outcomes"].items()})
+        self._codes.update(state["codes"])
+        self._unattested += state["unattested"]
+        self._prompt_tokens += state["prompt_tokens"]
+        self._completion_tokens += state["completion_tokens"]
+        self._model = self._model or state["model"]
+        self.ignored += state["ignored"]
+        self.written += state["written"]
+
+    def state(self) -> dict[str, Any]:
+        """All counts, for JSON; `completeness` stands for itself."""
+        return {
+            "outcomes": {str(outcome): count for outcome, count in self._outcomes.items()},
+            "codes": dict(self._codes),
+            "unattested": self._unattested,
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": self._completion_tokens,
+            "model": self._model,
+            "ignored": self.ignored,
+            "written": self.written,
+        }
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Records so far by outcome; those that occur."""
+        return {str(outcome): self._outcomes[outcome] for outcome in Outcome if self._outcomes[outcome]}
 
     def summary(self, job: str) -> FetchSummary:
         """What it came to."""

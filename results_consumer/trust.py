@@ -1,5 +1,6 @@
 """Whom a reader believes that an enclave is one: roots of attestation, and the releases that are accepted."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from results_consumer.certificates import AWS_ROOT
 from wire.measurement import MODEL_PCR, model_register
@@ -58,6 +60,15 @@ class Trust:
     roots: tuple[x509.Certificate, ...] = (AWS_ROOT,)
     releases: tuple[Release, ...] = ()
     development: bool = False
+
+    def digest(self) -> str:
+        """The SHA-256, in hexadecimal, of all that is accepted."""
+        accepted = [
+            sorted((str(name), value.hex()) for name, value in (*release.pcrs.items(), *release.digests.items()))
+            for release in self.releases
+        ]
+        roots = [root.fingerprint(SHA256()).hex() for root in self.roots]
+        return hashlib.sha256(json.dumps([sorted(accepted), sorted(roots)]).encode()).hexdigest()
 
 
 def parse_release(data: bytes, key: PublicKey | None = None) -> Release:

@@ -25,6 +25,9 @@ _SINK: Final = {
     reading.SinkCode.DENIED: Exit.NO_PERMISSION,
     reading.SinkCode.FULL: Exit.TEMPORARY,
     reading.SinkCode.FAILED: Exit.TEMPORARY,
+    reading.SinkCode.BUSY: Exit.TEMPORARY,
+    reading.SinkCode.OTHER: Exit.USAGE,
+    reading.SinkCode.NOT_OURS: Exit.NO_PERMISSION,
 }
 
 

@@ -3,11 +3,11 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,8 +28,8 @@ PLAIN_EVERY: Final = 5.0
 class Meter(Protocol):
     """Where a verb says how far it is."""
 
-    def update(self, what: str, done: int, total: int | None) -> None:
-        """`done` of `total` (None if unknown) of `what`."""
+    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
+        """`done` of `total` (None if unknown) of `what`; `note` is what else there is to say, and may change."""
 
 
 class Screen:
@@ -109,17 +109,30 @@ def make_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, tit
 
 
 class _Rate(ProgressColumn):
-    """Steps a second, over the whole task."""
+    """Steps a second, over the whole task but for what was done before it began."""
 
     def render(self, task: Task) -> Text:
         elapsed = task.finished_time if task.finished else task.elapsed
-        if not elapsed or not task.completed:
+        done = task.completed - task.fields["begun"]
+        if not elapsed or done <= 0:
             return Text("", style="progress.data.speed")
-        return Text(f"{task.completed / elapsed:,.1f}/s", style="progress.data.speed")
+        return Text(f"{done / elapsed:,.1f}/s", style="progress.data.speed")
 
 
-def _bar(console: Console, *, fleeting: bool) -> Progress:
-    return Progress(
+class _Noted(Progress):
+    """Bars, and a line below them."""
+
+    note = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What is drawn."""
+        yield from super().get_renderables()
+        if self.note:
+            yield Text(f"  {self.note}", style="dim", overflow="ellipsis", no_wrap=True)
+
+
+def _bar(console: Console, *, fleeting: bool) -> _Noted:
+    return _Noted(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -132,21 +145,22 @@ def _bar(console: Console, *, fleeting: bool) -> Progress:
 
 
 class _Silent:
-    def update(self, what: str, done: int, total: int | None) -> None:
+    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
         """Say nothing."""
 
 
 class _Bar:
     """One bar for each thing that is counted."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: _Noted) -> None:
         self._progress = progress
         self._tasks: dict[str, Any] = {}
 
-    def update(self, what: str, done: int, total: int | None) -> None:
+    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
         """Move the bar."""
+        self._progress.note = note
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
+            self._tasks[what] = self._progress.add_task(what, total=total, completed=done, begun=done)
         self._progress.update(self._tasks[what], completed=done, total=total)
 
 
@@ -155,23 +169,24 @@ class _Plain:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said: dict[str, tuple[float, int]] = {}
-        self._began: dict[str, float] = {}
+        self._said: dict[str, tuple[float, int, str]] = {}
+        self._began: dict[str, tuple[float, int]] = {}
 
-    def update(self, what: str, done: int, total: int | None) -> None:
+    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
         """Write a line if it is time."""
         now = time.monotonic()
-        began = self._began.setdefault(what, now)
-        when, before = self._said.get(what, (began, -1))
+        began, first = self._began.setdefault(what, (now, done))
+        when, before, said = self._said.get(what, (began, -1, ""))
         finished = total is not None and done >= total
-        if done == before or (now - when < PLAIN_EVERY and not finished):
+        if (done, note) == (before, said) or (now - when < PLAIN_EVERY and not finished):
             return
-        self._said[what] = (now, done)
-        elapsed = now - began
-        rate = f", {done / elapsed:,.1f}/s" if elapsed > 0 and done else ""
-        left = f", {elapsed / done * (total - done):,.0f} s left" if total and done and not finished else ""
+        self._said[what] = (now, done, note)
+        elapsed, more = now - began, done - first
+        rate = f", {more / elapsed:,.1f}/s" if elapsed > 0 and more > 0 else ""
+        left = f", {elapsed / more * (total - done):,.0f} s left" if total and more > 0 and not finished else ""
         of = "" if total is None else f" of {total:,}"
-        self._console.print(f"{what}: {done:,}{of}{rate}{left}", markup=False, soft_wrap=True)
+        noted = f" ({note})" if note else ""
+        self._console.print(f"{what}: {done:,}{of}{noted}{rate}{left}", markup=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:

@@ -39,7 +39,7 @@ class MemoryS3:
     def list_objects_v2(self, **request: Any) -> Any:
         """A page of names behind the one that the token names."""
         self.calls.append(("ListObjectsV2", request["Prefix"]))
-        behind = request.get("ContinuationToken", "")
+        behind = request.get("ContinuationToken") or request.get("StartAfter", "")
         names = sorted(key for key in self.objects if key.startswith(request["Prefix"]) and key > behind)
         page = names[:PAGE]
         if not page:

@@ -1,7 +1,8 @@
 """`sealbatch fetch`: verifies and opens the answers of a job."""
 
+import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,16 +13,32 @@ from sealbatch.verbs import trust as t
 from sealbatch.verbs.run import FORCE, OUTPUT, check_output, open_sink, output_form
 from sealbatch.verbs.status import TICKET
 
+if TYPE_CHECKING:
+    from results_consumer.fetch import FetchOptions
+    from results_consumer.tally import FetchSummary
+    from results_consumer.trust import Release
+    from sealbatch.config import Config
+    from sealbatch.screen import Screen
+    from wire.ticket import Ticket
+
 EXAMPLES = """Examples:
 sealbatch fetch sb1-... -o answers.jsonl
 sealbatch fetch sb1-... -o answers.csv --input questions.csv
 sealbatch fetch sb1-... -o - --only failed
-sealbatch fetch sb1-... -o out.jsonl --receipts out.receipts"""
+sealbatch fetch sb1-... -o out.jsonl --receipts out.receipts
+sealbatch fetch --follow sb1-... -o answers.jsonl
+sealbatch fetch --follow sb1-... -o - | jq -r .outcome"""
 
 ONLY = Annotated[
     str | None, typer.Option(metavar="KIND", help="Write ok, failed or truncated lines only; all are verified.")
 ]
 INPUT = Annotated[str | None, typer.Option("--input", metavar="FILE", help="Also match every line to this input.")]
+FOLLOW = Annotated[
+    bool, typer.Option("--follow", "-f", help="Write answers while the job runs; killed, type the same to go on.")
+]
+TIMEOUT = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to --follow at most; then exit 124.")
+]
 
 
 @ends_well
@@ -29,6 +46,8 @@ def command(
     context: typer.Context,
     ticket: TICKET,
     output: OUTPUT,
+    follow: FOLLOW = False,
+    timeout: TIMEOUT = None,
     only: ONLY = None,
     source: INPUT = None,
     receipts: t.RECEIPTS = None,
@@ -38,9 +57,11 @@ def command(
 ) -> None:
     """Verify a finished job and write its answers.
 
-    One line for each line of input, or nothing at all.
+    One line for each line of input, or nothing at all. With --follow, lines are verified and written in the input's
+    order while the job runs: to OUT.partial, which becomes OUT when the job has ended or its deadline has passed.
     """
     from results_consumer.fetch import FetchOptions, Only
+    from results_consumer.growing import GrowingFile
     from sealbatch.clients import reader_s3
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
@@ -51,7 +72,9 @@ def command(
     if only is not None and only not in set(Only):
         raise Stop(Exit.USAGE, f"--only is one of {', '.join(Only)}")
     found = face.tickets().find(ticket)
-    check_output(output, force=force)
+    if timeout is not None and not follow:
+        raise Stop(Exit.USAGE, "--timeout is for --follow; `sealbatch wait --timeout` waits for a job")
+    check_output(output, force=force, begun=follow and GrowingFile.begun(output))
     releases = t.releases(face, pcr0, release)
     config = face.config(screen)
     options = FetchOptions(
@@ -61,10 +84,52 @@ def command(
         receipts=receipts,
         replace_receipts=force,
     )
-    sink = open_sink(output, force=force)
-    summary = jobs.fetch_job(screen, config, reader_s3(config), found, sink, options, releases)
+    s3 = reader_s3(config)
+    if follow:
+        again = f"fetch --follow {found} -o {output}"
+        with jobs.resumable(again):
+            summary = _followed(screen, config, s3, found, output, options, releases, timeout, force=force)
+    else:
+        summary = jobs.fetch_job(screen, config, s3, found, open_sink(output, force=force), options, releases)
     jobs.show_summary(screen, summary, "standard output" if output == "-" else output)
     raise typer.Exit(jobs.exit_for(summary))
+
+
+def _followed(
+    screen: "Screen",
+    config: "Config",
+    s3: Any,
+    ticket: "Ticket",
+    output: str,
+    options: "FetchOptions",
+    releases: "tuple[Release, ...]",
+    timeout: float | None,
+    *,
+    force: bool,
+) -> "FetchSummary":
+    from results_consumer.errors import IntegrityError
+    from results_consumer.follow import identity
+    from results_consumer.growing import Growing, GrowingFile, GrowingStream
+    from results_consumer.retries import has_retries
+    from sealbatch.exits import Exit
+    from sealbatch.faults import Stop
+    from sealbatch.verbs import jobs
+
+    reader = config.reader(releases)
+    if has_retries(s3, reader, ticket):
+        # It had ended when somebody had it retried; a retry's lines belong in the place of its own.
+        return jobs.fetch_when_ended(
+            screen, config, s3, ticket, lambda: open_sink(output, force=force), options, releases, timeout
+        )
+    growing: Growing = GrowingStream(sys.stdout.buffer)
+    if output != "-":
+        growing = GrowingFile(output, identity(ticket, reader, options), overwrite=force)
+        screen.say(f"lines so far stand in {output}.partial")
+    try:
+        return jobs.follow_job(screen, config, s3, ticket, growing, options, releases, timeout=timeout)
+    except IntegrityError as error:
+        kept = "" if output == "-" else f"; what was verified before stays in {output}.partial"
+        raise Stop(Exit.INTEGRITY, f"{error}{kept}") from None
 
 
 def pairs(path: str, form: InputForm) -> Callable[[], Iterator[tuple[int, str]]]:

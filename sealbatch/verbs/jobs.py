@@ -14,8 +14,13 @@ from producer.lookup import Idempotency
 from producer.pins import Pin
 from producer.settings import ProducerSettings
 from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
+from results_consumer.errors import JobNotFinished
 from results_consumer.fetch import FetchOptions, FetchProgress, fetch
+from results_consumer.follow import follow
+from results_consumer.follower import Followed
+from results_consumer.growing import Growing
 from results_consumer.job import open_job
+from results_consumer.pace import Pace
 from results_consumer.sink import Sink
 from results_consumer.status import JobState, JobStatus, status_of
 from results_consumer.tally import FetchSummary
@@ -31,10 +36,6 @@ from wire.ledger import Notice
 from wire.manifest import Parameters, Retry
 from wire.payload import Params
 from wire.ticket import Ticket
-
-FIRST_LOOK = 0.25
-LONGEST_LOOK = 10.0
-"""Seconds between two looks at a job: often at first, then ever less, since each look is a LIST that is paid for."""
 
 _PHASES = {Phase.SEAL: "sealing records", Phase.UPLOAD: "storing chunks", Phase.SEND: "sending chunks"}
 
@@ -140,7 +141,7 @@ def wait_for(screen: Screen, config: Config, s3: Any, ticket: Ticket, *, timeout
     settings = config.reader()
     job = open_job(s3, settings, ticket)
     deadline = None if timeout is None else time.monotonic() + timeout
-    pause = FIRST_LOOK
+    pace, before = Pace(), 0
     with screen.meter() as meter:
         while True:
             status = status_of(s3, settings, job)
@@ -148,18 +149,23 @@ def wait_for(screen: Screen, config: Config, s3: Any, ticket: Ticket, *, timeout
             meter.update("answered", done, status.total)
             if status.state is JobState.COMPLETED:
                 return status
-            if (
-                status.notice is not None
-                and status.state is JobState.STALLED
-                and status.notice.code != "kms_unavailable"
-            ):
-                raise Stop(
-                    Exit.NO_PERMISSION, f"{stalled(status.notice)}\nthe job stays; go on with the ticket {ticket}"
-                )
-            if deadline is not None and time.monotonic() >= deadline:
-                raise Stop(Exit.TIMEOUT, f"{done:,} of {status.total:,} records are answered; the ticket is {ticket}")
+            if status.state is JobState.STALLED:
+                _refuse_stalled(status.notice, ticket)
+            _refuse_late(deadline, done, status.total, ticket)
+            pause = pace.after(moved=done > before)
             time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
-            pause = min(LONGEST_LOOK, pause * 1.15)
+            before = done
+
+
+def _refuse_stalled(notice: Notice | None, ticket: Ticket) -> None:
+    """A job that KMS refuses stays where it is until a person has changed something."""
+    if notice is not None and notice.code != "kms_unavailable":
+        raise Stop(Exit.NO_PERMISSION, f"{stalled(notice)}\nthe job stays; go on with the ticket {ticket}")
+
+
+def _refuse_late(deadline: float | None, done: int, total: int, ticket: Ticket) -> None:
+    if deadline is not None and time.monotonic() >= deadline:
+        raise Stop(Exit.TIMEOUT, f"{done:,} of {total:,} records are answered; the ticket is {ticket}")
 
 
 def stalled(notice: Notice) -> str:
@@ -201,9 +207,82 @@ def fetch_job(
     with screen.meter() as meter:
         options = replace(options or FetchOptions(), progress=_telling(meter))
         summary = fetch(s3, reader_kms(config), config.reader(releases), ticket, sink, options=options)
+    warn_of_development(screen, config)
+    return summary
+
+
+def follow_job(
+    screen: Screen,
+    config: Config,
+    s3: Any,
+    ticket: Ticket,
+    output: Growing,
+    options: FetchOptions,
+    releases: tuple[Release, ...] = (),
+    *,
+    timeout: float | None = None,
+) -> FetchSummary:
+    """Verify and open a job while it runs, with progress.
+
+    Raises:
+        Stop: the time is over, or the bridge says that KMS refuses the enclave.
+        ReaderError: as `results_consumer.follow.follow`.
+    """
+    from sealbatch.clients import reader_kms
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+
+    def pause(seconds: float) -> None:
+        time.sleep(seconds if deadline is None else max(0.0, min(seconds, deadline - time.monotonic())))
+
+    with screen.meter() as meter:
+
+        def tell(state: Followed) -> None:
+            note = ", ".join(f"{count:,} {name}" for name, count in state.outcomes.items())
+            if state.outage is not None:
+                note = "S3 does not answer; asking again"
+            meter.update("answered", state.answered, state.total, note)
+            meter.update("verified", state.written, state.total, note)
+            if state.written < state.total:
+                _refuse_stalled(state.notice, ticket)
+                _refuse_late(deadline, state.answered, state.total, ticket)
+
+        reader = config.reader(releases)
+        summary = follow(s3, reader_kms(config), reader, ticket, output, options=options, told=tell, pause=pause)
+    warn_of_development(screen, config)
+    return summary
+
+
+def fetch_when_ended(
+    screen: Screen,
+    config: Config,
+    s3: Any,
+    ticket: Ticket,
+    sink: Callable[[], Sink],
+    options: FetchOptions,
+    releases: tuple[Release, ...],
+    timeout: float | None,
+) -> FetchSummary:
+    """Wait until a job and its retries have ended, then fetch them.
+
+    Raises:
+        Stop, ReaderError: as `wait_for` and `fetch_job`.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    wait_for(screen, config, s3, ticket, timeout=timeout)
+    pace = Pace()
+    while True:
+        try:
+            return fetch_job(screen, config, s3, ticket, sink(), options, releases)
+        except JobNotFinished as error:
+            _refuse_late(deadline, error.records - error.missing_records, error.records, ticket)
+            time.sleep(pace.after(moved=False))
+
+
+def warn_of_development(screen: Screen, config: Config) -> None:
+    """Say so where receipts prove little."""
     if config.resources.attestation_root is not None:
         screen.say("WARNING: receipts were believed under a development root: this proves a protocol, and no hardware")
-    return summary
 
 
 def _telling(meter: Meter) -> Callable[[FetchProgress], None]:
@@ -249,11 +328,9 @@ def exit_for(summary: FetchSummary) -> Exit:
 
 
 @contextmanager
-def resumable(ticket: Ticket) -> Iterator[None]:
-    """Ctrl-C inside says how to go on."""
+def resumable(again: str) -> Iterator[None]:
+    """Ctrl-C inside says how to go on: by typing `again`."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Stop(
-            Exit.INTERRUPTED, f"interrupted; the job goes on, and so can you:\n  sealbatch wait {ticket}"
-        ) from None
+        raise Stop(Exit.INTERRUPTED, f"interrupted; the job goes on, and so can you:\n  sealbatch {again}") from None

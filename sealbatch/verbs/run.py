@@ -21,8 +21,10 @@ OUTPUT = Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Wher
 FORCE = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
 
 
-def check_output(path: str, *, force: bool) -> None:
+def check_output(path: str, *, force: bool, begun: bool = False) -> None:
     """Refuse, before anything is sent, an output that could not be written afterwards.
+
+    One that was `begun` by an earlier run may exist.
 
     Raises:
         Stop: it exists, or its folder does not, or may not be written.
@@ -34,7 +36,7 @@ def check_output(path: str, *, force: bool) -> None:
     target = Path(path)
     if target.is_dir():
         raise Stop(Exit.USAGE, f"{path} is a directory; name a file")
-    if target.exists() and not force:
+    if target.exists() and not force and not begun:
         raise Stop(Exit.USAGE, f"{path} exists; --force overwrites it")
     folder = target.resolve().parent
     if not folder.is_dir():
@@ -110,7 +112,7 @@ def command(
     if ticket is None:
         raise AssertionError("only a dry run has no ticket")
     screen.say(f"ticket {ticket}")
-    with jobs.resumable(ticket):
+    with jobs.resumable(f"wait {ticket}"):
         s3 = reader_s3(config)
         jobs.wait_for(screen, config, s3, ticket, timeout=timeout)
         sink = open_sink(output, force=force)

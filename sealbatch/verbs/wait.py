@@ -31,6 +31,6 @@ def command(
     screen = face.screen()
     found = face.tickets().find(ticket)
     config = face.config(screen)
-    with jobs.resumable(found):
+    with jobs.resumable(f"wait {found}"):
         jobs.wait_for(screen, config, reader_s3(config), found, timeout=timeout)
     screen.next_step(f"sealbatch fetch {found} -o answers.jsonl")
