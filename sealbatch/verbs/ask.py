@@ -71,7 +71,7 @@ def command(
     if ticket is None:
         raise AssertionError("only a dry run has no ticket")
     sink = _Memory()
-    with jobs.resumable(ticket):
+    with jobs.resumable(f"wait {ticket}"):
         s3 = reader_s3(config)
         jobs.wait_for(screen, config, s3, ticket, timeout=timeout)
         summary = jobs.fetch_job(screen, config, s3, ticket, sink)
