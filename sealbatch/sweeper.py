@@ -38,17 +38,18 @@ class Sweeper:
     clients: Clients
     producer: ProducerSettings
 
-    def sweep(self, ticket: Ticket, *, force: bool = False, dry_run: bool = False) -> Swept:
+    def sweep(self, ticket: Ticket, *, force: bool = False, dry_run: bool = False, now_ms: int | None = None) -> Swept:
         """Send again what has sealed questions, no outcome, and no message that could still exist, unless `force`.
 
-        A job past its deadline has an outcome for everything.
+        A job past its deadline has an outcome for everything. `now_ms` is the clock's if None.
 
         Raises:
             ReaderError: the job is not the ticket's, or S3 does not answer.
             ProducerError: a chunk could not be sent.
         """
         job = open_job(self.s3, self.reader, ticket)
-        now, sqs, url = clock_ms(), self.clients.sqs, self.producer.queue_url
+        now = clock_ms() if now_ms is None else now_ms
+        sqs, url = self.clients.sqs, self.producer.queue_url
         missing = [] if is_late(job, now) else self._open_chunks(job)
         waits = not force and bool(missing) and may_be_queued(sqs, url, job.manifest.created_ms, now)
         sent = 0

@@ -200,6 +200,12 @@ class MemorySqs:
         self.fuse.burn(lambda: self.bodies.extend(entry["MessageBody"] for entry in request["Entries"]))
         return {}
 
+    def get_queue_attributes(self, **_: Any) -> Any:
+        """How many messages there are."""
+        self.outage.stop("GetQueueAttributes")
+        depth = str(len(self.bodies))
+        return {"Attributes": {"ApproximateNumberOfMessages": depth, "MessageRetentionPeriod": "345600"}}
+
 
 @dataclass
 class DeadlyKms(MemoryKms):

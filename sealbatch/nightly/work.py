@@ -2,7 +2,7 @@
 
 1. Claim: count the file's bytes and digest, once.
 2. Submit under the key (schedule, run, digest), or have its ranges sealed by many, or write down why it is refused.
-3. Wait until every record has an outcome.
+3. Wait until every record has an outcome; now and then send again what no message can bring any more.
 4. Deliver the answers to the target.
 5. Move the file to `done/` or `failed/`, with its report beside it.
 """
@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import BinaryIO, Final, cast
 
 from producer.errors import InputInvalid
@@ -29,11 +29,14 @@ from sealbatch.nightly.records import Attempts, ItemRecords, pause_after
 from sealbatch.nightly.refusal import problems, refusal
 from sealbatch.nightly.shelf import Record
 from sealbatch.nightly.todo import Todo
+from sealbatch.sweeper import Sweeper
 from wire.manifest import Parameters
 from wire.ticket import Ticket
 
 CHUNKS_A_SECOND: Final = 100
 """A job is looked at less often the larger it is: a look is a LIST for every 1000 of its objects."""
+SWEEP_EVERY: Final = timedelta(minutes=10)
+"""Between two looks for what was lost: each costs a LIST for every 1000 objects, and losing a message is rare."""
 
 _log = logging.getLogger("sealbatch.nightly")
 
@@ -166,7 +169,20 @@ class ItemWork:
             return None
         if status.state is JobState.STALLED and status.notice is not None:
             raise StalledError(status.notice.code)
+        self._sweep(record, ticket)
         return max(self._context.settings.tick, timedelta(seconds=status.chunks // CHUNKS_A_SECOND))
+
+    def _sweep(self, record: Record, ticket: Ticket) -> None:
+        """Send again what lies sealed in the bucket, has no outcome, and no message that could still exist."""
+        last = self._records.get("swept") or record
+        if self._context.now() - datetime.fromisoformat(str(last["at"])) < SWEEP_EVERY:
+            return
+        aws = self._context.aws
+        sweeper = Sweeper(aws.reader_s3, aws.reader_settings, aws.producer, aws.producer_settings)
+        swept = sweeper.sweep(ticket, now_ms=self._context.machine_now_ms())
+        self._context.shelf.put(self._records.name("swept"), self._context.dated(sent=swept.sent))
+        if swept.sent:
+            _log.warning("sent again schedule=%s job=%s chunks=%d", self._context.schedule.name, swept.job, swept.sent)
 
     def _failed(self, before: Attempts, fault: Fault) -> None:
         _log.warning(

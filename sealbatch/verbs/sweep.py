@@ -1,15 +1,26 @@
 """`sealbatch sweep`: sends again what a job misses and no message can bring any more."""
 
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sealbatch.face import Face, ends_well
 from sealbatch.verbs import questions as q
 
+if TYPE_CHECKING:
+    from sealbatch.screen import Screen
+    from sealbatch.sweeper import Swept
+    from wire.ticket import Ticket
+
 EXAMPLES = """Examples:
 sealbatch sweep sb1-...
-sealbatch sweep --all --dry-run"""
+sealbatch sweep --all --dry-run
+sealbatch sweep --all --every 10m"""
+
+COLUMNS = ("job", "chunks", "missing", "sent")
+
+Look = Callable[["Ticket"], "Swept | None"]
 
 
 @ends_well
@@ -19,30 +30,43 @@ def command(
     every: Annotated[bool, typer.Option("--all", help="Look at all jobs whose tickets this user holds.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Send even if messages may still be in the queue.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be sent.")] = False,
+    span: Annotated[
+        str | None, typer.Option("--every", metavar="SPAN", help="Again and again, such as 10m, until SIGTERM.")
+    ] = None,
     as_json: q.JSON = False,
 ) -> None:
     """Send again what has no answer and no message.
 
     A chunk that is sent twice does no harm. A message is taken to be gone when the queue is empty, or when it was sent
-    longer ago than the queue keeps messages.
+    longer ago than the queue keeps messages. A `sealbatch worker` does this for the files of its schedules by itself.
     """
     from results_consumer.errors import IntegrityError
     from sealbatch.clients import producer_clients, reader_s3
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
-    from sealbatch.sweeper import Sweeper, Swept
+    from sealbatch.sweeper import Sweeper
+    from sealbatch.times import parse_span
     from wire.ticket import Ticket
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
     if bool(ticket) == every:
         raise Stop(Exit.USAGE, "name tickets, or --all")
+    if span is not None and force:
+        raise Stop(Exit.USAGE, "--force sends whether or not a message is gone: once, and not again and again")
+    try:
+        seconds = None if span is None else parse_span(span).total_seconds()
+    except ValueError as error:
+        raise Stop(Exit.USAGE, f"--every: {error}") from None
     book = face.tickets()
-    found = [Ticket.parse(kept.ticket) for kept in book.all()] if every else [book.find(text) for text in ticket or ()]
     config = face.config(screen)
     sweeper = Sweeper(reader_s3(config), config.reader(), producer_clients(config), config.producer())
+    named = [book.find(text) for text in ticket or ()]
 
-    def look(one: Ticket) -> Swept | None:
+    def jobs() -> list[Ticket]:
+        return [Ticket.parse(kept.ticket) for kept in book.all()] if every else named
+
+    def look(one: Ticket) -> "Swept | None":
         try:
             return sweeper.sweep(one, force=force, dry_run=dry_run)
         except IntegrityError:
@@ -50,9 +74,41 @@ def command(
                 return None
             raise
 
-    rows = [
-        {"job": swept.job, "chunks": swept.chunks, "missing": swept.missing, "sent": swept.sent}
-        for swept in map(look, found)
-        if swept is not None
-    ]
-    screen.rows(("job", "chunks", "missing", "sent"), rows)
+    if seconds is None:
+        screen.rows(COLUMNS, [_row(swept) for swept in map(look, jobs()) if swept is not None])
+    else:
+        keep_sweeping(screen, jobs, look, seconds)
+
+
+def _row(swept: "Swept") -> dict[str, object]:
+    return {"job": swept.job, "chunks": swept.chunks, "missing": swept.missing, "sent": swept.sent}
+
+
+def keep_sweeping(screen: "Screen", jobs: "Callable[[], Iterable[Ticket]]", look: Look, seconds: float) -> None:
+    """Sweep every so many seconds until SIGTERM or SIGINT; of a job that lacks nothing no more is asked.
+
+    What AWS does not answer is said, and asked again the next time.
+    """
+    import signal
+    import threading
+
+    from producer.errors import ProducerError
+    from results_consumer.errors import ReaderError
+
+    stopping, done = threading.Event(), set[str]()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    while not stopping.is_set():
+        for one in jobs():
+            if one.job in done or stopping.is_set():
+                continue
+            try:
+                swept = look(one)
+            except (ProducerError, ReaderError) as error:
+                screen.complain(f"{one.job}: {error}; looked at again in {seconds:.0f} s")
+                continue
+            if swept is None or not swept.missing:
+                done.add(one.job)
+            elif swept.sent:
+                screen.rows(COLUMNS, [_row(swept)])
+        stopping.wait(seconds)

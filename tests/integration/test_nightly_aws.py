@@ -38,6 +38,31 @@ def ride_out(world: World, code: str, calls: tuple[str, ...]) -> set[str]:
     return seen - {""}
 
 
+def test_messages_that_were_lost_are_sent_again_by_the_night_itself(tmp_path: Path) -> None:
+    """Nobody sweeps: the worker that waits for the answers does, once no message can exist, and not at every look."""
+    world = World(tmp_path)
+    world.tick()
+    world.drop("a.jsonl")
+    world.clock.move(hours=19, minutes=1)
+    world.tick()
+    [job] = world.sent_jobs()
+    lost = len(world.sqs.bodies)
+    world.sqs.bodies.clear()
+    looks: list[int] = []
+    while not world.sqs.bodies and len(looks) < 40:
+        world.clock.move(minutes=1)
+        world.tick()
+        looks.append(len(world.sqs.bodies))
+    assert 9 <= len(looks) <= 12
+    assert (world.sent_jobs(), len(world.sqs.bodies)) == ({job}, lost)
+    for _ in range(30):  # they are in the queue now, and nobody sends them a third time
+        world.clock.move(minutes=1)
+        world.tick()
+    assert len(world.sqs.bodies) == lost
+    world.pass_time(1)
+    assert_answered_once(world, "a.jsonl")
+
+
 @pytest.mark.parametrize(("code", "calls", "said"), OUTAGES)
 def test_aws_that_does_not_answer_for_hours(tmp_path: Path, code: str, calls: tuple[str, ...], said: str) -> None:
     """Busy, KMS down or its key disabled, credentials expired: tried again with growing pauses, and somebody hears.

@@ -1,6 +1,10 @@
 """Cancel, purge, deadlines, idempotency keys and the dead-letter queue, typed against a real stand-in over HTTP."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,8 +18,12 @@ from receipt_factory import make_receipt, write_roots
 from typer.testing import CliRunner
 
 import producer.submit
+from producer.errors import ServiceError, ServiceKind
 from sealbatch.cli import app
 from sealbatch.exits import Exit
+from sealbatch.screen import Screen
+from sealbatch.sweeper import Swept
+from sealbatch.verbs.sweep import keep_sweeping
 from wire import ledger, manifest
 from wire.envelope import attach_receipt, parse_questions, seal_answers
 from wire.ledger import ChunkMessage, Mark, parse_chunk_message
@@ -210,6 +218,25 @@ def test_one_job_is_made_under_an_idempotency_key(desk: Desk) -> None:
     assert desk.ask("--idempotency-key", "").exit_code == Exit.USAGE
 
 
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(6, ()), (5, ("--max-tokens", "7")), (5, ("--not-before", "2098-01-01")), (5, ("--name", "other"))],
+)
+def test_an_idempotency_key_is_refused_for_another_submission(desk: Desk, count: int, words: tuple[str, ...]) -> None:
+    """Another file or other options: a clear error with the job's id, nothing sent; the first one goes on as before."""
+    typed = ("--idempotency-key", "mail", "--completion-window", "8h")
+    first = desk.ask(*typed)
+    sent = len(desk.messages())
+    refused = desk.ask(*typed, *words, count=count)
+    assert (refused.exit_code, refused.stdout) == (Exit.USAGE, "")
+    job = Ticket.parse(first.stdout.strip()).job
+    said = " ".join(refused.stderr.split())
+    assert f"used before, for job {job}, with another input or other options" in said
+    assert "nothing was sent" in said
+    assert len(desk.messages()) == sent
+    assert desk.ask(*typed).stdout == first.stdout
+
+
 def test_sweep_sends_what_misses_and_only_when_no_message_can_exist(desk: Desk) -> None:
     """While the queue holds messages it waits; once they are gone, what has no answer is sent again as it was."""
     ticket = desk.ask().stdout.strip()
@@ -230,6 +257,42 @@ def test_sweep_sends_what_misses_and_only_when_no_message_can_exist(desk: Desk) 
     assert [(m.chunk, m.first, m.count, m.digest) for m in again] == [
         (m.chunk, m.first, m.count, m.digest) for m in before[:2]
     ]
+
+
+def test_sweep_every_goes_on_until_it_is_told_to_stop(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """What AWS does not answer is said and asked again; a job that lacks nothing is not asked for any more."""
+    ticket = desk.ask().stdout.strip()
+    assert desk.type("sweep", ticket, "--every", "soon").exit_code == Exit.USAGE
+    assert desk.type("sweep", ticket, "--every", "10m", "--force").exit_code == Exit.USAGE
+    desk.empty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sealbatch", "--config", "sealbatch.toml", "sweep", ticket, "--every", "10m"],
+        cwd=desk.folder,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    row = json.loads(process.stdout.readline())
+    process.terminate()
+    assert (row["missing"], row["sent"], process.wait(60)) == (3, 3, 0)
+    process.stdout.close()
+    looks: list[str] = []
+
+    def look(one: Ticket) -> Swept:
+        looks.append(one.job)
+        match len(looks):
+            case 1:
+                raise ServiceError(ServiceKind.UNAVAILABLE, "SQS", "GetQueueAttributes", "queue")
+            case 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return Swept(one.job, 3, 0 if one.job == "b" * 16 else 2, 0)
+
+    jobs = [Ticket("a" * 16, bytes(16)), Ticket("b" * 16, bytes(16))]
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    keep_sweeping(Screen(as_json=True), lambda: jobs, look, 0.01)
+    for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+        signal.signal(number, handler)
+    assert looks == ["a" * 16, "b" * 16, "a" * 16, "a" * 16]
+    assert "SQS GetQueueAttributes on queue" in capsys.readouterr().err
 
 
 def test_the_dead_letter_queue_is_listed_shown_redriven_and_dropped(desk: Desk) -> None:
