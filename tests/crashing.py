@@ -1,14 +1,16 @@
 """Named failpoints, from outside: runs a program that dies at a step.
 
-`python -m crashing POINT HOW WORK MODULE:FUNCTION ARGUMENTS...`
+`python -m crashing PART ARMED MODULE:FUNCTION ARGUMENTS...`
 
-The product holds no hook. A point is a method of it, and a side: the wrapper that this program puts around the method
-ends the process before or after its first call, or holds it there for the test to kill. `HOW` is `exit` (`os._exit`) or
-`hold`; in the latter case the file `WORK` is made when the point is reached. With `exit` the file is made too: a second
-run of the same command, as a supervisor would start it, goes through.
+The product holds no hook. A point is a method of it, and a side: this program puts a wrapper around the method of each
+point of PART, which ends the process before or after a call, or holds it there for the test to kill. Which point does
+so says the file ARMED, in JSON, at the time of the call: `point`, `how` (`exit` for `os._exit`, or `hold`), and `work`,
+a file that is made when the point is reached. Once it is there the point does nothing more: another run of the same
+command, as a supervisor would start it, goes through.
 """
 
 import importlib
+import json
 import os
 import signal
 import sys
@@ -52,14 +54,27 @@ POINTS: Final = {
     "fetch.keys_unwrapped": ("results_consumer.fetch:unwrap_keys", "after"),
     "fetch.line_written": ("results_consumer.sink:FileSink.write", "after"),
     "fetch.file_named": ("results_consumer.sink:FileSink.commit", "after"),
+    # The reader that follows a job, chunk by chunk.
+    "follow.chunk_written": ("results_consumer.growing:GrowingFile.append", "after"),
+    "follow.file_named": ("results_consumer.growing:GrowingFile.commit", "after"),
 }
 
 
-def arm(point: str, how: str, work: Path) -> None:
-    """Put the wrapper of `point` around its method, unless the point was reached in an earlier run."""
-    if work.exists():
-        return
-    where, side = POINTS[point]
+def write_armed(armed: Path, point: str, how: str, work: Path) -> None:
+    """Have the next call at `point` end its process; whole or not at all, for somebody reads it meanwhile."""
+    part = armed.with_suffix(".part")
+    part.write_text(json.dumps({"point": point, "how": how, "work": str(work)}))
+    part.replace(armed)
+
+
+def arm(part: str, armed: Path) -> None:
+    """Put a wrapper around the method of each point of `part`."""
+    for point, (where, side) in POINTS.items():
+        if point.partition(".")[0] == part:
+            _wrap(point, where, side, armed)
+
+
+def _wrap(point: str, where: str, side: str, armed: Path) -> None:
     module_name, _, path = where.partition(":")
     owner: Any = importlib.import_module(module_name)
     *parents, name = path.split(".")
@@ -68,8 +83,11 @@ def arm(point: str, how: str, work: Path) -> None:
     original = getattr(owner, name)
 
     def reached() -> None:
-        work.touch()
-        if how == "exit":
+        said = json.loads(armed.read_text()) if armed.exists() else {"point": ""}
+        if said["point"] != point or Path(said["work"]).exists():
+            return
+        Path(said["work"]).touch()
+        if said["how"] == "exit":
             os._exit(CRASHED)
         while True:
             signal.pause()
@@ -83,7 +101,7 @@ def _wrapped(original: Callable[..., Any], side: str, reached: Callable[[], None
             reached()
         result = original(*arguments, **named)
         # An empty poll is no receipt, and a chunk that had no room was not sent.
-        if result or result is None:
+        if side == "after" and (result or result is None):
             reached()
         return result
 
@@ -91,8 +109,8 @@ def _wrapped(original: Callable[..., Any], side: str, reached: Callable[[], None
 
 
 if __name__ == "__main__":
-    point, how, work, program, *arguments = sys.argv[1:]
-    arm(point, how, Path(work))
+    part, armed, program, *arguments = sys.argv[1:]
+    arm(part, Path(armed))
     sys.argv = [program, *arguments]
     module, _, function = program.partition(":")
     sys.exit(getattr(importlib.import_module(module), function)())

@@ -1,6 +1,8 @@
-"""Every named failpoint, one after the other: a process dies there, is started again, and the job ends undisturbed.
+"""Every named failpoint: a process dies there, is started again, and the job ends undisturbed.
 
-The product holds no hook for this: see `crashing`. Processes end themselves (`os._exit`) or are held and killed.
+The product holds no hook for this: see `crashing`. Processes end themselves (`os._exit`) or are held and killed. One
+death befalls one job. Points are walked in three worlds at the same time, for most of each case is waiting: that of the
+bridge's deaths, that of enclave and engine, and that of the clients, whose services live on.
 """
 
 import json
@@ -12,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from chaos_jobs import Job, make_job
+from chaos_jobs import Job, Verdict, make_job
 from chaos_processes import Service, environment
-from crashing import CRASHED, POINTS
+from crashing import CRASHED, POINTS, write_armed
 from typer.testing import CliRunner
 from waiting import wait_until
 
@@ -27,18 +31,28 @@ from devstack.provision import provision
 from devstack.root import DevelopmentRoot
 from devstack.stack import MODEL, TENANT
 from enclave_worker.template import load_template
+from results_consumer.status import JobState, job_status
 from sealbatch.cli import app
+from sealbatch.clients import reader_s3
+from sealbatch.config import load_config
+from wire.ticket import Ticket
 
 CLI = "sealbatch.cli:main"
 RECORDS = 7
 CHUNK = "3"
+PATIENCE = 240
 HELD = ("submit.batch_sent", "bridge.answer_put", "enclave.chunk_opened", "engine.step_taken", "fetch.line_written")
 """Points at which a process is held and killed from outside too: one of each program."""
 CASES = [*((point, "exit") for point in POINTS), *((point, "hold") for point in HELD)]
+SERVICES = ("bridge", "enclave", "engine")
+LANES = (("bridge",), ("enclave", "engine"), ("submit", "fetch", "follow"))
+"""Parts whose points are walked in one world, one after the other."""
+
+_typing = threading.Lock()
 
 
 class World:
-    """The AWS stand-in, an enclave and a bridge, of which any can be started with a failpoint in it."""
+    """The AWS stand-in, an enclave and a bridge; the services die at whatever point `arm` names."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,119 +66,153 @@ class World:
         wait_until((self.dev / "aws.json").exists, 120, "the AWS stand-in")
         endpoint = json.loads((self.dev / "aws.json").read_text())["endpoint"]
         provision(endpoint, tenant=TENANT, image=measure(MODEL)[0].hex(), folder=self.dev)
-        self._services: dict[str, Service] = {}
+        self.config = load_config(self.dev / "sealbatch.toml", ())
+        self.services = {name: Service(name, words, folder, extra) for name, words, extra in self._programs()}
+        for service in self.services.values():
+            service.start()
 
     def stop(self) -> None:
-        """End everything."""
-        for service in (*self._services.values(), self._aws):
+        """End everything; nobody waits for a long poll."""
+        for service in self.services.values():
+            service._stopping.set()
+            if (target := service.target()) is not None:
+                target.kill()
+        for service in (*self.services.values(), self._aws):
             service.stop()
 
-    def run(self, name: str, armed: list[str] | None = None, engine: str | None = None) -> Service:
-        """The enclave or the bridge; started anew if it, or its engine, is to be armed with a failpoint."""
-        if (armed is not None or engine is not None) and name in self._services:
-            self._services.pop(name).stop()
-        if name not in self._services:
-            plain, program = ("stub_enclave", "stub_enclave:run") if name == "enclave" else ("sealbatch", CLI)
-            start = ["-m", plain] if armed is None else ["-m", "crashing", *armed, program]
-            words = self._enclave() if name == "enclave" else self._bridge()
-            extra = None if engine is None else {"STUB_ENGINE": engine}
-            self._services[name] = Service(name, [*start, *words], self.folder, extra)
-            self._services[name].start()
-        return self._services[name]
+    def armed(self, part: str) -> Path:
+        """The file that says at which point a process of this part dies."""
+        return self.folder / f"armed-{part}.json"
 
     def type(self, *words: str) -> tuple[int, str]:
         """Type a verb to its end; its exit code and standard output. In this process, for it is not to die."""
-        runner = CliRunner(env={"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / ".local/state")})
-        done = runner.invoke(app, ["--config", str(self.dev / "sealbatch.toml"), *words])
+        with _typing:
+            runner = CliRunner(env={"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / ".local/state")})
+            done = runner.invoke(app, ["--config", str(self.dev / "sealbatch.toml"), *words])
         return done.exit_code, done.stdout.strip()
 
-    def start(self, *words: str, armed: list[str]) -> subprocess.Popen[bytes]:
-        """Start a verb armed with the words of a failpoint."""
+    def dies(self, part: str, point: str, how: str, words: tuple[str, ...]) -> None:
+        """Type a verb that dies at its point."""
+        armed, work = self.folder / f"armed-{point}-{how}.json", self.work(point, how)
+        write_armed(armed, point, how, work)
+        start = [sys.executable, "-m", "crashing", part, str(armed), CLI, "--config", str(self.dev / "sealbatch.toml")]
         with (self.folder / "client.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "crashing", *armed, CLI, "--config", str(self.dev / "sealbatch.toml"), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(self.home),
+            process = subprocess.Popen(
+                [*start, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(self.home)
             )
+        if how == "hold":
+            wait_until(work.exists, PATIENCE, "the point")
+            process.kill()
+        assert process.wait(PATIENCE) == (-signal.SIGKILL if how == "hold" else CRASHED)
 
-    def _enclave(self) -> list[str]:
-        socket = str(self.dev / "enclave.sock")
-        return ["--dev", str(self.dev), "--model", str(MODEL), "--socket", socket, "--engine-stall", "20"]
+    def work(self, point: str, how: str) -> Path:
+        """The file that is made when a point is reached."""
+        return self.folder / f"{point}.{how}"
 
-    def _bridge(self) -> list[str]:
-        enclave = ["--enclave", f"unix://{self.dev}/enclave.sock"]
-        return ["--config", str(self.dev / "sealbatch.toml"), "bridge", *enclave, "--visibility", "3", "--grace", "2"]
+    def wait_for(self, ticket: str) -> None:
+        """Until every record has an outcome."""
+        s3, reader, until = reader_s3(self.config), self.config.reader(), time.monotonic() + PATIENCE
+        while job_status(s3, reader, Ticket.parse(ticket)).state is not JobState.COMPLETED:
+            assert time.monotonic() < until, "the job did not end"
+            threading.Event().wait(0.1)
+
+    def _programs(self) -> Iterator[tuple[str, list[str], dict[str, str]]]:
+        crashing, socket = ["-m", "crashing"], self.dev / "enclave.sock"
+        engine = [sys.executable, *crashing, "engine", str(self.armed("engine")), "stub_engine:run"]
+        words = ["--dev", str(self.dev), "--model", str(MODEL), "--socket", str(socket), "--engine-stall", "20"]
+        start = [*crashing, "enclave", str(self.armed("enclave")), "stub_enclave:run"]
+        yield "enclave", [*start, *words], {"STUB_ENGINE": shlex.join(engine)}
+        words = ["--enclave", f"unix://{socket}", "--visibility", "3", "--grace", "2"]
+        start = [*crashing, "bridge", str(self.armed("bridge")), CLI, "--config", str(self.dev / "sealbatch.toml")]
+        yield "bridge", [*start, "bridge", *words], {}
+
+
+def walk(folder: Path, cases: list[tuple[str, str]], results: dict[tuple[str, str], Future[Verdict]]) -> None:
+    """Walk these points in a world of their own, one after the other."""
+    try:
+        world = World(folder)
+    except BaseException as error:
+        for case in cases:
+            results[case].set_exception(error)
+        raise
+    try:
+        for point, how in cases:
+            try:
+                results[point, how].set_result(one_death(world, point, how))
+            except BaseException as error:  # noqa: BLE001 - it is the case's, and the others go on
+                results[point, how].set_exception(error)
+    finally:
+        world.stop()
+
+
+def one_death(world: World, point: str, how: str) -> Verdict:
+    """Take a job to its end although a process dies at `point`."""
+    part = point.partition(".")[0]
+    name = f"{point.replace('.', '-')}-{how}"
+    job = make_job(world.folder / name, name, RECORDS, load_template(MODEL), random.Random(1))
+    if part in SERVICES:
+        arm_service(world, part, point, how)
+    carry(world, job, part, point, how)
+    assert world.work(point, how).exists(), "the point was never reached"
+    return job.judge()
+
+
+def arm_service(world: World, part: str, point: str, how: str) -> None:
+    """Have a service die at the next call; one that is held there is killed from outside."""
+    work = world.work(point, how)
+    service = world.services["enclave" if part == "engine" else part]
+    find = service.child if part == "engine" else service.target
+    wait_until(lambda: find() is not None, PATIENCE, f"the {part}")
+    write_armed(world.armed(part), point, how, work)
+    if point == "engine.loaded":  # where no engine comes that has loaded before: end the one that has
+        find().kill()  # type: ignore[union-attr]
+        wait_until(work.exists, PATIENCE, "the point")
+    if how == "hold":
+
+        def kill() -> None:
+            wait_until(work.exists, PATIENCE, "the point")
+            if (target := find()) is not None:
+                target.kill()
+
+        threading.Thread(target=kill, daemon=True).start()
+
+
+def carry(world: World, job: Job, part: str, point: str, how: str) -> None:
+    """Submit, wait and fetch; the verb that is to die is typed again after it died, as its user would."""
+    submit = ("submit", str(job.questions), "--chunk-size", CHUNK, "--idempotency-key", job.folder.name)
+    if part == "submit":
+        world.dies(part, point, how, submit)
+    code, ticket = world.type(*submit)
+    assert code == 0
+    follow = ("fetch", "--follow", ticket, "-o", str(job.answers), "--force")
+    if part == "follow":
+        world.dies(part, point, how, follow)
+    world.wait_for(ticket)
+    fetch = follow if part == "follow" else ("fetch", ticket, "-o", str(job.answers), "--force")
+    if part == "fetch":
+        world.dies(part, point, how, fetch)
+    assert world.type(*fetch)[0] == 0
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    """One for all points; its sockets have short paths."""
+def results() -> Iterator[dict[tuple[str, str], Future[Verdict]]]:
+    """What becomes of each case; all lanes begin at once. Sockets have short paths."""
     folder = Path(tempfile.mkdtemp(prefix="failpoints-", dir="/tmp"))
-    world = World(folder)
-    yield world
-    world.stop()
+    found: dict[tuple[str, str], Future[Verdict]] = {case: Future() for case in CASES}
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        for number, parts in enumerate(LANES):
+            lane = folder / str(number)
+            lane.mkdir()
+            pool.submit(walk, lane, [case for case in CASES if case[0].partition(".")[0] in parts], found)
+        yield found
     shutil.rmtree(folder)
 
 
-def carry(world: World, job: Job, armed: list[str] | None, part: str) -> None:
-    """Submit, wait and fetch; the verb that is armed is typed again after it died, as its user would."""
-    submit = ("submit", str(job.questions), "--chunk-size", CHUNK, "--idempotency-key", job.folder.name)
-    code, ticket = dying(world, submit, armed if part == "submit" else None)
-    assert code == 0
-    assert world.type("wait", ticket, "--timeout", "120")[0] == 0
-    code, _ = dying(world, ("fetch", ticket, "-o", str(job.answers), "--force"), armed if part == "fetch" else None)
-    assert code == 0
-
-
-def dying(world: World, words: tuple[str, ...], armed: list[str] | None) -> tuple[int, str]:
-    """A verb that dies at its point the first time; what comes of the second."""
-    if armed is None:
-        return world.type(*words)
-    process = world.start(*words, armed=armed)
-    if armed[1] == "hold":
-        wait_until(Path(armed[2]).exists, 120, "the point")
-        process.kill()
-    assert process.wait(120) == (-signal.SIGKILL if armed[1] == "hold" else CRASHED)
-    return world.type(*words)
-
-
-def kill_when_reached(work: Path, service: Service, part: str) -> threading.Thread:
-    """Kill the process that is held at its point, from outside."""
-
-    def kill() -> None:
-        wait_until(work.exists, 200, "the point")
-        target = service.child() if part == "engine" else service.target()
-        if target is not None:
-            target.kill()
-
-    thread = threading.Thread(target=kill, daemon=True)
-    thread.start()
-    return thread
-
-
 @pytest.mark.parametrize(("point", "how"), CASES)
-def test_a_death_at_any_step_costs_nothing(world: World, point: str, how: str) -> None:
+def test_a_death_at_any_step_costs_nothing(
+    results: dict[tuple[str, str], Future[Verdict]], point: str, how: str
+) -> None:
     """Each record is answered once, with the answer of an undisturbed run."""
-    part = point.partition(".")[0]
-    work = world.folder / f"{point}.{how}"
-    armed = [point, how, str(work)]
-    name = f"{point.replace('.', '-')}-{how}"
-    job = make_job(world.folder / name, name, RECORDS, load_template(MODEL), random.Random(1))
-    if part == "engine":
-        command = shlex.join([sys.executable, "-m", "crashing", *armed, "stub_engine:run"])
-        service = world.run("enclave", engine=command)
-    elif part in {"enclave", "bridge"}:
-        service = world.run(part, armed)
-    else:
-        service = world.run("bridge")
-    if how == "hold" and part in {"engine", "enclave", "bridge"}:
-        kill_when_reached(work, service, part)
-    world.run("enclave")
-    world.run("bridge")
-    carry(world, job, armed, part)
-    assert work.exists(), "the point was never reached"
-    verdict = job.judge()
+    verdict = results[point, how].result()
     assert (verdict.lost, verdict.repeated, verdict.wrong) == (0, 0, 0)
     assert verdict.outcomes == {"succeeded": RECORDS}
