@@ -4,8 +4,9 @@ from typing import Final
 
 FIRST: Final = 0.25
 MOVING: Final = 1.0
-"""Seconds until the next look at least, once a job moves."""
+"""Seconds that the pause grows to while a job moves, and falls to when it moves again."""
 LONGEST: Final = 10.0
+GROWTH: Final = 1.25
 
 
 class Pace:
@@ -17,5 +18,6 @@ class Pace:
     def after(self, *, moved: bool) -> float:
         """How long to wait after a look that showed that something moved, or that nothing did."""
         pause = self._pause
-        self._pause = max(MOVING, pause / 2) if moved else min(LONGEST, pause * 1.5)
+        longer = pause * GROWTH
+        self._pause = max(min(MOVING, longer), pause / 2) if moved else min(LONGEST, longer)
         return pause
