@@ -14,7 +14,7 @@ from producer.lookup import Idempotency
 from producer.pins import Pin
 from producer.settings import ProducerSettings
 from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
-from results_consumer.errors import JobNotFinished
+from results_consumer.errors import JobNotFinished, ServiceError, ServiceKind
 from results_consumer.fetch import FetchOptions, FetchProgress, fetch
 from results_consumer.follow import follow
 from results_consumer.follower import Followed
@@ -36,6 +36,8 @@ from wire.ledger import Notice
 from wire.manifest import Parameters, Retry
 from wire.payload import Params
 from wire.ticket import Ticket
+
+NO_ANSWER = "S3 does not answer; asking again"
 
 _PHASES = {Phase.SEAL: "sealing records", Phase.UPLOAD: "storing chunks", Phase.SEND: "sending chunks"}
 
@@ -132,26 +134,33 @@ def _showing_problems(screen: Screen, path: str) -> Iterator[None]:
 
 
 def wait_for(screen: Screen, config: Config, s3: Any, ticket: Ticket, *, timeout: float | None = None) -> JobStatus:
-    """Wait until every record has an outcome, with progress.
+    """Wait until every record has an outcome, with progress. An S3 that does not answer for a while is asked again.
 
     Raises:
         Stop: the time is over, or the bridge says that KMS refuses the enclave.
-        ReaderError: as `results_consumer.status.job_status`.
+        ReaderError: as `results_consumer.status.job_status`, at the first look if S3 does not answer.
     """
     settings = config.reader()
     job = open_job(s3, settings, ticket)
     deadline = None if timeout is None else time.monotonic() + timeout
-    pace, before = Pace(), 0
+    total = job.manifest.records
+    pace, before, done = Pace(), 0, -1
     with screen.meter() as meter:
         while True:
-            status = status_of(s3, settings, job)
-            done = status.answered + status.failed_unattested
-            meter.update("answered", done, status.total)
-            if status.state is JobState.COMPLETED:
-                return status
-            if status.state is JobState.STALLED:
-                _refuse_stalled(status.notice, ticket)
-            _refuse_late(deadline, done, status.total, ticket)
+            try:
+                status = status_of(s3, settings, job)
+            except ServiceError as error:
+                if error.kind is not ServiceKind.UNAVAILABLE or done < 0:
+                    raise
+                meter.update("answered", done, total, NO_ANSWER)
+            else:
+                done = status.answered + status.failed_unattested
+                meter.update("answered", done, total)
+                if status.state is JobState.COMPLETED:
+                    return status
+                if status.state is JobState.STALLED:
+                    _refuse_stalled(status.notice, ticket)
+            _refuse_late(deadline, done, total, ticket)
             pause = pace.after(moved=done > before)
             time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
             before = done
@@ -240,7 +249,7 @@ def follow_job(
         def tell(state: Followed) -> None:
             note = ", ".join(f"{count:,} {name}" for name, count in state.outcomes.items())
             if state.outage is not None:
-                note = "S3 does not answer; asking again"
+                note = NO_ANSWER
             meter.update("answered", state.answered, state.total, note)
             meter.update("verified", state.written, state.total, note)
             if state.written < state.total:
