@@ -39,8 +39,8 @@ def command(
     """Carry sealed chunks between queue, enclaves and bucket.
 
     Runs on the enclave's parent until SIGTERM. Then nothing more is received, running chunks get the grace, and all
-    else goes back into the queue; it ends after the running poll of 10 s at most, and the grace. A second SIGTERM
-    leaves out the grace.
+    else goes back into the queue; it ends after the running poll of 10 s at most, and the grace; where AWS does not
+    answer, calls under way are tried again for 20 s more. A second SIGTERM leaves out the grace.
     """
     import logging
 
