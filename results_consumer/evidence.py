@@ -89,6 +89,20 @@ class EvidenceFolder:
         """Whether the folder has its name."""
         return self._target.is_dir() and not self._part.exists()
 
+    def forget_from(self, chunk: int) -> None:
+        """Remove what was kept of this chunk and those behind it: they come again, maybe in other ranges.
+
+        Raises:
+            SinkError: the disk fails.
+        """
+        try:
+            for name in ("answers", "receipts", "openings"):
+                for path in (self._part / name).iterdir():
+                    if int(path.name[:8]) >= chunk:
+                        path.unlink()
+        except OSError as error:
+            raise sink_error(error, str(self._target)) from None
+
     def keep(self, chunk: int, part: Verified | Silent) -> None:
         """Keep what proves a part of the job.
 

@@ -100,6 +100,7 @@ class Follower:
         if not folder.begun:
             self._resume(0)
         self._evidence = stack.enter_context(folder)
+        folder.forget_from(self.next)
 
     def finished(self) -> bool:
         """Whether every chunk is written, and none of them has an answer by now that it had not then."""
@@ -116,6 +117,8 @@ class Follower:
         if late is not None:
             # The bridge had given records up, and another enclave answered them all the same.
             self._resume(late)
+            if self._evidence is not None:
+                self._evidence.forget_from(late)
         return late is None
 
     def look(self, now: int) -> ServiceError | None:

@@ -1,7 +1,7 @@
 """An output that grows while its job runs: a file that outlives its writer, or a stream.
 
 Beside OUT lie, until it is complete, `OUT.partial` with the lines so far and `OUT.progress` with one JSON line for each
-chunk: where its lines end, and the SHA-256 of everything up to there. Nothing of them is believed that does not stand
+chunk: where its lines end, and the SHA-256 of all lines and marks up to there. Nothing is believed that does not stand
 that digest, so that a writer may be killed at any point, and the machine with it: what was half written is dropped and
 comes again. OUT appears under its name when it is whole.
 """
@@ -124,7 +124,7 @@ class GrowingFile:
         self._data = self._log = -1
         self._hash = hashlib.sha256()
         self._offset = 0
-        self._fresh = self._named = False
+        self._fresh = self._named = self._grown = False
         self.whole = False
 
     @staticmethod
@@ -132,6 +132,13 @@ class GrowingFile:
         """Whether an earlier run left something to go on with."""
         target = Path(os.path.realpath(path))
         return target.with_name(f"{target.name}.progress").exists()
+
+    @staticmethod
+    def discard(path: str) -> None:
+        """Remove what an earlier run left beside the output; nobody goes on with it."""
+        target = Path(os.path.realpath(path))
+        for ending in ("progress", "partial"):
+            target.with_name(f"{target.name}.{ending}").unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         try:
@@ -148,7 +155,7 @@ class GrowingFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._log >= 0 and not self._offset and not self.whole:
+        if self._fresh and not self._grown:
             # Nothing was begun: nothing is left behind.
             self._partial.unlink(missing_ok=True)
             self._progress.unlink(missing_ok=True)
@@ -179,10 +186,13 @@ class GrowingFile:
             SinkError: the disk is full, or fails.
         """
         try:
+            self._grown = True
             write_all(self._data, data)
             self._hash.update(data)
             self._offset += len(data)
-            write_all(self._log, _encode({**mark, "offset": self._offset, "sha256": self._hash.hexdigest()}))
+            said = {**mark, "offset": self._offset}
+            self._hash.update(_encode(said))
+            write_all(self._log, _encode({**said, "sha256": self._hash.hexdigest()}))
         except OSError as error:
             raise sink_error(error, self._path) from None
 
@@ -272,7 +282,7 @@ class GrowingFile:
         return end
 
     def _hashed(self, mark: Mark) -> Any:
-        """The digest up to the mark's offset, or None if the lines are not those that it was made over."""
+        """The digest up to the mark, or None if lines and mark are not those that it was made over."""
         digest, position = self._hash.copy(), self._offset
         while position < mark["offset"]:
             data = os.pread(self._data, min(_BLOCK, mark["offset"] - position), position)
@@ -280,6 +290,7 @@ class GrowingFile:
                 return None
             digest.update(data)
             position += len(data)
+        digest.update(_encode({name: value for name, value in mark.items() if name != "sha256"}))
         return digest if position == mark["offset"] and digest.hexdigest() == mark["sha256"] else None
 
     def _close(self) -> None:

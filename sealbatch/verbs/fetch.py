@@ -118,9 +118,12 @@ def _followed(
     reader = config.reader(releases)
     if has_retries(s3, reader, ticket):
         # It had ended when somebody had it retried; a retry's lines belong in the place of its own.
-        return jobs.fetch_when_ended(
+        summary = jobs.fetch_when_ended(
             screen, config, s3, ticket, lambda: open_sink(output, force=force), options, releases, timeout
         )
+        if output != "-":
+            GrowingFile.discard(output)
+        return summary
     growing: Growing = GrowingStream(sys.stdout.buffer)
     if output != "-":
         growing = GrowingFile(output, identity(ticket, reader, options), overwrite=force)

@@ -234,15 +234,15 @@ def test_what_was_verified_is_not_fetched_again(tmp_path: Path) -> None:
     assert [key for call, key in calls if call == "GetObject" and key.startswith(prefix)] == [made.name(2)]
 
 
-@pytest.mark.parametrize("damage", ["edited", "cut", "zeroed", "grown", "lost"])
-def test_a_partial_file_that_was_changed_is_not_believed(tmp_path: Path, damage: str) -> None:
-    """By an editor, a full disk or a power cut: what does not stand its digest comes again."""
+@pytest.mark.parametrize("damage", ["edited", "cut", "zeroed", "grown", "lost", "counts", "garbage"])
+def test_what_was_changed_by_others_is_not_believed(tmp_path: Path, damage: str) -> None:
+    """By an editor, a full disk or a power cut, lines or counts: what does not stand its digest comes again."""
     made = record(2, 2, 2)
     for chunk in range(2):
         made.answer(chunk)
     with pytest.raises(Killed):
         followed(made, tmp_path / "out")
-    partial = tmp_path / "out.partial"
+    partial, progress = tmp_path / "out.partial", tmp_path / "out.progress"
     data = partial.read_bytes()
     match damage:
         case "edited":
@@ -255,6 +255,10 @@ def test_a_partial_file_that_was_changed_is_not_believed(tmp_path: Path, damage:
             partial.write_bytes(data + b"half a li")
         case "lost":
             partial.unlink()
+        case "counts":
+            progress.write_bytes(progress.read_bytes().replace(b'"succeeded":2', b'"succeeded":7'))
+        case "garbage":
+            progress.write_bytes(progress.read_bytes() + b'{"offset":1}\n[]\n')
     made.answer(2)
     summary = followed(made, tmp_path / "out")
     assert summary == undisturbed(made, tmp_path / "plain")
@@ -341,6 +345,24 @@ def test_an_answer_that_comes_after_a_failure_takes_its_place(tmp_path: Path) ->
     assert (tmp_path / "out").read_bytes() == (tmp_path / "plain").read_bytes()
 
 
+def test_evidence_is_that_of_a_fetch_after_the_end_although_ranges_changed(tmp_path: Path) -> None:
+    """What was kept of records that were answered later, and by an earlier run that nobody goes on with, is gone."""
+    made = record(1, 3, 1)
+    made.answer(0)
+    made.answer(1, 1, 2)
+    made.fail(1, 3, 1, "enclave_lost")
+    options = FetchOptions(receipts=tmp_path / "proof")
+    with pytest.raises(Killed):
+        followed(made, tmp_path / "other", options=options)
+    for name in ("other.partial", "other.progress"):
+        (tmp_path / name).unlink()
+    happening = iter([lambda: made.answer(1, 3, 1), lambda: made.answer(2), lambda: None])
+    summary = followed(made, tmp_path / "out", happening, options=options)
+    plain = FetchOptions(receipts=tmp_path / "plain.proof")
+    assert summary == undisturbed(made, tmp_path / "plain", plain)
+    assert kept(tmp_path / "proof") == kept(tmp_path / "plain.proof")
+
+
 @pytest.mark.parametrize("only", list(Only))
 def test_filters_and_counts_hold_across_a_kill(tmp_path: Path, only: Only) -> None:
     """Filtered lines are counted, and the counts of the first run are in the second one's."""
@@ -382,6 +404,7 @@ def test_another_input_does_not_go_on_with_what_was_matched_to_the_first(tmp_pat
     made.answer(1)
     with pytest.raises(IntegrityError, match="beside another input"):
         followed(made, tmp_path / "out", options=FetchOptions(inputs=pairs(4, 0)))
+    assert (tmp_path / "out.partial").read_bytes().count(b"\n") == 2
     assert followed(made, tmp_path / "out", options=FetchOptions(inputs=pairs(4))).succeeded == 4
 
 
