@@ -77,8 +77,12 @@ def test_clients_sign_with_the_files_credentials(
 
 @pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:5000"])
 @pytest.mark.parametrize(("size", "asks"), [(8_400, False), (SMALL, False), (SMALL + 1, True)])
-def test_a_small_object_is_sent_without_asking_first(size: int, endpoint: str | None, *, asks: bool) -> None:
+def test_a_small_object_is_sent_without_asking_first(
+    monkeypatch: pytest.MonkeyPatch, size: int, endpoint: str | None, *, asks: bool
+) -> None:
     """Over TLS and without: each object once cost two round trips. A stand-in gets its bytes with the headers."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     s3 = Connector(Config(Resources(region="eu-central-1", endpoint_url=endpoint), "a test"), None).client("s3")
     sent: list[AWSPreparedRequest] = []
 
