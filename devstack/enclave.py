@@ -22,8 +22,9 @@ from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from enclave_worker.template import load_template
+from wire.address import Address
 from wire.errors import StreamError
-from wire.stream import Address, listen
+from wire.stream import listen
 
 CANNOT_START: Final = 69
 """EX_UNAVAILABLE of sysexits.h, as in the real image."""

@@ -18,8 +18,8 @@ from devstack.measure import measure, measure_model_of
 from devstack.part import Part
 from devstack.provision import provision
 from devstack.root import DevelopmentRoot
+from wire.address import MAX_UNIX_PATH
 from wire.measurement import MODEL_PCR
-from wire.stream import MAX_UNIX_PATH
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 MODEL: Final = ROOT / "models" / "benefits-bloom"

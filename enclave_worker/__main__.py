@@ -19,9 +19,10 @@ from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from enclave_worker.template import load_template
+from wire.address import PORT, Address
 from wire.errors import StreamError
 from wire.model_feed import PORT as MODEL_PORT
-from wire.stream import PORT, Address, listen
+from wire.stream import listen
 
 LISTEN: Final = Address(None, cid=0xFFFFFFFF, port=PORT)
 """Whatever CID the hypervisor gave this enclave (VMADDR_CID_ANY)."""

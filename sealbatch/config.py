@@ -19,8 +19,8 @@ from results_consumer.settings import ReaderSettings
 from results_consumer.trust import Release, ReleaseError, Trust, load_roots
 from sealbatch.paths import dev_folder, user_config
 from vsock_bridge.settings import BridgeSettings
+from wire.address import Address
 from wire.names import IMAGE, KEY_ARN, TENANT
-from wire.stream import Address
 
 CONFIG_NAME: Final = "sealbatch.toml"
 PREFIX: Final = "SEALBATCH_"

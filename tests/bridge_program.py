@@ -8,7 +8,7 @@ import boto3
 from vsock_bridge.bridge import Clients
 from vsock_bridge.main import run
 from vsock_bridge.settings import BridgeSettings
-from wire.stream import Address
+from wire.address import Address
 
 endpoint, queue_url, key, enclave, ready = sys.argv[1:]
 session = boto3.session.Session("testing", "testing", region_name="eu-central-1")

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+from places import Place
 from question_factory import IMAGE, Keys
 from receipt_factory import ROOT, STARTED
 from scripted_engine import ScriptedEngine
@@ -18,10 +19,11 @@ from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from enclave_worker.template import Template
 from wire import messages
+from wire.address import Address
 from wire.messages import Message, Progress, Ready, Unwrap, Unwrapped, UnwrapRefused, Work
 from wire.payload import Record
 from wire.report import Report
-from wire.stream import Address, Stream, connect, listen
+from wire.stream import Stream, connect, listen
 
 TEMPLATE = Template(user_turn="{content}", prompt_end="", stop=())
 PATIENCE = 30.0
@@ -56,12 +58,16 @@ class EchoAttestor:
 class RunningEnclave:
     """A server in a thread, from `with` to its end."""
 
-    def __init__(self, folder: Path, engine: ScriptedEngine | None = None, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, engine: ScriptedEngine | None = None, *, place: Place | None = None, **settings: Any
+    ) -> None:
         self.engine = engine or ScriptedEngine()
         self.attestor = EchoAttestor()
-        self.address = Address.parse(f"unix://{folder}/e.sock")
+        unix = Address.parse(f"unix://{folder}/e.sock")
+        place = place or Place(unix, unix)
+        self.address = place.connect
         made = Settings(model=folder, **{"grace": 20.0, **settings})
-        listener = listen(self.address)
+        listener = listen(place.listen)
         try:
             self._server = EnclaveServer(listener, self.attestor, self.engine, TEMPLATE, made)
         except ValueError:

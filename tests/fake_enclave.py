@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from wire import messages
+from wire.address import Address
 from wire.errors import StreamError, WireError
 from wire.messages import Answer, Message, Ready, Refusal, Unwrap, Unwrapped, UnwrapRefused, Work
-from wire.stream import Address, Stream, listen
+from wire.stream import Stream, listen
 
 IMAGE = "ab" * 48
 

@@ -4,8 +4,9 @@ import threading
 from pathlib import Path
 
 from enclave_worker.model_receiver import ModelReceiver
+from wire.address import Address
 from wire.errors import StreamClosed
-from wire.stream import Address, Listener, Stream, connect, listen
+from wire.stream import Listener, Stream, connect, listen
 
 
 class Enclave:

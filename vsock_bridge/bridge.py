@@ -24,8 +24,8 @@ from vsock_bridge.settings import HOLD, BridgeSettings
 from vsock_bridge.settle import Settler
 from vsock_bridge.store import ChunkMissingError, S3Client, Store
 from vsock_bridge.trials import IDLE, Trials
+from wire.address import Address
 from wire.ledger import Mark
-from wire.stream import Address
 
 QUEUE_PAUSE = 5.0
 """Seconds of rest after the queue did not answer; botocore has retried before."""

@@ -10,10 +10,11 @@ from typing import Final, Protocol
 
 from vsock_bridge.held import Piece
 from wire import messages
+from wire.address import Address
 from wire.errors import StreamError, WireError
 from wire.messages import Answer, Progress, Ready, Refusal, RefusalCode, Unwrap, Unwrapped, UnwrapRefused, Work
 from wire.report import Report
-from wire.stream import Address, connect
+from wire.stream import connect
 
 CONNECT_TIMEOUT: Final = 10.0
 MAX_UNWRAPS: Final = 64

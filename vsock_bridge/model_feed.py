@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from wire.address import Address
 from wire.errors import MessageError, StreamError, WireError
 from wire.model_feed import DATA, MANIFEST, Done, Refused, Want, decode_reply
-from wire.stream import Address, Stream, connect
+from wire.stream import Stream, connect
 
 MANIFEST_NAME: Final = "manifest.json"
 MAX_MANIFEST: Final = 256 * 1024

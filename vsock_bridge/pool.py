@@ -8,8 +8,8 @@ from vsock_bridge.backoff import Backoff
 from vsock_bridge.enclaves import EnclaveState
 from vsock_bridge.held import Piece
 from vsock_bridge.link import Link
+from wire.address import Address
 from wire.errors import WireError
-from wire.stream import Address
 
 RECONNECT = Backoff(0.2, 15.0)
 

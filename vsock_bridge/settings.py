@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from wire.stream import Address
+from wire.address import Address
 
 MAX_VISIBILITY: Final = 43_200
 """Seconds, counted from receipt, that SQS lets a message stay invisible in all: 12 hours."""

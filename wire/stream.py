@@ -6,75 +6,32 @@ reader and a writer share each socket from two threads and a socket has one time
 """
 
 import contextlib
-import re
+import errno
+import os
 import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from wire.address import Address
 from wire.errors import StreamClosed, StreamError, StreamTimeout
 from wire.framing import CLOSED, FrameDecoder, encode_frame
 
 MAX_WRITE: Final = 16 * 1024
 READ_SIZE: Final = 64 * 1024
 BACKLOG: Final = 16
-MAX_UNIX_PATH: Final = 107
-"""Bytes of a unix socket's path: sun_path of 108 with its final zero."""
 SEND_TIMEOUT: Final = 60.0
 """Seconds that a peer may take to read one frame before it counts as gone."""
+ACCEPT_PAUSE: Final = 0.1
+"""Seconds of rest after a connection could not be accepted for want of descriptors or memory."""
+MAX_GREETING: Final = 32
+"""Bytes of the line with which a monitor of virtual machines says that a port is connected."""
 
-PORT: Final = 5005
-"""Where a worker listens in its enclave."""
-
-_VSOCK = re.compile(r"vsock://([0-9]{1,10}):([0-9]{1,10})")
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where an enclave listens: `vsock://CID:PORT` or `unix:///PATH`."""
-
-    path: str | None
-    cid: int = 0
-    port: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """The address that `text` names.
-
-        Raises:
-            ValueError: it is neither form, or a number or path is out of range.
-        """
-        if text.startswith("unix:///"):
-            path = text.removeprefix("unix://")
-            if len(path.encode()) > MAX_UNIX_PATH:
-                raise ValueError(
-                    f"a unix socket's path has at most {MAX_UNIX_PATH} bytes, this one {len(path.encode())}"
-                )
-            return cls(path)
-        match = _VSOCK.fullmatch(text)
-        if match is None:
-            raise ValueError("an enclave's address is vsock://CID:PORT or unix:///PATH")
-        cid, port = int(match[1]), int(match[2])
-        # 0xFFFFFFFF is VMADDR_CID_ANY and VMADDR_PORT_ANY.
-        if cid > 0xFFFFFFFF or port >= 0xFFFFFFFF:
-            raise ValueError("CID and port are 32-bit numbers")
-        return cls(None, cid, port)
-
-    def __str__(self) -> str:
-        return f"vsock://{self.cid}:{self.port}" if self.path is None else f"unix://{self.path}"
-
-    def socket(self) -> socket.socket:
-        """A new socket of this address's family."""
-        family = socket.AF_VSOCK if self.path is None else socket.AF_UNIX
-        return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-
-    def target(self) -> str | tuple[int, int]:
-        """The address as `bind` and `connect` take it."""
-        return (self.cid, self.port) if self.path is None else self.path
+_NOT_OURS: Final = frozenset({errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO, errno.EINTR, errno.ETIMEDOUT})
+_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Stream:
@@ -93,12 +50,13 @@ class Stream:
         """Write one frame whole; safe from several threads.
 
         Raises:
-            StreamTimeout: the peer did not read within `timeout` seconds; the stream is closed, a frame being half
-            written. StreamClosed: the peer is gone or the stream was closed here.
+            StreamTimeout: the peer did not read it within `timeout` seconds, counted from this frame's turn; the stream
+            is closed, a frame being half written. StreamClosed: the peer is gone or the stream was closed here.
         """
         view = memoryview(encode_frame(body))
-        deadline = time.monotonic() + timeout
         with self._sending, self._in_use():
+            # Time begins here: a frame that waited behind others of a slow but moving peer has its whole allowance.
+            deadline = time.monotonic() + timeout
             try:
                 while view:
                     self._wait(write=True, deadline=deadline)
@@ -185,6 +143,9 @@ class Listener:
     def accept(self, timeout: float) -> Stream | None:
         """The next connection, or None when none came within `timeout` seconds.
 
+        A connection that is gone again before it is taken, or for which there is no descriptor, is none: neither ends
+        the listener.
+
         Raises:
             StreamClosed: the listener was closed.
         """
@@ -197,7 +158,12 @@ class Listener:
         except BlockingIOError:
             return None
         except (OSError, ValueError) as error:
-            raise StreamClosed("the listener was closed") from error
+            number = getattr(error, "errno", None)
+            if number in _SHORTAGE:
+                time.sleep(min(timeout, ACCEPT_PAUSE))  # the connection still waits, so a poll would return at once
+            elif number not in _NOT_OURS:
+                raise StreamClosed("the listener was closed") from error
+            return None
 
     def close(self) -> None:
         """Stop listening; a unix socket's file goes with it."""
@@ -212,12 +178,17 @@ def listen(address: Address) -> Listener:
     Raises:
         StreamError: the address cannot be bound.
     """
+    if address.hybrid:
+        raise StreamError(f"cannot listen on {address}: it belongs to a virtual machine's monitor")
     path = None if address.path is None else Path(address.path)
-    sock = address.socket()
+    try:
+        sock = _new_socket(address)
+    except OSError as error:
+        raise StreamError(f"cannot listen on {address}: {error.strerror}") from error
     try:
         if path is not None:
             path.unlink(missing_ok=True)
-        sock.bind(address.target())
+        sock.bind(_target(address))
         if path is not None:
             path.chmod(0o600)  # nobody can connect between bind and listen
         sock.listen(BACKLOG)
@@ -231,13 +202,51 @@ def connect(address: Address, timeout: float) -> Stream:
     """Connect within `timeout` seconds.
 
     Raises:
-        StreamError: nobody listens there. A vsock port without a listener may end in a timeout instead of a refusal.
+        StreamError: nobody listens there; the text says the system's reason. Over vsock a port without a listener
+        is reset by some systems and runs into a timeout on others.
     """
-    sock = address.socket()
+    deadline = time.monotonic() + timeout
+    try:
+        sock = _new_socket(address)
+    except OSError as error:
+        raise StreamError(f"no enclave answers at {address}: {_reason(error)}") from error
     try:
         sock.settimeout(timeout)
-        sock.connect(address.target())
+        sock.connect(_target(address))
+        if address.hybrid:
+            _name_port(sock, address, deadline)
     except OSError as error:
         sock.close()
-        raise StreamError(f"no enclave answers at {address}") from error
+        raise StreamError(f"no enclave answers at {address}: {_reason(error)}") from error
     return Stream(sock)
+
+
+def _name_port(sock: socket.socket, address: Address, deadline: float) -> None:
+    """Ask the monitor for the port; its reply is read byte by byte, because frames may follow at once."""
+    sock.sendall(f"CONNECT {address.port}\n".encode())
+    reply = b""
+    while not reply.endswith(b"\n"):
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
+        byte = sock.recv(1)
+        if not byte:  # what a monitor does when the guest refuses
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        reply += byte
+        if len(reply) > MAX_GREETING:
+            break
+    if not (reply.startswith(b"OK ") and reply.endswith(b"\n")):
+        raise OSError(errno.EPROTO, "the socket is none of a virtual machine's monitor")
+
+
+def _new_socket(address: Address) -> socket.socket:
+    family = socket.AF_VSOCK if address.path is None else socket.AF_UNIX
+    return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+
+
+def _target(address: Address) -> str | tuple[int, int | None]:
+    """The address as `bind` and `connect` take it."""
+    return (address.cid, address.port) if address.path is None else address.path
+
+
+def _reason(error: OSError) -> str:
+    """The system's words, which Python leaves out when its own clock ran out first."""
+    return (error.strerror or os.strerror(errno.ETIMEDOUT)).lower()

@@ -12,9 +12,10 @@ from sealbatch.fleet.allocator import AllocatorError, read_allocation
 from sealbatch.fleet.memory import EIF_FACTOR
 from sealbatch.image.eif import EifError, read_image
 from wire import messages
+from wire.address import Address
 from wire.errors import WireError
 from wire.messages import Ready
-from wire.stream import Address, connect
+from wire.stream import connect
 
 PATIENCE: Final = 5.0
 _PINNED: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^;\s]+)$")

@@ -10,9 +10,10 @@ from typing import Final
 from sealbatch.fleet import nitro
 from sealbatch.fleet.nitro import Enclave
 from wire import messages
+from wire.address import PORT, Address
 from wire.errors import WireError
 from wire.messages import Ready
-from wire.stream import PORT, Address, connect
+from wire.stream import connect
 
 POLL: Final = 1.0
 PATIENCE: Final = 5.0

@@ -46,7 +46,7 @@ def command(
 
     from sealbatch.clients import bridge_clients
     from vsock_bridge.main import run
-    from wire.stream import Address
+    from wire.address import Address
 
     face: Face = context.obj
     try:

@@ -17,7 +17,7 @@ from sealbatch.verbs import trust as t
 
 if TYPE_CHECKING:
     from sealbatch.doctor.finding import Finding
-    from wire.stream import Address
+    from wire.address import Address
 
 EXAMPLES = """Examples:
 sealbatch doctor
@@ -48,7 +48,7 @@ def command(
     Changes nothing. The exit code is 0 if there is no error (warnings are none), 78 if there is one.
     """
     from sealbatch.doctor.finding import Status
-    from wire.stream import Address
+    from wire.address import Address
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)

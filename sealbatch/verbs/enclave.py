@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from results_consumer.trust import Release
     from sealbatch.fleet.nitro import Enclave, Order
     from sealbatch.screen import Screen
+    from wire.address import Address
     from wire.messages import Ready
-    from wire.stream import Address
 
 app = typer.Typer(help="The enclave of a parent: size, run, feed, describe, stop.", no_args_is_help=True)
 
@@ -142,8 +142,8 @@ def _order(
 
 def _feed(screen: "Screen", started: "Enclave", model: Path, named: str | None, timeout: float) -> None:
     """Give a started enclave its model; one that does not take it is ended again."""
+    from wire.address import Address
     from wire.model_feed import PORT
-    from wire.stream import Address
 
     try:
         enclave_feed.feed(screen, _address(named) or Address(None, started.cid, PORT), model, timeout)
@@ -265,7 +265,7 @@ def worker() -> None:
 
 
 def _address(text: str | None) -> "Address | None":
-    from wire.stream import Address
+    from wire.address import Address
 
     try:
         return None if text is None else Address.parse(text)

@@ -10,9 +10,9 @@ from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.screen import Screen
+from wire.address import Address
 from wire.measurement import MODEL_PCR, model_register
 from wire.model_feed import PORT
-from wire.stream import Address
 
 EXAMPLES = """Examples:
 sealbatch enclave feed bloom-560m

@@ -28,10 +28,10 @@ from results_consumer.tally import FetchSummary
 from sealbatch.clients import bridge_clients, producer_clients, reader_kms, reader_s3
 from sealbatch.config import load_config
 from wire import ledger
+from wire.address import Address
 from wire.envelope import QuestionHeader, parse_questions
 from wire.messages import Work
 from wire.payload import Params
-from wire.stream import Address
 from wire.ticket import Ticket
 
 MAX_TOKENS = 3

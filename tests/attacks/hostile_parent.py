@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from vsock_bridge.courier import DENIED, INVALID
 from wire import messages
+from wire.address import Address
 from wire.errors import StreamError
 from wire.messages import (
     Answer,
@@ -21,7 +22,7 @@ from wire.messages import (
     UnwrapRefused,
     Work,
 )
-from wire.stream import Address, connect
+from wire.stream import connect
 
 PATIENCE = 60.0
 

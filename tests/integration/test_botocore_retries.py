@@ -25,8 +25,8 @@ from vsock_bridge.bridge import Bridge, Clients
 from vsock_bridge.settings import BridgeSettings
 from vsock_bridge.store import Store
 from wire import ledger
+from wire.address import Address
 from wire.ledger import ChunkMessage
-from wire.stream import Address
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"
 JOB = "abcdefghijklmnop"

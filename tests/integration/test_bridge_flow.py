@@ -26,9 +26,9 @@ from vsock_bridge.plan import ALONE
 from vsock_bridge.settings import BridgeSettings
 from vsock_bridge.trials import GIVE_UP
 from wire import ledger
+from wire.address import Address
 from wire.ledger import ChunkMessage
 from wire.messages import Message, Refusal, RefusalCode, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused, Work
-from wire.stream import Address
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"
 JOB = "abcdefghijklmnop"

@@ -16,8 +16,8 @@ from moto.server import ThreadedMotoServer
 from waiting import wait_until
 
 from wire import ledger
+from wire.address import Address
 from wire.ledger import ChunkMessage
-from wire.stream import Address
 
 ROOT = Path(__file__).parents[2]
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"

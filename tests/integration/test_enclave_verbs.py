@@ -22,8 +22,8 @@ from enclave_worker.manifest import write_manifest
 from sealbatch.exits import Exit
 from sealbatch.fleet import nitro
 from sealbatch.image.eif import read_image
+from wire.address import Address
 from wire.measurement import model_register
-from wire.stream import Address
 
 
 @dataclass

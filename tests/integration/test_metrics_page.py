@@ -16,9 +16,9 @@ from waiting import wait_until
 from vsock_bridge.bridge import Bridge, Clients
 from vsock_bridge.health import HealthServer
 from vsock_bridge.settings import BridgeSettings
+from wire.address import Address
 from wire.messages import Refusal, RefusalCode, UnwrapCode
 from wire.report import Report
-from wire.stream import Address
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(sealbatch_\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)

@@ -19,9 +19,10 @@ from enclave_worker import manifest as manifests
 from enclave_worker import model_receiver
 from enclave_worker.manifest import load_manifest, write_manifest
 from vsock_bridge.model_feed import FeedError, feed_model
+from wire.address import Address
 from wire.errors import MessageError, WireError
 from wire.model_feed import CHUNK, DATA, MANIFEST, Done, Refused, Reply, Want, decode_reply, encode_reply
-from wire.stream import Address, Stream, listen
+from wire.stream import Stream, listen
 
 
 @pytest.fixture(name="model")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from simulated.runtime import Simulation
 
+from wire.address import Address
 from wire.errors import StreamClosed, StreamError, StreamTimeout
-from wire.stream import Address
 
 
 class SimStream:

@@ -49,9 +49,9 @@ from sealbatch.canceler import cancel
 from sealbatch.sweeper import Sweeper
 from vsock_bridge.bridge import Bridge, Clients
 from vsock_bridge.settings import BridgeSettings
+from wire.address import Address
 from wire.manifest import Parameters
 from wire.payload import Params
-from wire.stream import Address
 from wire.ticket import Ticket
 
 CANARY = "zanarkand"

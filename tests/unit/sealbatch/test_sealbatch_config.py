@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sealbatch.config import ConfigError, load_config
-from wire.stream import Address
+from wire.address import Address
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000"
 FILE = f"""

@@ -11,8 +11,8 @@ from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.heartbeat import Heartbeat
 from vsock_bridge.held import Held, HeldRegistry
 from vsock_bridge.settings import BridgeSettings
+from wire.address import Address
 from wire.ledger import ChunkMessage
-from wire.stream import Address
 
 SETTINGS = BridgeSettings("url", "bucket", "key", (Address("/x"),), visibility=120, stall=300.0)
 

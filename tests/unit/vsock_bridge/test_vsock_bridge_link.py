@@ -13,11 +13,11 @@ from waiting import wait_until
 
 from vsock_bridge.held import Held, Piece
 from vsock_bridge.link import MAX_UNWRAPS, Link
+from wire.address import Address
 from wire.errors import WireError
 from wire.ledger import ChunkMessage
 from wire.messages import MAX_SEALED, Progress, Refusal, RefusalCode, Unwrap, UnwrapCode, UnwrapRefused, Work
 from wire.report import Report
-from wire.stream import Address
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"
 

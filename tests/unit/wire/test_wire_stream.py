@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from wire.address import Address
 from wire.errors import FramingError, StreamClosed, StreamError, StreamTimeout
-from wire.stream import Address, Stream, connect, listen
+from wire.stream import Stream, connect, listen
 
 
 @pytest.fixture
