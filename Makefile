@@ -3,6 +3,7 @@
 #   PYTHON=...       the interpreter to build the virtual environment with (3.11 or newer)
 #   TORCH_INDEX=...  a package index that offers the CPU build of torch, where the default one offers a larger build
 #   VENV=...         where the virtual environment goes
+#   DEBIAN_MIRROR=...  an archive of Debian's, for machines that have neither vsock loopback nor user-mode-linux
 
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),$(shell command -v python3.13),python3)
 VENV ?= .venv
@@ -12,8 +13,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
 
+export DEBIAN_MIRROR
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test million eif eif-check chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check avx512 lint format clean
+.PHONY: help demo test vsock-test million eif eif-check chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check avx512 lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +40,9 @@ eif-check: eif ## Build the enclave image once more, elsewhere, and compare the 
 
 chaos: $(VENV)/.test ## Kill, halt and fault real processes for SECONDS=120 by SEED=, every PAUSE=4 s; compare every answer
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(if $(PAUSE),--pause $(PAUSE))
+
+vsock-test: $(VENV)/.test ## Run bridge and enclave over real AF_VSOCK, in a kernel that is a process if need be
+	@$(BIN)/python -m pytest -q -s tests/integration/test_real_vsock.py
 
 soak: $(VENV)/.test ## Carry RECORDS=100000 through the real processes; their memory and speed, beside the stand-in's own
 	@PYTHONPATH=tests:. $(BIN)/python -m soak $(if $(RECORDS),--records $(RECORDS))

@@ -48,8 +48,7 @@ class Apt:
             raise MissingPartError("apt-get and dpkg-deb are not here: this is no Debian or Ubuntu")
         self._folder = folder
         self._suite = suite
-        self._signed = suite is None or KEYRING.is_file()
-        self._updated = False
+        self._signed = KEYRING.is_file() or (suite is None and not os.environ.get(MIRROR))
         (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (folder / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
 
@@ -85,11 +84,10 @@ class Apt:
 
     def _download(self, names: Sequence[str], into: Path) -> None:
         # The machine's own lists do if they know the packages: the usual case, and no list is fetched.
-        if self._suite is None and not self._updated and self._run(["download", *names], into).returncode == 0:
+        own = self._suite is None and not os.environ.get(MIRROR)
+        if own and self._run(["download", *names], into).returncode == 0:
             return
-        if not self._updated:
-            done = self._run(["update"], into, private=True)
-            self._updated = done.returncode == 0
+        self._run(["update"], into, private=True)  # one source that fails is no matter if another has the packages
         done = self._run(["download", *names], into, private=True)
         if done.returncode != 0:
             reasons = [line for line in done.stderr.splitlines() if line.startswith("E:")]
@@ -120,7 +118,7 @@ class Apt:
 
     def _source(self) -> str | None:
         """The line of a source list of our own, or None for the machine's."""
-        mirror = os.environ.get(MIRROR)
+        mirror = os.environ.get(MIRROR) or None
         if self._suite is None and mirror is None:
             return None
         uri, suite = mirror or configured_mirror(), self._suite or "bookworm"
@@ -169,7 +167,7 @@ def ensure(name: str, wanted: Sequence[Wanted], suite: str | None = None, home: 
         if not place.is_dir():
             draft = Path(tempfile.mkdtemp(dir=home, prefix=f".{name}."))
             try:
-                took = Apt(home / "apt", suite).unpack(wanted, draft)
+                took = Apt(home / f"apt-{suite or 'own'}", suite).unpack(wanted, draft)
                 (draft / "packages.txt").write_text("\n".join(took) + "\n")
                 draft.rename(place)
             except BaseException:

@@ -19,7 +19,11 @@ from typing import Final
 from devstack.machines.debian import MissingPartError, Wanted, ensure
 
 PACKAGE: Final = Wanted(
-    "user-mode-linux", {"6.1um4+b13": "0ce700f835c385ab09860ad33137817402403a29e424177510244bd75a81c687"}
+    "user-mode-linux",
+    {
+        "6.1um4+b13": "0ce700f835c385ab09860ad33137817402403a29e424177510244bd75a81c687",  # Debian 12
+        "6.12um1+b22": "6930e97133531bab93f83b6d691a94f5872505d8f5d88c1f3f1296da0820a3a0",  # Debian 13
+    },
 )
 MEMORY: Final = "384M"
 KERNEL_PATIENCE: Final = 60.0

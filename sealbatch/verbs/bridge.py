@@ -20,7 +20,8 @@ sealbatch bridge --enclave vsock://16:5005 --health 127.0.0.1:9464"""
 def command(
     context: typer.Context,
     enclave: Annotated[
-        list[str], typer.Option(metavar="ADDRESS", help="vsock://CID:PORT or unix:///PATH; may be given again.")
+        list[str],
+        typer.Option(metavar="ADDRESS", help="vsock://CID:PORT, unix:///PATH or hvsock:///PATH:PORT; again for more."),
     ],
     visibility: Annotated[
         int, typer.Option(min=3, max=3600, metavar="SECONDS", help="A message is hidden so long at a time.")

@@ -40,9 +40,9 @@ from vsock_bridge.bridge import Bridge
 from vsock_bridge.bridge import Clients as BridgeClients
 from vsock_bridge.settings import BridgeSettings
 from wire import ledger
+from wire.address import Address
 from wire.ledger import ChunkMessage, parse_chunk_message
 from wire.payload import Params
-from wire.stream import Address
 
 LOST = [Kind.DROP, Kind.CUT, Kind.REFUSE, Kind.UNAVAILABLE, Kind.THROTTLE, Kind.DELAY]
 

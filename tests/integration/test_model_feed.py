@@ -187,7 +187,7 @@ def test_what_was_not_asked_for_is_refused(model: Path, enclave: Enclave, answer
 def test_no_bytes_end_the_enclave(enclave: Enclave, junk: bytes, close: bool) -> None:
     """Bytes that are no frames, half frames, or frames of nothing known."""
     with closing(socket.socket(socket.AF_UNIX)) as sock:
-        sock.connect(enclave.address.target())
+        sock.connect(enclave.address.path or "")
         sock.sendall(junk)
         if close:
             sock.shutdown(socket.SHUT_WR)

@@ -21,26 +21,50 @@ def pair() -> Iterator[tuple[Stream, Stream]]:
         yield one, two
 
 
-@pytest.mark.parametrize("text", ["vsock://16:5005", "unix:///run/enclave.sock"])
+@pytest.mark.parametrize("text", ["vsock://16:5005", "unix:///run/enclave.sock", "hvsock:///run/vm:1.sock:5005"])
 def test_an_address_reads_back(text: str) -> None:
-    """Both forms have one spelling."""
+    """Each form has one spelling."""
     assert str(Address.parse(text)) == text
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "vsock://a:1", "vsock://1", "vsock://4294967296:1", "vsock://1:4294967295", "unix://relative", "tcp://h:1"],
+    [
+        "",
+        "vsock://a:1",
+        "vsock://1",
+        "vsock://4294967296:1",
+        "vsock://1:4294967295",
+        "unix://relative",
+        "tcp://h:1",
+        "hvsock:///x",
+        "hvsock://x:1",
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    """A wrong address is a ValueError that says the two forms."""
+    """A wrong address is a ValueError that says the forms."""
     with pytest.raises(ValueError, match=r"address|32-bit"):
         Address.parse(text)
 
 
 def test_a_path_that_the_kernel_would_cut_is_refused() -> None:
     """sun_path has 108 bytes; a longer path would be another socket."""
-    with pytest.raises(ValueError, match="107"):
-        Address.parse("unix:///" + "a" * 107)
+    for text in ("unix:///" + "a" * 107, "hvsock:///" + "a" * 107 + ":1"):
+        with pytest.raises(ValueError, match="107"):
+            Address.parse(text)
+
+
+def test_writes_are_of_16_kib_at_most() -> None:
+    """A guest that writes more than 32 KiB at once stalls; a socket that keeps the bounds of writes shows ours."""
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with Stream(left) as stream, right:
+        sender = threading.Thread(target=stream.send, args=(bytes(200_000),))
+        sender.start()
+        sizes = []
+        while sum(sizes) < 200_004:
+            sizes.append(len(right.recv(1_000_000)))
+        sender.join()
+    assert max(sizes) == 16 * 1024
 
 
 def test_frames_of_many_sizes_cross_both_ways(pair: tuple[Stream, Stream]) -> None:
@@ -149,3 +173,9 @@ def test_a_place_that_cannot_be_bound_is_named() -> None:
     """The error says the address and the system's reason."""
     with pytest.raises(StreamError, match="cannot listen on unix:///nowhere/x: No such file"):
         listen(Address.parse("unix:///nowhere/x"))
+
+
+def test_a_monitors_socket_is_not_listened_on() -> None:
+    """It belongs to the virtual machine's monitor; removing it would cut the machine off."""
+    with pytest.raises(StreamError, match="cannot listen on hvsock:///run/vm:5005: it belongs"):
+        listen(Address.parse("hvsock:///run/vm:5005"))
