@@ -124,7 +124,11 @@ def _show(screen: Screen, inbox: Path) -> Exit:
             screen.say(f"  {path.relative_to(OUTPUT)}  {path.stat().st_mode & 0o777:o}")
     told = json.loads((OUTPUT / "told.json").read_text(encoding="utf-8"))
     screen.say("")
-    screen.say(f"Told, in ids and counts: {json.dumps({name: told[name] for name in ('files', 'records', 'tokens')})}")
+    files, records, tokens = (told[name] for name in ("files", "records", "tokens"))
+    screen.say(
+        f"Told, in ids and counts: {files['delivered']} files delivered, {files['failed']} failed; {records['total']} "
+        f"records, {records['succeeded']} succeeded; {tokens['completion_tokens']:,} tokens written."
+    )
     screen.say("broken.jsonl is in failed/ with its faults beside it, by line; the others are in done/.")
     screen.next_step(f"open {next(OUTPUT.rglob('report.html'))}")
     good = told["files"]["delivered"] == 2 and told["files"]["failed"] == 1 and len(_failed(inbox)) == 1
