@@ -17,7 +17,7 @@ from enclave_worker.attestor import AttestorError
 from enclave_worker.engine_process import CHILD, EngineGone
 from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.measured import measure_model
-from enclave_worker.process import bound_heaps, harden, log_to_stderr, serve
+from enclave_worker.process import bound_heap, harden, log_to_stderr, serve
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
@@ -43,7 +43,7 @@ def main(command: Sequence[str] = CHILD) -> int:
     parser.add_argument("--engine-stall", type=float, default=120.0, help="see Settings")
     options = parser.parse_args()
     harden()
-    bound_heaps()
+    bound_heap()
     log_to_stderr()
     try:
         attestor = SoftwareNsm.load(options.dev, measure(options.model))

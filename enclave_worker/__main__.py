@@ -14,7 +14,7 @@ from enclave_worker.measured import measure_model
 from enclave_worker.model_receiver import ModelReceiver
 from enclave_worker.nsm import NsmAttestor, NsmDevice
 from enclave_worker.platform import PlatformError, check_platform
-from enclave_worker.process import bound_heaps, harden, log_to_stderr, serve
+from enclave_worker.process import bound_heap, harden, log_to_stderr, serve
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
@@ -35,7 +35,7 @@ CANNOT_START: Final = 69
 def main() -> int:
     """Serve until told to stop; the exit code is 0 then, and 69 after one line when something needed is missing."""
     harden()
-    bound_heaps()
+    bound_heap()
     log_to_stderr()
     try:
         image = load_settings()

@@ -12,9 +12,13 @@ from enclave_worker.server import EnclaveServer
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
-ARENAS: Final = 2
-"""Heaps of the C library; one for each thread, its default, are never given back whole, and memory creeps up."""
+MAPPED: Final = 64 * 1024
+"""Bytes from which on a buffer is given back to the kernel at once; setting it keeps the C library from raising it."""
+TRIMMED: Final = 256 * 1024
+"""Free bytes at the end of the heap that are given back."""
 
 
 def die_with(parent: int) -> None:
@@ -43,9 +47,15 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def bound_heaps() -> None:
-    """Have all threads share few heaps. Called by a process of many threads that compute little."""
-    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, ARENAS)
+def bound_heap() -> None:
+    """Have all threads share one heap that shrinks again. Called by a process of many threads that compute little.
+
+    By default each thread has a heap, and a freed buffer of a chunk stays in it below whatever came after: resident
+    memory creeps up by a fifth over 100,000 records, though nothing is kept.
+    """
+    libc = ctypes.CDLL(None)
+    for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, MAPPED), (_M_TRIM_THRESHOLD, TRIMMED)):
+        libc.mallopt(parameter, value)
 
 
 def log_to_stderr() -> None:

@@ -27,6 +27,7 @@ from simulated.world import CANARY, KILLS, Job, World
 
 from enclave_worker.driver import Driver, Sink
 from enclave_worker.engine import Prompt
+from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.held import HeldRegistry, Piece
 from vsock_bridge.settle import Settler
 from vsock_bridge.store import Store
@@ -83,12 +84,18 @@ class Pipeline(RuleBasedStateMachine):
         self.kills = 0
         self.killers = 0
 
-    @initialize(seed=st.integers(0, 2**32 - 1), jobs=st.lists(asked, min_size=1, max_size=2), trouble=st.lists(faults))
-    def begin(self, seed: int, jobs: list[Asked], trouble: list[Fault]) -> None:
+    @initialize(
+        seed=st.integers(0, 2**32 - 1),
+        jobs=st.lists(asked, min_size=1, max_size=2),
+        trouble=st.lists(faults),
+        denied=st.booleans(),
+    )
+    def begin(self, seed: int, jobs: list[Asked], trouble: list[Fault], denied: bool) -> None:
         """Everything is started, into trouble, and asked something."""
         self.world = World(seed)
         self.world.start()
         self.world.cloud.faults += [replace(fault) for fault in trouble]
+        self.world.cloud.deny = denied
         for job in jobs:
             self._ask(job)
 
@@ -260,6 +267,10 @@ def settles_nothing(registry: HeldRegistry, piece: Piece) -> bool:
     return False
 
 
+def keeps_the_trial(breaker: CircuitBreaker) -> None:
+    """A trial that told nothing stays the one that may be made; bridges did so once and waited for ever."""
+
+
 def logs_the_question(driver: Driver, prompts: Sequence[Prompt], sink: Sink) -> None:
     """A line for whoever looks for a fault."""
     logging.getLogger("sealbatch.enclave_worker").info("prompt %s", bytes(list(prompts[0].tokens)).decode())
@@ -267,11 +278,13 @@ def logs_the_question(driver: Driver, prompts: Sequence[Prompt], sink: Sink) -> 
 
 
 FINISH, PUT_ANSWER, SUBMIT = Settler._finish, Store.put_answer, Driver.submit
+NO_END = "a job does not end|messages are left"
 BUGS = [
     (Settler, "_finish", deletes_first, "acknowledged before it was durable"),
     (Settler, "lost", forgets_the_lost, "acknowledged before it was durable"),
     (Store, "put_answer", stores_one_for_all, "IntegrityError"),
-    (HeldRegistry, "settle", settles_nothing, "a job does not end|messages are left"),
+    (HeldRegistry, "settle", settles_nothing, NO_END),
+    (CircuitBreaker, "release", keeps_the_trial, NO_END),
     (Driver, "submit", logs_the_question, "plaintext outside"),
 ]
 
