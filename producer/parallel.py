@@ -1,7 +1,8 @@
 """Runs one function over many values in threads, with few in flight, so that memory stays bounded."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Final, TypeVar
 
 MAX_THREADS: Final = 16
@@ -18,19 +19,17 @@ def run_parallel(
     The first exception ends it and is raised when no call is under way any more.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="sealbatch-producer")
-    pending: set[Future[R]] = set()
-
-    def drain(allowed: int) -> None:
-        nonlocal pending
-        while len(pending) > allowed:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                collect(future.result())
-
+    # Waiting for any of so many futures takes all their locks for each result; each puts itself here instead.
+    finished: SimpleQueue[Future[R]] = SimpleQueue()
+    pending = 0
     try:
         for value in values:
-            pending.add(pool.submit(function, value))
-            drain(2 * threads)
-        drain(0)
+            pool.submit(function, value).add_done_callback(finished.put)
+            pending += 1
+            if pending > 2 * threads:
+                collect(finished.get().result())
+                pending -= 1
+        for _ in range(pending):
+            collect(finished.get().result())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
