@@ -13,11 +13,12 @@ from typing import Final
 from devstack.files import write_private
 from devstack.measure import MeasureError, measure
 from devstack.nsm import SoftwareNsm
+from enclave_worker import console
 from enclave_worker.attestor import AttestorError
 from enclave_worker.engine_process import CHILD, EngineGone
 from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.measured import measure_model
-from enclave_worker.process import bound_heap, harden, log_to_stderr, serve
+from enclave_worker.process import bound_heap, harden, serve
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
@@ -44,7 +45,7 @@ def main(command: Sequence[str] = CHILD) -> int:
     options = parser.parse_args()
     harden()
     bound_heap()
-    log_to_stderr()
+    console.claim()
     try:
         attestor = SoftwareNsm.load(options.dev, measure(options.model))
         measure_model(attestor, load_manifest(options.model, reads=lambda _: False).digest)
@@ -56,7 +57,7 @@ def main(command: Sequence[str] = CHILD) -> int:
             write_private(options.dev / f"{options.name}.json", json.dumps({"address": str(address)}).encode())
             serve(server)
     except (AttestorError, EngineGone, MeasureError, ModelError, StreamError, ValueError) as error:
-        print(f"the enclave cannot start: {error}", file=sys.stderr)  # noqa: T201 - the line that the log ends with
+        console.say(f"the enclave cannot start: {error}")
         return CANNOT_START
     return 0
 

@@ -28,6 +28,7 @@ from devstack.cms import envelop
 from devstack.conditions import PolicyError
 from devstack.policy import Call, Caller, Decision, parse_policy
 from results_consumer.attestation import AttestationDocument, AttestationError, verify_document
+from results_consumer.certificates import UNREADABLE
 
 COUNTS_PATH: Final = "/_sealbatch/kms-calls"
 MAX_BODY: Final = 512 * 1024
@@ -181,7 +182,7 @@ def _authorize(request: _Request, key: Key, document: AttestationDocument | None
 def _recipient(document: AttestationDocument) -> rsa.RSAPublicKey:
     try:
         key = load_der_public_key(document.public_key or b"")
-    except ValueError:
+    except UNREADABLE:
         key = None
     if not isinstance(key, rsa.RSAPublicKey):
         raise KmsError("ValidationException", "The attestation document holds no RSA public key.")

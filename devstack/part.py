@@ -53,6 +53,11 @@ class Part:
         """The process's number."""
         return self._process.pid
 
+    @property
+    def code(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
     def running(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None

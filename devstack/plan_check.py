@@ -105,7 +105,7 @@ def engine_rate(sequences: int) -> float:
             template.render((Message("user", json.loads(line)["question"]),)) for line in _questions(CALIBRATED, "rate")
         ]
         params = SamplingParams(TOKENS, 0.0, 1.0, 0, template.stop)
-        prompts = [Prompt(key, engine.tokenize(text), params, TENANT, "rate") for key, text in enumerate(texts)]
+        prompts = [Prompt(key, engine.tokenize(text), params, TENANT, b"rate") for key, text in enumerate(texts)]
         _complete(engine, prompts[:WARM])
         began = time.monotonic()
         tokens = _complete(engine, prompts[WARM:])

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from enclave_worker import console
 from enclave_worker.attestor import AttestorError
 from enclave_worker.engine_process import EngineGone
 from enclave_worker.image import ImageError, load_settings
@@ -14,7 +15,7 @@ from enclave_worker.measured import measure_model
 from enclave_worker.model_receiver import ModelReceiver
 from enclave_worker.nsm import NsmAttestor, NsmDevice
 from enclave_worker.platform import PlatformError, check_platform
-from enclave_worker.process import bound_heap, harden, log_to_stderr, serve
+from enclave_worker.process import bound_heap, harden, serve
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
@@ -36,7 +37,7 @@ def main() -> int:
     """Serve until told to stop; the exit code is 0 then, and 69 after one line when something needed is missing."""
     harden()
     bound_heap()
-    log_to_stderr()
+    console.claim()
     try:
         image = load_settings()
         check_platform(clocks=image.clocks)
@@ -51,7 +52,7 @@ def main() -> int:
         with ProcessEngine(SETTINGS) as engine:
             serve(EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS, vitals=engine.vitals))
     except (AttestorError, EngineGone, ImageError, ModelError, PlatformError, StreamError) as error:
-        print(f"enclave_worker cannot start: {error}", file=sys.stderr)  # noqa: T201 - the one line on the console
+        console.say(f"enclave_worker cannot start: {error}")
         return CANNOT_START
     return 0
 

@@ -12,6 +12,7 @@ from enclave_worker.prompts import Question, errored
 from enclave_worker.receipts import Attested, ReceiptSigner
 from wire.commitments import question_root, result_root
 from wire.envelope import MAX_PAYLOAD, attach_receipt, body_digest, seal_answers
+from wire.keys import sharing_scope
 from wire.payload import MAX_ANSWER_CHARACTERS, AnswerPayload, ErrorCode, Outcome, Result
 from wire.receipt import Receipt, Totals
 
@@ -36,11 +37,10 @@ class Assembly:
 
     def prompts(self) -> list[Prompt]:
         """The sequences that are still to be generated."""
+        tenant, scope = self._chunk.header.tenant, sharing_scope(self._chunk.question_key)
         with self._lock:
-            header = self._chunk.header
             return [
-                Prompt(key, question.tokens, question.params, header.tenant, header.job)
-                for key, question in self._open.items()
+                Prompt(key, question.tokens, question.params, tenant, scope) for key, question in self._open.items()
             ]
 
     def add(self, completion: Completion) -> bool:

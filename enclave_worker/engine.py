@@ -33,14 +33,15 @@ class SamplingParams:
 class Prompt:
     """One sequence to complete: `key` is the caller's name for it.
 
-    Sequences of one `tenant` may share what they have in common, and identical ones of one `job` an answer.
+    Sequences of one `scope` may share what they have in common, and identical ones an answer. It is
+    `wire.keys.sharing_scope`, since a parent can claim a `tenant` for questions of its own, and time what is shared.
     """
 
     key: int
     tokens: Sequence[int]
     params: SamplingParams
     tenant: str = ""
-    job: str = ""
+    scope: bytes = b""
 
     @property
     def positions(self) -> int:

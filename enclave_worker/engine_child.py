@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from enclave_worker import console
 from enclave_worker.build import build_engine
 from enclave_worker.engine import Engine
 from enclave_worker.engine_wire import (
@@ -27,7 +28,7 @@ from enclave_worker.engine_wire import (
     encode_tokens,
 )
 from enclave_worker.manifest import ModelError
-from enclave_worker.process import die_with, harden, log_to_stderr
+from enclave_worker.process import die_with, harden
 from enclave_worker.settings import Settings
 from wire.errors import WireError
 from wire.stream import Stream
@@ -43,7 +44,7 @@ def main(build: Callable[[Settings], Engine] = build_engine) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # meant for the parent, which lets running chunks finish
     harden()
-    log_to_stderr()
+    console.claim()
     stream = Stream(socket.socket(fileno=steps))
     try:
         settings = decode_settings(stream.receive() or b"")

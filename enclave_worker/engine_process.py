@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
+from enclave_worker import console
 from enclave_worker.engine_wire import (
     CannotStart,
     Profile,
@@ -54,7 +55,10 @@ class EngineProcess:
         numbers = [end.fileno() for end in theirs]
         try:
             self._process = subprocess.Popen(
-                [*command, *map(str, numbers), str(os.getpid())], stdin=subprocess.DEVNULL, pass_fds=numbers
+                [*command, *map(str, numbers), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stderr=console.descriptor(),
+                pass_fds=numbers,
             )
         finally:
             for end in theirs:

@@ -17,7 +17,8 @@ from wire.codec import Value, pack, unpack
 from wire.errors import CodecError, MessageError
 from wire.fields import Fields
 from wire.framing import MAX_FRAME
-from wire.names import JOB_LENGTH, MAX_TENANT
+from wire.keys import KEY_SIZE
+from wire.names import MAX_TENANT
 
 MAX_TEXT: Final = 8 * 1024 * 1024
 MAX_TOKENS_BYTES: Final = 4 * 1024 * 1024
@@ -209,7 +210,7 @@ def _prompt_values(prompt: Prompt) -> list[Value]:
         params.top_k,
         float(params.repetition_penalty),
         prompt.tenant,
-        prompt.job,
+        prompt.scope,
     ]
 
 
@@ -225,11 +226,9 @@ def _read_prompt(value: Value) -> Prompt:
         top_k=taken.number("top_k"),
         repetition_penalty=taken.real("repetition_penalty", low=0.0, high=2.0),
     )
-    prompt = Prompt(
-        key, tokens, params, taken.text("tenant", longest=MAX_TENANT), taken.text("job", longest=JOB_LENGTH)
-    )
+    tenant, scope = taken.text("tenant", longest=MAX_TENANT), taken.data("scope", longest=KEY_SIZE)
     taken.end()
-    return prompt
+    return Prompt(key, tokens, params, tenant, scope)
 
 
 def _read_stop(value: Value) -> str:

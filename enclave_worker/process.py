@@ -1,11 +1,9 @@
 """What every process of this program does before it touches a key or a question."""
 
 import ctypes
-import logging
 import os
 import resource
 import signal
-import sys
 from typing import Final
 
 from enclave_worker.server import EnclaveServer
@@ -56,16 +54,6 @@ def bound_heap() -> None:
     libc = ctypes.CDLL(None)
     for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, MAPPED), (_M_TRIM_THRESHOLD, TRIMMED)):
         libc.mallopt(parameter, value)
-
-
-def log_to_stderr() -> None:
-    """Our own events only: libraries may quote content in theirs."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logger = logging.getLogger("sealbatch")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def quiet_libraries() -> None:

@@ -1,7 +1,7 @@
-"""Identical questions of one job are computed once: who waits for whose answer.
+"""Identical questions under one question key are computed once: who waits for whose answer.
 
-Identical means the same tenant, job, tokens and parameters, the seed only where it counts. An answer stays known for a
-while after it was given, since a job comes in chunks.
+Identical means the same scope, tokens and parameters, the seed only where it counts. An answer stays known for a while
+after it was given, since a job comes in chunks.
 """
 
 from array import array
@@ -77,4 +77,4 @@ class Repeats:
 
 def _identity(prompt: Prompt) -> Identity:
     params = prompt.params if prompt.params.temperature > 0 else replace(prompt.params, seed=0)
-    return prompt.tenant, prompt.job, array("I", prompt.tokens).tobytes(), params
+    return prompt.scope, array("I", prompt.tokens).tobytes(), params

@@ -36,10 +36,11 @@ class SubmitOptions:
     With `skip_invalid` an invalid line becomes a record that gets an error for an answer; without, it refuses the
     file. `parameters` stand in the manifest in the clear. A `dry_run` does all but call KMS, S3 and SQS, under keys
     that are thrown away. `spool_folder` None is the system's folder for temporary files. Under an `idempotency` key one
-    job is made, however often it is submitted.
+    job is made, however often it is submitted. `retry_key` is the first answer key of the job that this one repeats
+    records of, if it does: it links the two.
 
     Raises:
-        ValueError: the job's name is too long.
+        ValueError: the job's name is too long, or a retry has no key.
     """
 
     limits: ChunkLimits = field(default_factory=ChunkLimits)
@@ -49,8 +50,11 @@ class SubmitOptions:
     dry_run: bool = False
     spool_folder: Path | None = None
     idempotency: Idempotency | None = None
+    retry_key: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if (self.parameters.retry is None) != (self.retry_key is None):
+            raise ValueError("retry: the key of the job that is repeated is missing, or there is no such job")
         if len(self.parameters.name) > MAX_NAME:
             raise ValueError(f"name: at most {MAX_NAME} characters")
 

@@ -31,6 +31,7 @@ from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
 from producer.upload import Upload
 from producer.validate import Tally, ValidationReport
 from wire import ledger
+from wire.keys import retry_mac
 from wire.ledger import ChunkMessage
 from wire.payload import Params, Record
 from wire.ticket import Ticket, new_job_id
@@ -96,10 +97,10 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
             return _submission(None, job, spool, tally)
         upload = Upload(store, settings, job, spool)
         ticket = _upload(upload, sealer.keyset, options, len(spool), progress)
-        if retry is not None:
+        if retry is not None and options.retry_key is not None:
             # After the manifest, so that what is linked exists; before the first answer that a fetch could miss.
             link = f"{ledger.retry_prefix(settings.tenant, retry.parent.job)}{ticket.job}"
-            store.put(link, str(ticket).encode())
+            store.put(link, str(ticket).encode() + retry_mac(options.retry_key, retry.parent.job, str(ticket)))
         if once is not None and not once.claim(ticket):
             # Somebody was faster with the same key: theirs is the job, if it is this one.
             upload.discard()

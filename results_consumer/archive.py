@@ -1,6 +1,5 @@
 """The evidence of one job as `fetch --receipts` kept it, verified again: no network, no key, however long ago."""
 
-import contextlib
 import hashlib
 import json
 from bisect import bisect_right
@@ -126,13 +125,7 @@ class JobArchive:
         return manifest
 
     def _read_retries(self) -> tuple[str, ...]:
-        try:
-            found = json.loads(self._folder.get("retries.json", limit=MAX_RETRIES * 32) or b"[]")
-            if isinstance(found, list) and all(JOB.fullmatch(job) for job in found):
-                return tuple(found)
-        except (ValueError, TypeError, RecursionError):
-            pass
-        raise refused(Step.COMPLETE, "retries.json")
+        return parse_retries(self._folder.get("retries.json", limit=MAX_RETRIES * 32) or b"[]", "retries.json")
 
     def _read_parts(self) -> Iterator[Part]:
         for name in self._folder.names("answers"):
@@ -180,19 +173,13 @@ class JobArchive:
 
     def _read_opening(self, name: str, count: int) -> tuple[bytes, tuple[bytes, ...]]:
         where = f"openings/{name}.json"
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            value: Any = json.loads(self._folder.get(where, limit=MAX_OPENING) or b"")
-            salt, results = bytes.fromhex(value["salt"]), tuple(bytes.fromhex(text) for text in value["results"])
-            if len(salt) == 32 and len(results) == count:
-                return salt, results
-        raise refused(Step.RESULTS, where)
+        salt, results = parse_opening(self._folder.get(where, limit=MAX_OPENING) or b"", where)
+        if len(results) != count:
+            raise refused(Step.RESULTS, where)
+        return salt, results
 
-    def _read_silent(self) -> Iterator[tuple[Range, str]]:
-        try:
-            for item in json.loads(self._folder.get("silent.json", limit=MAX_SILENT) or b"[]"):
-                yield Range(item["first"], item["count"]), str(item["outcome"])
-        except (ValueError, KeyError, TypeError):
-            raise refused(Step.COMPLETE, "silent.json") from None
+    def _read_silent(self) -> tuple[tuple[Range, str], ...]:
+        return parse_silent(self._folder.get("silent.json", limit=MAX_SILENT) or b"[]", "silent.json")
 
     def _check_cover(self) -> None:
         spans = [part.span for part in self.parts] + [span for span, _ in self.silent]
@@ -202,6 +189,68 @@ class JobArchive:
             raise refused(Step.COMPLETE, f"records {missing[0].first} to {missing[0].end - 1}, which have no receipt")
         if sum(span.count for span in spans) != records:
             raise refused(Step.COMPLETE, "records that have two receipts")
+
+
+def parse_opening(data: bytes, where: str) -> tuple[bytes, tuple[bytes, ...]]:
+    """The salt (32 bytes) and the commitments of each result (32 bytes each) in an opening.
+
+    Raises:
+        IntegrityError: it is none.
+    """
+    try:
+        value: Any = json.loads(data)
+        salt, results = bytes.fromhex(value["salt"]), tuple(bytes.fromhex(text) for text in value["results"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise refused(Step.RESULTS, where) from None
+    if any(len(part) != 32 for part in (salt, *results)):
+        raise refused(Step.RESULTS, where)
+    return salt, results
+
+
+def parse_silent(data: bytes, where: str) -> tuple[tuple[Range, str], ...]:
+    """The records that are in the bridge's word, with the outcome that it said.
+
+    Raises:
+        IntegrityError: they are no list of those.
+    """
+    try:
+        value: Any = json.loads(data)
+        found = tuple((item["first"], item["count"], item["outcome"]) for item in value)
+        if all(type(part) is kind for item in found for part, kind in zip(item, (int, int, str), strict=True)):
+            return tuple((Range(first, count), outcome) for first, count, outcome in found)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise refused(Step.COMPLETE, where)
+
+
+def parse_retries(data: bytes, where: str) -> tuple[str, ...]:
+    """The jobs that asked records again.
+
+    Raises:
+        IntegrityError: they are no list of those.
+    """
+    try:
+        found = json.loads(data)
+        if isinstance(found, list) and all(JOB.fullmatch(job) for job in found):
+            return tuple(found)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise refused(Step.COMPLETE, where)
+
+
+def evidence_of(folder: Path) -> list[str]:
+    """The jobs whose evidence lies in a folder, those left out that are kept as retries of others.
+
+    Raises:
+        IntegrityError: a list of retries is none.
+    """
+    jobs = sorted(path.name for path in folder.iterdir() if JOB.fullmatch(path.name))
+    retries: set[str] = set()
+    for job in jobs:
+        retries.update(
+            parse_retries(_Folder(folder / job).get("retries.json", limit=MAX_RETRIES * 32) or b"[]", "retries.json")
+        )
+    return [job for job in jobs if job not in retries]
 
 
 def check_line(line: ReadLine, part: Part, where: str) -> None:

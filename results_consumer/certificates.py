@@ -37,6 +37,10 @@ IwLz3/Y=
 _UNDERSTOOD: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid})
 
 
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+"""What `cryptography` raises for bytes that are no certificate or key which it knows; they have no base in common."""
+
+
 class Fault(StrEnum):
     """What is wrong with a certificate or a chain."""
 
@@ -64,9 +68,9 @@ def load_certificate(der: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der)
         key, extensions = certificate.public_key(), certificate.extensions
         algorithm = certificate.signature_hash_algorithm
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, CryptographyDeprecationWarning) as e:
+    except (*UNREADABLE, CryptographyDeprecationWarning) as error:
         # The warning counts where a caller made errors of warnings: a negative serial number, for one.
-        raise CertificateError(Fault.FORM) from e
+        raise CertificateError(Fault.FORM) from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise CertificateError(Fault.FORM)
     if not isinstance(algorithm, SHA384) or any(e.critical and e.oid not in _UNDERSTOOD for e in extensions):

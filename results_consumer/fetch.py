@@ -122,8 +122,9 @@ def fetch(
         if found.missing_records and not late:
             raise JobNotFinished(found.missing, found.missing_records, found.records)
         time = datetime.fromtimestamp(now / 1000, UTC)
-        revealer = Revealer(bucket, job, unwrap_keys(kms, job), settings.trust, time, late=late)
-        retries = open_retries(s3, kms, settings, job, ticket, now)
+        ring = unwrap_keys(kms, job)
+        revealer = Revealer(bucket, job, ring, settings.trust, time, late=late)
+        retries = open_retries(s3, kms, settings, job, ticket=ticket, key=ring[0].key, now_ms=now)
         fetching = _Fetching(job, bucket, revealer, retries, options or FetchOptions())
         with ExitStack() as stack:
             evidence = _evidence(stack, job, retries, fetching.options)

@@ -1,16 +1,17 @@
 """Verifies an output file again with the evidence of its jobs and of their retries."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from results_consumer.archive import JobArchive, check_line, refused
+from results_consumer.archive import JobArchive, Part, check_line, refused
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.output_reader import LineError, ReadLine, read_line
 from results_consumer.receipts import Step
 from results_consumer.retries import ANSWERED
+from results_consumer.row_reader import read_rows
 from results_consumer.trust import Trust
 from wire.payload import Record
 from wire.ticket import Ticket
@@ -39,6 +40,7 @@ def verify_output(
     trust: Trust,
     *,
     tickets: Mapping[str, Ticket],
+    csv_of: str | None = None,
     partial: bool = False,
     records: Callable[[], Iterator[Record]] | None = None,
     now: datetime | None = None,
@@ -50,6 +52,7 @@ def verify_output(
         parent: the folder that was given to `fetch --receipts`.
         trust: the roots and releases to believe.
         tickets: tickets by job, for manifests that must be theirs.
+        csv_of: the lines are a CSV with all records of this job, and no lines of JSON.
         partial: the lines may be a selection.
         records: gives the input's records anew, to verify the questions too.
         now: the reader's time, the clock's if None.
@@ -60,15 +63,17 @@ def verify_output(
     time = now or datetime.now(UTC)
     outputs: dict[str, _Output] = {}
     count = attested = 0
-    for count, data in enumerate(lines, 1):
-        try:
-            line = read_line(data)
-        except LineError:
-            raise refused(Step.COMPLETE, f"line {count} of the output, which is none of fetch's") from None
-        if line.job not in outputs:
-            outputs[line.job] = _Output(parent, trust, tickets, time, line.job)
-        outputs[line.job].check(line)
-        attested += line.attested
+    found = ((read_line(data),) for data in lines) if csv_of is None else read_rows(lines, csv_of)
+    try:
+        for spellings in found:
+            job = spellings[0].job
+            if job not in outputs:
+                outputs[job] = _Output(parent, trust, tickets, time, job)
+            outputs[job].check(spellings)
+            attested += spellings[0].attested
+            count += 1
+    except LineError:
+        raise refused(Step.COMPLETE, f"line {count + 1} of the output, which is none of fetch's") from None
     for output in outputs.values():
         if not partial:
             output.check_complete()
@@ -96,35 +101,46 @@ class _Output:
         """The job's evidence, and that of its retries, oldest first."""
         return (self.first, *self.retries)
 
-    def check(self, line: ReadLine) -> None:
-        """A line of output is what was signed, and stands once.
+    def check(self, spellings: Sequence[ReadLine]) -> None:
+        """A line of output, in one of its spellings, is what was signed, and stands once.
 
         An answer may be of the job or of any retry. What is none is of the last one that was asked for it.
 
         Raises:
             IntegrityError: it is not.
         """
+        line, failed = spellings[0], None
         where = f"record {line.number}"
-        if line.number >= len(self._seen):
-            raise refused(Step.COMPLETE, f"{where}, which the job does not have")
-        if self._seen[line.number]:
-            raise refused(Step.COMPLETE, f"{where}, which stands twice")
-        self._seen[line.number] = 1
-        asked = [(self.first, line.number)]
-        asked += [
-            (child, numbers[line.number])
-            for child, numbers in zip(self.retries, self._numbers, strict=True)
-            if line.number in numbers
-        ]
+        self._see(line.number, where)
+        asked = self._asked(line.number)
         for archive, number in asked if line.outcome in ANSWERED else asked[-1:]:
             part = archive.part(number)
-            if part is not None and part.digest == line.receipt:
-                result = None if line.result is None else replace(line.result, number=number)
-                check_line(replace(line, number=number, result=result), part, where)
-                return
+            for spelling in spellings if part is not None else ():
+                if part is None or (spelling.states_receipt and spelling.receipt != part.digest):
+                    continue
+                try:
+                    check_line(_renumbered(spelling, number, part), part, where)
+                except IntegrityError as error:
+                    failed = error
+                else:
+                    return
+        if failed is not None:
+            raise failed
         archive, number = asked[-1]
         if line.attested or line.outcome in ANSWERED or archive.said(number) != str(line.outcome):
             raise refused(Step.RESULTS, where)
+
+    def _see(self, number: int, where: str) -> None:
+        if number >= len(self._seen):
+            raise refused(Step.COMPLETE, f"{where}, which the job does not have")
+        if self._seen[number]:
+            raise refused(Step.COMPLETE, f"{where}, which stands twice")
+        self._seen[number] = 1
+
+    def _asked(self, number: int) -> list[tuple[JobArchive, int]]:
+        """The jobs that were asked for a record, the first one first, with the number that it has there."""
+        retried = zip(self.retries, self._numbers, strict=True)
+        return [(self.first, number), *((child, numbers[number]) for child, numbers in retried if number in numbers)]
 
     def check_complete(self) -> None:
         """Every record had its line.
@@ -158,6 +174,12 @@ class _Output:
             raise IntegrityError(Check.CHUNK_COVER, child.manifest.job)
         repeated = (number for first, count in retry.ranges for number in range(first, first + count))
         return {number: own for own, number in enumerate(repeated)}
+
+
+def _renumbered(line: ReadLine, number: int, part: Part) -> ReadLine:
+    """The line by its record's number in the job of `part`, under the receipt of that if it states none."""
+    result = None if line.result is None else replace(line.result, number=number)
+    return replace(line, number=number, result=result, receipt=line.receipt if line.states_receipt else part.digest)
 
 
 def _report(outputs: Mapping[str, _Output], lines: int, attested: int) -> ArchiveReport:

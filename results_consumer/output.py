@@ -59,7 +59,8 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 # separators, bidirectional embeddings, overrides and isolates.
 _ACTING: Final = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell begins with that a spreadsheet runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +226,15 @@ def _json_error(error: LineError, line: int | None) -> dict[str, object]:
 
 
 def _row(line: OutputLine) -> tuple[str, ...]:
+    answered = line.answer is not None  # as in JSON lines, tokens are told of answers: only those are signed one by one
     return (
         line.custom_id or "",
         "" if line.line is None else str(line.line),
         line.outcome.value,
         line.answer or "",
         line.finish_reason,
-        str(line.prompt_tokens),
-        str(line.completion_tokens),
+        str(line.prompt_tokens if answered else 0),
+        str(line.completion_tokens if answered else 0),
         line.error.code if line.error else "",
         line.error.message if line.error else "",
         "true" if line.attested else "false",
@@ -253,4 +255,4 @@ def _csv(cells: tuple[str, ...]) -> bytes:
 
 def _cell(text: str) -> str:
     safe = _UNPRINTABLE.sub("\ufffd", text)
-    return f"'{safe}" if text.startswith(_FORMULA) else safe
+    return f"'{safe}" if text.startswith(FORMULA) else safe

@@ -19,7 +19,10 @@ class LineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
-    """One line of output: `result` as the enclave committed to it, if it is attested; `model` as digest, if stated."""
+    """One line of output: `result` as the enclave committed to it, if it is attested; `model` as digest, if stated.
+
+    Only if it `states_receipt` does `receipt` None say that there is none.
+    """
 
     job: str
     number: int
@@ -29,6 +32,7 @@ class ReadLine:
     receipt: str | None
     model: bytes | None
     result: Result | None
+    states_receipt: bool = True
 
 
 def read_line(data: bytes) -> ReadLine:

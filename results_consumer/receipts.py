@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from results_consumer.attestation import AttestationDocument, AttestationError, Code, verify_document
+from results_consumer.certificates import UNREADABLE
 from results_consumer.trust import Trust
 from wire.commitments import result_root
 from wire.errors import ReceiptError
@@ -91,21 +92,21 @@ PROVES: Final = {
     Step.PRESENT: "every answer object has a receipt",
     Step.SEAL: "the receipt was sealed under the job's answer key",
     Step.FORM: "it is a COSE_Sign1 of the one spelling",
-    Step.DOCUMENT_DIGEST: "its attestation document is the one that was signed",
+    Step.DOCUMENT_DIGEST: "its attestation document is the signed one",
     Step.DOCUMENT_FORM: "the document is well formed",
     Step.DOCUMENT_SIGNATURE: "the hypervisor's key signed the document",
     Step.CHAIN: "that key chains to the trusted root",
-    Step.CERTIFICATE_TIME: "all certificates were valid at the document's time",
+    Step.CERTIFICATE_TIME: "all certificates were valid at its time",
     Step.NOT_DEBUG: "the enclave did not run in debug mode",
     Step.DOCUMENT_TIME: "the document is of the time of the job",
     Step.KEY: "the document attests a receipt key",
     Step.SIGNATURE: "that key signed the receipt",
-    Step.MEASUREMENTS: "time, PCRs, model, template, settings are the attested ones",
-    Step.IMAGE: "the image is the one that the questions were sealed for",
-    Step.RELEASE: "image, model, template, settings are of an accepted release",
+    Step.MEASUREMENTS: "time, PCRs and digests are the attested ones",
+    Step.IMAGE: "the questions were sealed for this image",
+    Step.RELEASE: "image and digests are of an accepted release",
     Step.PLACE: "tenant, job, chunk and range are these",
-    Step.QUESTIONS: "the sealed questions are those that were submitted",
-    Step.ANSWERS: "the sealed answers are those that were signed",
+    Step.QUESTIONS: "the sealed questions are the submitted ones",
+    Step.ANSWERS: "the sealed answers are the signed ones",
     Step.COUNTS: "outcomes and tokens add up",
     Step.RESULTS: "every line is what was signed",
     Step.INPUT: "the questions are those of the input",
@@ -234,7 +235,7 @@ def _statement(attested: AttestationDocument) -> tuple[bytes, bytes, bytes]:
 def _key(attested: AttestationDocument) -> ec.EllipticCurvePublicKey:
     try:
         key = load_der_public_key(attested.public_key or b"")
-    except ValueError:
+    except UNREADABLE:
         raise ReceiptRefused(Step.KEY) from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ReceiptRefused(Step.KEY)

@@ -1,9 +1,10 @@
 """Jobs that repeat records of another: found in the bucket, checked like any job, and merged line by line.
 
-What links a retry to its parent is the retry's own manifest, under the HMAC of its answer key: nobody can pass off
-another job as a retry. Its ticket in the bucket only says where to look; without it failed records stay failed.
+What links a retry to its parent is its ticket in the bucket, under an HMAC of the parent's answer key, and its own
+manifest: only who has opened the parent can repeat records of it. Without the ticket failed records stay failed.
 """
 
+import hmac
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from results_consumer.output import OutputLine
 from results_consumer.reveal import Revealer
 from results_consumer.settings import ReaderSettings
 from results_consumer.status import is_late
-from wire import ledger
+from wire import keys, ledger
 from wire.errors import TicketError
 from wire.manifest import Retry
 from wire.payload import Outcome
@@ -53,10 +54,19 @@ def has_retries(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> bool:
     return next(names, None) is not None
 
 
-def open_retries(  # noqa: PLR0917 - whose bucket and keys, which job, and when
-    s3: S3Client, kms: KmsClient, settings: ReaderSettings, parent: Job, ticket: Ticket, now_ms: int
+def link_key(kms: KmsClient, parent: Job) -> bytes:
+    """The key under which whoever repeats records of `parent` links the retry to it.
+
+    Raises:
+        IntegrityError: the job's keys or manifest are not what they must be. ServiceError: KMS does not answer.
+    """
+    return unwrap_keys(kms, parent)[0].key
+
+
+def open_retries(
+    s3: S3Client, kms: KmsClient, settings: ReaderSettings, parent: Job, *, ticket: Ticket, key: bytes, now_ms: int
 ) -> list[Repeated]:
-    """The retries of a job, oldest first.
+    """The retries of a job, oldest first; `key` is the first of its answer keys.
 
     Raises:
         IntegrityError: a retry is not what its ticket says it is.
@@ -66,7 +76,7 @@ def open_retries(  # noqa: PLR0917 - whose bucket and keys, which job, and when
     bucket = Bucket(s3, settings.bucket)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     found = []
-    for child in _tickets(bucket, parent):
+    for child in _tickets(bucket, parent, key):
         job = open_job(s3, settings, child)
         retry = job.manifest.parameters.retry
         if retry is None or retry.parent != ticket:
@@ -108,14 +118,21 @@ def merged(
             stream.close()
 
 
-def _tickets(bucket: Bucket, parent: Job) -> Iterator[Ticket]:
-    prefix = ledger.retry_prefix(parent.manifest.tenant, parent.manifest.job)
+def _tickets(bucket: Bucket, parent: Job, key: bytes) -> Iterator[Ticket]:
+    job = parent.manifest.job
+    prefix = ledger.retry_prefix(parent.manifest.tenant, job)
     for name in list(islice(bucket.names(prefix), MAX_RETRIES)):
-        data = bucket.get(f"{prefix}{name}", limit=TICKET_LENGTH)
+        data = bucket.get(f"{prefix}{name}", limit=TICKET_LENGTH + keys.KEY_SIZE) or b""
+        text, mac = data[:TICKET_LENGTH].decode("ascii", "replace"), data[TICKET_LENGTH:]
         try:
-            yield Ticket.parse((data or b"").decode("ascii", "replace"))
+            ticket = Ticket.parse(text)
         except TicketError:
-            _log.warning("no ticket where a retry's should be")
+            _log.warning("no ticket where a retry's should be job=%s", job)
+            continue
+        if hmac.compare_digest(mac, keys.retry_mac(key, job, text)):
+            yield ticket
+        else:
+            _log.warning("a retry that nobody asked for who could open the job job=%s", job)
 
 
 class _Numbered:

@@ -10,7 +10,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from results_consumer.certificates import AWS_ROOT
+from results_consumer.certificates import AWS_ROOT, UNREADABLE
 from wire.measurement import MODEL_PCR, model_register
 from wire.release import SIGNATURE, PublicKey, SignatureRefused, verify
 
@@ -110,7 +110,7 @@ def load_roots(pem: bytes) -> tuple[x509.Certificate, ...]:
     """
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError:
+    except UNREADABLE:
         raise ReleaseError("not a certificate in PEM") from None
 
 

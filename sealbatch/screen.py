@@ -50,7 +50,7 @@ class Screen:
     def say(self, text: str) -> None:
         """Talk; silent under `--quiet`."""
         if not self.quiet:
-            self._talk.print(text, markup=False, soft_wrap=not self._talk.is_terminal)
+            self._talk.print(printable(text), markup=False, soft_wrap=not self._talk.is_terminal)
 
     def next_step(self, text: str) -> None:
         """Name the verb that comes after this one."""
@@ -59,7 +59,9 @@ class Screen:
 
     def complain(self, text: str) -> None:
         """An error: always said."""
-        self._talk.print(Text("sealbatch: ", style="bold red") + Text(text), soft_wrap=not self._talk.is_terminal)
+        self._talk.print(
+            Text("sealbatch: ", style="bold red") + Text(printable(text)), soft_wrap=not self._talk.is_terminal
+        )
 
     def data(self, text: str) -> None:
         """One line of data."""
@@ -104,7 +106,7 @@ def make_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, tit
         numeric = any(isinstance(row.get(column), int | float) for row in rows)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if row.get(column) is None else str(row[column])) for column in columns))
+        table.add_row(*(Text("" if row.get(column) is None else printable(str(row[column]))) for column in columns))
     return table
 
 

@@ -1,7 +1,7 @@
 """A proxy between clients and the AWS stand-in that causes the faults of a network and of AWS, by rule and by seed.
 
 Each request meets at most one fault: of the rules that fit it, the first that is due. `FaultProxy.seen` counts requests
-by operation, `FaultProxy.caused` counts faults by kind.
+by operation, `FaultProxy.caused` counts faults by kind. `alter` and `alter_reply` may change what is carried.
 """
 
 import enum
@@ -71,6 +71,22 @@ class Rule:
         return True
 
 
+@dataclass(frozen=True)
+class Request:
+    """One request: the API's name for it, its path with query, and its body."""
+
+    operation: str
+    path: str
+    body: bytes
+
+
+Alter = Callable[[Request], bytes | None]
+"""The body to go on in the place of a request's; None to swallow the request and reply that all went well."""
+AlterReply = Callable[[Request, bytes], bytes]
+"""The body to go back in the place of a reply's."""
+
+_SUMS: Final = re.compile("x-amz-checksum-.*|x-amz-sdk-checksum-.*|content-md5|etag")
+"""Headers that hold a checksum of the body: whoever changes the one leaves out the others."""
 _ACCESS_KEY: Final = re.compile(r"Credential=([^/]+)/")
 _S3_BY_METHOD: Final = {"PUT": "PutObject", "GET": "GetObject", "DELETE": "DeleteObject", "HEAD": "HeadObject"}
 _HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
@@ -109,6 +125,8 @@ class FaultProxy:
         self.seen: Counter[str] = Counter()
         self.caused: Counter[Kind] = Counter()
         self.watch: Callable[[str, bytes], None] = lambda _operation, _body: None
+        self.alter: Alter = lambda request: request.body
+        self.alter_reply: AlterReply = lambda _request, reply: reply
         proxy = self
 
         class Handler(_Handler):
@@ -160,6 +178,10 @@ class FaultProxy:
             connection.close()
 
 
+def _without_sums(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if _SUMS.fullmatch(name.lower()) is None}
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -192,13 +214,26 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             if rule is not None and kind is Kind.DELAY:
                 time.sleep(rule.seconds)
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in {*_HOP, "expect"}}
-            try:
-                status, kept, data = self.owner.forward(self.command, self.path, headers, body)
-            except OSError:
-                self._hang_up()
-                return
-            self._reply(status, kept, data, kind)
+            self._carry(Request(operation, self.path, body), kind)
+
+    def _carry(self, request: Request, kind: Kind | None) -> None:
+        """Forward a request and its reply, both as `alter` and `alter_reply` would have them."""
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in {*_HOP, "expect"}}
+        body = self.owner.alter(request)
+        if body is None:
+            self._reply(200, {}, b"")
+            return
+        if body != request.body:
+            headers = _without_sums(headers)
+        try:
+            status, kept, data = self.owner.forward(self.command, self.path, headers, body)
+        except OSError:
+            self._hang_up()
+            return
+        altered = self.owner.alter_reply(request, data)
+        if altered != data:
+            kept = _without_sums(kept)
+        self._reply(status, kept, altered, kind)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_any  # noqa: N815 - names of the base class
 

@@ -141,5 +141,5 @@ def _note(body: str) -> tuple[str, int, str] | None:
         if set(fields) != {"v", "undecodable", "bytes", "sha256", "at_ms"}:
             return None
         return str(fields["undecodable"])[:200], int(fields["bytes"]), str(fields["sha256"])[:64]
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None

@@ -62,9 +62,25 @@ def manifest_mac(answer_key: bytes, job: str, body: bytes) -> bytes:
     return hmac.digest(_derive(answer_key, b"manifest", [job]), body, "sha256")
 
 
+def retry_mac(answer_key: bytes, job: str, ticket: str) -> bytes:
+    """HMAC-SHA256 over the ticket of a retry under the first answer key of the `job` that it repeats records of.
+
+    Whoever retries has opened that job, and nobody else can link another one to it.
+    """
+    return hmac.digest(_derive(answer_key, b"retry", [job]), ticket.encode(), "sha256")
+
+
 def sampling_seed(question_key: bytes, job: str, record: int) -> int:
     """The seed, 0 to 2**63 - 1, of a record that names none: the same when a chunk is answered a second time."""
     return int.from_bytes(_derive(question_key, b"sampling", [job, record])[:8], "big") >> 1
+
+
+def sharing_scope(question_key: bytes) -> bytes:
+    """32 bytes that name whose questions may share work: those under one question key, and no others.
+
+    Tenant and job stand in the clear and can be claimed by a parent that seals questions of its own making.
+    """
+    return _derive(question_key, b"sharing", [])
 
 
 def user_seed(seed: int) -> int:

@@ -73,7 +73,7 @@ class BloomEngine:
         if not self.room().holds(prompts):
             raise ValueError("more sequences than there is room for")
         for prompt in prompts:
-            lease = self._pages.lease(prompt.tenant, prompt.tokens, prompt.positions)
+            lease = self._pages.lease(prompt.scope, prompt.tokens, prompt.positions)
             if lease is None:
                 raise AssertionError("sharing never takes more pages than not sharing")
             row = Row(prompt, self._decode_text, self._model.end_tokens)

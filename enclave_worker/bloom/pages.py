@@ -1,9 +1,9 @@
 """Who uses which page of the cache, and which pages several sequences share.
 
 A page that is filled by prompt tokens alone is entered in a tree under the tokens before it: a later sequence with the
-same beginning takes that page instead of computing it. Pages are shared within a tenant only, so that nobody can find
-out by timing how another tenant's questions begin. A page that was shared once stays for the next sequence until
-somebody needs its room; every other page is free as soon as its sequence ends.
+same beginning takes that page instead of computing it. Pages are shared within a scope only, so that nobody can find
+out by timing how questions begin that are sealed under another key. A page that was shared once stays for the next
+sequence until somebody needs its room; every other page is free as soon as its sequence ends.
 """
 
 from collections import OrderedDict
@@ -47,12 +47,12 @@ class PagePool:
         """Pages that sequences hold now."""
         return self._total - len(self._free) - len(self._idle)
 
-    def lease(self, tenant: str, tokens: Sequence[int], positions: int) -> Lease | None:
+    def lease(self, scope: bytes, tokens: Sequence[int], positions: int) -> Lease | None:
         """Pages for a prompt of `tokens` and an answer up to `positions` in all; None when there is no room now."""
         # The last token is always computed: its output is the answer's first token.
         sharable = (len(tokens) - 1) // PAGE
         found: list[_Shared] = []
-        parent: object = tenant
+        parent: object = scope
         for number in range(sharable):
             node = self._tree.get((parent, *tokens[number * PAGE : (number + 1) * PAGE]))
             if node is None:

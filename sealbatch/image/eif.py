@@ -19,6 +19,8 @@ import cbor2
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from results_consumer.certificates import UNREADABLE
+
 MAGIC: Final = b".eif"
 VERSIONS: Final = frozenset({3, 4})
 """Versions whose layout is this one; 4 is what AWS's tools write."""
@@ -197,5 +199,5 @@ def _certificate(section: bytes) -> bytes:
     try:
         value = cbor2.loads(section, max_depth=4)
         return x509.load_pem_x509_certificate(bytes(value[0]["signing_certificate"])).public_bytes(Encoding.DER)
-    except (cbor2.CBORError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError):
+    except (cbor2.CBORError, *UNREADABLE, KeyError, IndexError, OverflowError, RecursionError):
         raise EifError("signature: not a list of certificates and signatures in CBOR") from None

@@ -56,6 +56,8 @@ class Intake:
     times: JobTimes = field(default_factory=JobTimes)
     idempotency: Idempotency | None = None
     retry: Retry | None = None
+    retry_key: bytes | None = field(default=None, repr=False)
+    """The first answer key of the job that is repeated."""
     required: tuple[Pin, ...] = ()
     """PCR0s of the only images that the keys' policies may admit; empty leaves the policies unread."""
 
@@ -74,6 +76,7 @@ class Intake:
                 skip_invalid=self.skip_invalid,
                 dry_run=self.dry_run,
                 idempotency=self.idempotency,
+                retry_key=self.retry_key,
             )
         except ValueError as error:
             raise Stop(Exit.USAGE, f"--{error}") from None
@@ -178,18 +181,21 @@ def _refuse_late(deadline: float | None, done: int, total: int, ticket: Ticket) 
 
 
 def stalled(notice: Notice) -> str:
-    """Why a job does not move, in words for whoever can change it."""
+    """Why a job does not move, in words for whoever can change it.
+
+    It is the host's word, and a host may lie: nobody is to admit an image because this names it.
+    """
     match notice.code:
         case "key_denied":
             return (
-                f"KMS refused the enclave: the key policy of {notice.key_arn} does not admit "
-                f"the image {notice.image}. Add this PCR0 to the policy if the image is a release of yours; "
-                "the bridge tries again by itself"
+                f"the host says that KMS refused the enclave: the key policy of {notice.key_arn} does not admit the "
+                f"image {notice.image}. If your own release files name this PCR0, add it to the policy "
+                "(sealbatch policy render), and the bridge goes on by itself; if not, the host runs another image"
             )
         case "wrong_image":
             return (
-                f"the questions were sealed for another image than the enclave's, which is {notice.image}. "
-                "Set `image` to it, if it is a release of yours, and submit again"
+                f"the host says that the questions were sealed for another image than the enclave's, which is "
+                f"{notice.image}. If your own release files name this PCR0, set `image` to it and submit again"
             )
         case "key_invalid":
             return f"KMS does not accept the wrapped key of {notice.key_arn}: deleted, disabled, or of another key"

@@ -43,7 +43,8 @@ def command(
     from results_consumer.errors import JobNotFinished
     from results_consumer.fetch import FetchOptions
     from results_consumer.job import open_job
-    from sealbatch.clients import reader_s3
+    from results_consumer.retries import link_key
+    from sealbatch.clients import reader_kms, reader_s3
     from sealbatch.retrying import FailedRecords
     from sealbatch.times import JobTimes
     from sealbatch.verbs import jobs
@@ -56,7 +57,8 @@ def command(
     form = q.make_form(file, kind, id_column, question_column, delimiter)
     failed = FailedRecords(every=every)
     s3 = reader_s3(config)
-    if (first := open_job(s3, config.reader(), found).manifest.parameters.retry) is not None:
+    parent = open_job(s3, config.reader(), found)
+    if (first := parent.manifest.parameters.retry) is not None:
         raise Stop(Exit.USAGE, f"that job is a retry itself; retry the first one: {first.parent}")
     if file == "-":
         raise Stop(Exit.USAGE, "the input is read more than once; name a file")
@@ -75,6 +77,7 @@ def command(
         skip_invalid=True,
         times=JobTimes(deadline, window, not_before),
         retry=Retry(found, tuple(failed.ranges)),
+        retry_key=link_key(reader_kms(config), parent),
     )
     with q.open_input(file) as source:
         done = jobs.submit_job(face, screen, config, source, intake)

@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 EXAMPLES = """Examples:
 sealbatch fetch sb1-... -o out.jsonl --receipts out.receipts
 sealbatch verify out.jsonl --release sealbatch-1.0.json
-sealbatch verify out.jsonl --input questions.jsonl --pcr0 0b24..."""
+sealbatch verify out.jsonl --input questions.jsonl --pcr0 0b24...
+sealbatch verify out.csv --release sealbatch-1.0.json"""
 
-OUT = Annotated[Path, typer.Argument(metavar="OUT", help="JSON lines that fetch or run wrote.")]
+CSV_HINT = (
+    "a CSV cannot hold every text: where an answer has control characters, U+FFFD stands instead, and only "
+    "JSON lines prove it (sealbatch fetch TICKET -o OUT.jsonl --receipts DIR)"
+)
+
+OUT = Annotated[Path, typer.Argument(metavar="OUT", help="JSON lines, or a whole CSV, that fetch or run wrote.")]
 DIR = Annotated[
     Path | None, typer.Option("--receipts", metavar="DIR", help="What fetch kept.", show_default="OUT.receipts")
 ]
@@ -66,11 +72,18 @@ def command(
         raise Stop(Exit.USAGE, f"{folder}: there are no receipts; name the folder that fetch kept with --receipts")
     tickets = _tickets(face, screen, folder, ticket)
     records = None if source is None else _records(source)
+    as_csv = out.suffix.lower() == ".csv"
+    if as_csv and partial:
+        raise Stop(Exit.USAGE, "--partial is for JSON lines: a selection of a CSV does not say which records it has")
+    csv_of = _only_job(folder, ticket) if as_csv else None
     try:
         with q.open_input(str(out)) as lines:
-            report = verify_output(lines, folder, trust, tickets=tickets, partial=partial, records=records)
+            report = verify_output(
+                lines, folder, trust, tickets=tickets, csv_of=csv_of, partial=partial, records=records
+            )
     except IntegrityError as error:
-        raise Stop(Exit.INTEGRITY, f"NOT verified: {error}") from None
+        hint = f"\n{CSV_HINT}" if as_csv and "results" in str(error) else ""
+        raise Stop(Exit.INTEGRITY, f"NOT verified: {error}{hint}") from None
     if not report.jobs:
         raise Stop(Exit.USAGE, f"{out} holds no line")
     _show(screen, report, trust, questions=source is not None, partial=partial)
@@ -80,6 +93,21 @@ def command(
 def default_receipts(out: Path) -> Path:
     """The folder beside an output where its receipts are looked for."""
     return out.with_name(f"{out.stem}.receipts")
+
+
+def _only_job(folder: Path, ticket: str | None) -> str:
+    """The job that a CSV is of: the ticket's, or the one whose evidence lies in the folder."""
+    from results_consumer.archive import evidence_of
+    from sealbatch.exits import Exit
+    from sealbatch.faults import Stop
+    from wire.ticket import Ticket
+
+    if ticket is not None:
+        return Ticket.parse(ticket).job
+    jobs = evidence_of(folder)
+    if len(jobs) != 1:
+        raise Stop(Exit.USAGE, f"{folder} has the receipts of {len(jobs)} jobs; name the CSV's own with --ticket")
+    return jobs[0]
 
 
 def _trust(screen: Screen, releases, root: Path | None) -> "Trust":  # type: ignore[no-untyped-def]  # noqa: ANN001
@@ -138,7 +166,7 @@ def _show(screen: Screen, report: "ArchiveReport", trust: "Trust", *, questions:
         for step in Step
         if step not in skipped and not (partial and step is Step.COMPLETE)
     ]
-    screen.rows(("step", "name", "proves", "objects", "result"), rows)
+    screen.rows(("step", "name", "proves", "objects"), rows)
     images = ", ".join(f"{image[:16]}..." for image in sorted(report.images))
     times = (
         ""

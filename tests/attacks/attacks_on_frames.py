@@ -27,7 +27,8 @@ def memory(stage: Stage) -> int:
 def serves(stage: Stage) -> None:
     """The enclave answers a true question all the same."""
     job = stage.answered(1)
-    assert job.honest
+    with stage.parent() as parent:
+        parent.answer(job.works()[0])
 
 
 def dropped(stage: Stage, attack_it: Callable[[HostileParent], None], by: str) -> Verdict:
@@ -44,7 +45,7 @@ def dropped(stage: Stage, attack_it: Callable[[HostileParent], None], by: str) -
     if growth > MAX_GROWTH:
         raise Accepted(f"the enclave grew by {growth} bytes")
     serves(stage)
-    return Verdict("the connection was dropped, others were served on", by)
+    return Verdict("dropped; others were served on", by)
 
 
 def raw(parent: HostileParent, data: bytes) -> None:

@@ -1,26 +1,33 @@
 """What the courier's place and the bridge's credentials allow: keys, KMS's replies, attestation documents."""
 
+import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import cbor2
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from enclave_parent import Parent, RunningEnclave
 from hostile import Accepted, Stage, Verdict, VictimJob
 from hostile_parent import HostileParent, Refused
+from question_factory import Keys, record
 from registry import attack
+from scripted_engine import ScriptedEngine
 
 from devstack.cms import envelop
 from devstack.root import DevelopmentRoot
 from results_consumer.errors import Check
-from wire import envelope, keys
+from wire import envelope, keys, ledger
 from wire.codec import pack, unpack
 from wire.envelope import parse_questions
-from wire.manifest import decode_manifest
-from wire.messages import Unwrapped, UnwrapRefused, Work
+from wire.manifest import Parameters, Retry, decode_manifest
+from wire.messages import Answer, Unwrapped, UnwrapRefused, Work
 from wire.payload import Message, Params, QuestionPayload, Record
 
 
@@ -50,6 +57,7 @@ def with_header(sealed: bytes, place: int, value: Any) -> bytes:
 
 
 TENANT, JOB, IMAGE, WRAPPED, COMMITMENT = 0, 1, 2, 7, 8
+PCR0, PCR16 = "kms:RecipientAttestation:PCR0", "kms:RecipientAttestation:PCR16"
 
 
 @attack("substitute the wrapped question key")
@@ -224,27 +232,36 @@ def other_image(stage: Stage) -> Verdict:
     return decrypt(stage, stage.submit(1), document)
 
 
+@contextmanager
+def admitted(stage: Stage, registers: Mapping[str, str]) -> Iterator[None]:
+    """The policy of the questions key admits an older release's registers too, as in the days of a rolling release."""
+    kms, arn = stage.client("kms"), stage.settings.question_key
+    policy = json.loads(kms.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
+    rolling, opens = json.loads(json.dumps(policy)), None
+    for item in rolling["Statement"]:
+        for name, old in registers.items():
+            condition = item.get("Condition", {})
+            if name in condition.get("StringNotEqualsIgnoreCase", {}):
+                condition["StringNotEqualsIgnoreCase"][name] = [condition["StringNotEqualsIgnoreCase"][name], old]
+        if item["Sid"].startswith("TheAttestedImage"):
+            opens = json.loads(json.dumps(item).replace(stage.image, registers[PCR0])) | {"Sid": "OldRelease"}
+            opens["Condition"]["StringEqualsIgnoreCase"].update(registers)
+    kms.put_key_policy(
+        KeyId=arn, PolicyName="default", Policy=json.dumps(rolling | {"Statement": [*rolling["Statement"], opens]})
+    )
+    try:
+        yield
+    finally:
+        kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=json.dumps(policy))
+
+
 @attack("run an older released image")
 def older_image(stage: Stage) -> Verdict:
     """Still in the policy in the days of a rolling release; what was sealed for the new one stays shut."""
-    import json
-
-    kms, arn, old = stage.client("kms"), stage.settings.question_key, "0b" * 48
-    policy = json.loads(kms.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
-    second = json.loads(json.dumps(policy).replace(stage.image, old))
-    opens = next(item for item in second["Statement"] if item["Sid"].startswith("TheAttestedImage"))
-    rolling = json.loads(json.dumps(policy))
-    for item in rolling["Statement"]:
-        if item["Sid"] == "NobodyElseOpensQuestions":
-            item["Condition"]["StringNotEqualsIgnoreCase"]["kms:RecipientAttestation:PCR0"] = [stage.image, old]
-    rolling["Statement"].append(opens | {"Sid": "OldRelease"})
-    job = stage.submit(1)
-    kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=json.dumps(rolling))
-    try:
+    job, old = stage.submit(1), "0b" * 48
+    with admitted(stage, {PCR0: old}):
         document = stage.nsm(bytes.fromhex(old)).attest(public_key=own_key()[1], user_data=None, nonce=None)
         return decrypt(stage, job, document)
-    finally:
-        kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=json.dumps(policy))
 
 
 @attack("attest a debug enclave")
@@ -351,6 +368,24 @@ def forged_question(stage: Stage) -> Verdict:
     return stage.refused(job, Check.QUESTION_DIGEST)
 
 
+@attack("guess a question and time its answer")
+def guess(stage: Stage) -> Verdict:
+    """The parent seals the guess in the victim's name under a key of its own, and forges KMS's reply for it."""
+    victim = Keys()
+    parents_own = Keys(job=victim.job)
+    engine = ScriptedEngine()
+    with tempfile.TemporaryDirectory() as folder, RunningEnclave(Path(folder), engine) as enclave:
+        for keyset in (victim, victim, parents_own):
+            parent = Parent(enclave, keyset)
+            parent.work(1, keyset, [record(0, "How many days?")])
+            parent.take(Answer)
+            parent.close()
+    computed = sum(map(len, engine.batches))
+    if computed != 2:
+        raise Accepted(f"{computed} of three sequences were computed: the victim's once, and the guess")
+    return Verdict("the guess took the time of a question that nobody has asked", "work is shared under one key only")
+
+
 @attack("poison the enclave's cache with a forged key")
 def poisoned_cache(stage: Stage) -> Verdict:
     """After the forgery above, the victim's own chunk is to open under the attacker's key, or never more."""
@@ -415,8 +450,6 @@ def invented_job(stage: Stage) -> Verdict:
 @attack("collude with another tenant's producer")
 def other_producer(stage: Stage) -> Verdict:
     """A role that is tagged for another tenant, on a key that both share, mints keys in this job's name."""
-    import json
-
     job, iam, kms = stage.submit(1), stage.client("iam"), stage.client("kms")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     tag = {"Key": "tenant", "Value": "pensions"}
@@ -454,6 +487,24 @@ def minted(stage: Stage, job: VictimJob) -> tuple[bytes, bytes, bytes, bytes]:
         reply = stage.producer.kms.generate_data_key(KeyId=arn, KeySpec="AES_256", EncryptionContext=context)
         found += [reply["Plaintext"], reply["CiphertextBlob"]]
     return found[0], found[1], found[2], found[3]
+
+
+@attack("link a retry of other questions to a job")
+def foreign_retry(stage: Stage) -> Verdict:
+    """A colluding producer of the very tenant repeats, with its own questions, what the parent made fail."""
+    job = stage.answered(2)
+    stage.remove(job.answers()[0])
+    note = ledger.encode_note(ledger.Failure("enclave_lost", 1))
+    stage.put(ledger.failure_key(job.tenant, job.ticket.job, 0, 0, 2), note)
+    retry = stage.submit(2, parameters=Parameters(retry=Retry(job.ticket, ((0, 2),))))
+    with stage.parent() as parent:
+        for work in retry.works():
+            stage.store(work, parent.answer(work))
+    (link,) = stage.keys(job.key("retries/"))
+    verdict = stage.unattested(job, 2)
+    stage.put(link, str(retry.ticket).encode())
+    stage.unattested(job, 2)
+    return Verdict(verdict.happened, "a retry is linked under the job's answer key")
 
 
 @attack("mint keys in this job's name and have other questions answered")

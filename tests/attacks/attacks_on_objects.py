@@ -3,7 +3,6 @@
 from hostile import Accepted, Stage, Verdict
 from registry import attack
 
-from producer.settings import ProducerSettings
 from results_consumer.errors import Check
 from vsock_bridge.store import Store
 from wire import ledger
@@ -11,6 +10,18 @@ from wire.envelope import parse_answers, parse_questions
 from wire.ledger import ChunkMessage, Failure
 from wire.manifest import decode_page, encode_page
 from wire.messages import Work
+
+
+@attack("read a question in the queue or the bucket")
+def read_questions(stage: Stage) -> Verdict:
+    """Messages as they wait, in any spelling of what was asked, and all objects of the job."""
+    job = stage.submit()
+    sealed = stage.queued() + stage.stored(job.key(""))
+    if found := stage.read_in(sealed):
+        raise Accepted(f"a question stands in {found[0]}")
+    if not any(job.ticket.job.encode() in body for _, body in stage.queued()):
+        raise Accepted("the queue was not looked at")
+    return Verdict(f"nothing in {len(sealed)} messages and objects", "AES-256-GCM under a key of KMS")
 
 
 @attack("swap two answers of a job")
@@ -51,7 +62,7 @@ def swap_tenants(stage: Stage) -> Verdict:
 def replay_answer(stage: Stage) -> Verdict:
     """The same file was submitted last month; its true answers are put in this month's place."""
     questions = ["How many days of leave?", "How many weeks of leave?"]
-    older, job = (stage.answered(questions=questions) for _ in range(2))
+    older, job = (stage.answer_all(stage.submit(questions=questions)) for _ in range(2))
     stage.put(job.answers()[0], stage.get(older.answers()[0]))
     return stage.refused(job, Check.JOB)
 
@@ -284,10 +295,4 @@ def other_reader(stage: Stage) -> Verdict:
     job = stage.answered(2)
     for key in stage.keys(job.key("")):
         stage.put(key.replace("benefits", "pensions", 1), stage.get(key))
-    true: ProducerSettings = stage.settings
-    config = stage.config
-    stage.config = config.__class__(config.resources.model_copy(update={"tenant": "pensions"}), config.source)
-    try:
-        return stage.refused(job, Check.CONFIGURATION)
-    finally:
-        stage.config, stage.settings = config, true
+    return stage.reader_of(job, "pensions", Check.CONFIGURATION)

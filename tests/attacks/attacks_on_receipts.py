@@ -1,5 +1,6 @@
 """What even the holder of an answer key, a colluding producer, cannot do: answer in the enclave's place."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -145,8 +146,6 @@ def forge_changed(stage: Stage) -> Verdict:
 
 def pcrs(stage: Stage, **changes: bytes) -> dict[int, bytes]:
     """The registers that the hypervisor sets for the stack's own image."""
-    import json
-
     found = json.loads(stage.stack.release.read_text())["pcrs"]
     values = {int(index): bytes.fromhex(pcr) for index, pcr in found.items() if int(index) != MODEL_PCR}
     return values | {int(index): pcr for index, pcr in changes.items()}

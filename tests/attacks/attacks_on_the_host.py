@@ -1,33 +1,41 @@
 """What root on the host can do beside the protocol: look, change the model, start it otherwise, make it crash."""
 
 import contextlib
-import io
-import logging
+import json
 import os
 import shutil
+import signal
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
+import stub_engine
+from attacks_on_keys import PCR0, PCR16, admitted, decrypt, own_key, refused_by_enclave
 from cryptography.hazmat.primitives.asymmetric import rsa
-from enclave_parent import Parent, RunningEnclave
 from hostile import Accepted, Stage, Verdict
+from hostile_parent import HostileParent, Refused
 from question_factory import Keys, record
 from registry import attack
-from scripted_engine import ScriptedEngine
+from waiting import wait_until
 
 from devstack.cms import envelop
-from devstack.measure import measure
-from devstack.nsm import SoftwareNsm
-from devstack.stack import MODEL
-from enclave_worker.attestor import AttestorError, own_image
+from devstack.measure import measure, measure_model_of
+from devstack.part import Part
+from devstack.stack import MODEL, ROOT
 from enclave_worker.keyring import Keyring
 from enclave_worker.manifest import ModelError, load_manifest
+from results_consumer.errors import Check
+from results_consumer.trust import Release
 from wire.envelope import parse_questions
 from wire.errors import SealError
-from wire.messages import Answer, Refusal
+from wire.messages import Unwrapped
+from wire.address import Address
+
+PATHS = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
 
 ORACLE = int(os.environ.get("SEALBATCH_ORACLE", "2000"))
 """How often the enclave is asked with mutated CMS; `make attack` sets 100,000."""
@@ -35,19 +43,17 @@ ORACLE = int(os.environ.get("SEALBATCH_ORACLE", "2000"))
 
 @attack("read the enclave's console")
 def console(stage: Stage) -> Verdict:
-    """All that enclave, engine and stand-in print, after a job, a refusal and a crash of the connection."""
-    stage.answered(2)
-    found = stage.leaks()
+    """All that enclave, engine and stand-in print, after jobs, refusals and connections that broke."""
+    stage.answer_all(stage.submit(2))
+    found = stage.read_in(stage.said())
     if found:
         raise Accepted(f"a question stands in {found[0]}")
-    return Verdict("ids, counts and codes", "no content in logs, frames, objects")
+    return Verdict("ids, counts and codes", "no content in logs and frames")
 
 
 @attack("ask for a core dump of the enclave")
 def core_dump(stage: Stage) -> Verdict:
     """The limit of both of its processes, as the kernel has it."""
-    import psutil
-
     enclave = psutil.Process(stage.stack.part("enclave").pid)
     for process in (enclave, *enclave.children(recursive=True)):
         limits = Path(f"/proc/{process.pid}/limits").read_text()
@@ -57,55 +63,94 @@ def core_dump(stage: Stage) -> Verdict:
     return Verdict("the kernel writes none, for either process", "RLIMIT_CORE 0, hard")
 
 
+@attack("crash the enclave on purpose, for a core dump")
+def abort(stage: Stage) -> Verdict:
+    """SIGABRT to both of its processes, where a core file would lie."""
+    before = set(Path.cwd().glob("core*"))
+    with started(stage, "stub_enclave") as part:
+        wait_until(lambda: ready_file(stage, "stub_enclave").exists() or part.check(), 60, "the enclave")
+        engines = psutil.Process(part.pid).children()
+        for process in (*engines, psutil.Process(part.pid)):
+            process.send_signal(signal.SIGABRT)
+        wait_until(lambda: not part.running(), 60, "the enclave's end")
+    if part.code != -signal.SIGABRT or not engines:
+        raise Accepted("it was not crashed")
+    if left := set(Path.cwd().glob("core*")) - before:
+        raise Accepted(f"a core file was left: {left}")
+    return Verdict("both processes ended, and nothing of them was written", "RLIMIT_CORE 0, not dumpable")
+
+
+@attack("give one enclave what KMS made for another")
+def other_enclave(stage: Stage) -> Verdict:
+    """Both are the true image and the key is the right one, but it was encrypted for the other one's key pair."""
+    job = stage.submit(1)
+    (work,) = job.works()
+    with parent_of(stage, "stub_enclave") as other:
+        other.answer(work)
+        made = other.replies[-1]
+    assert isinstance(made, Unwrapped)
+    return refused_by_enclave(stage, work, "unseal_failed", bend=lambda parent: parent.answer_with(made.ciphertext))
+
+
 @contextlib.contextmanager
-def captured_logs() -> Iterator[io.StringIO]:
-    """Everything that is logged in this process meanwhile."""
-    text = io.StringIO()
-    handler = logging.StreamHandler(text)
-    root = logging.getLogger()
-    before = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
+def started(stage: Stage, program: str, model: Path = MODEL) -> Iterator[Part]:
+    """Another enclave of the stack: a process of its own, which listens at `NAME.json` once it does."""
+    words = ["--dev", str(stage.stack.folder), "--model", str(model), "--name", program]
+    log, socket = stage.stack.folder / "log" / f"{program}.log", stage.stack.folder / f"{program}.sock"
+    log.unlink(missing_ok=True)
+    part = Part(program, ["-m", program, *words, "--socket", str(socket)], log, environment=PATHS)
     try:
-        yield text
+        yield part
     finally:
-        root.removeHandler(handler)
-        root.setLevel(before)
+        part.stop(5.0)
+        ready_file(stage, program).unlink(missing_ok=True)
+
+
+def ready_file(stage: Stage, program: str) -> Path:
+    """What an enclave writes when it listens."""
+    return stage.stack.folder / f"{program}.json"
+
+
+def does_not_start(stage: Stage, program: str, model: Path = MODEL) -> str:
+    """The one line with which an enclave ends that does not serve."""
+    with started(stage, program, model) as part:
+        wait_until(lambda: not part.running(), 60, "the enclave's end")
+    lines = (stage.stack.folder / "log" / f"{program}.log").read_text().splitlines()
+    if part.code != 69 or not lines or not lines[-1].startswith("the enclave cannot start: "):
+        raise Accepted(f"it ended with code {part.code} after {lines[-1:]}")
+    return lines[-1].removeprefix("the enclave cannot start: ")
+
+
+@contextlib.contextmanager
+def parent_of(stage: Stage, program: str, model: Path = MODEL) -> Iterator[HostileParent]:
+    """A connection to another enclave of the stack."""
+    where = ready_file(stage, program)
+    with started(stage, program, model) as part:
+        wait_until(lambda: where.exists() or part.check(), 60, "the enclave")
+        with stage.parent(Address.parse(json.loads(where.read_text())["address"])) as parent:
+            yield parent
 
 
 @attack("crash generation with a question in the traceback")
 def crash(stage: Stage) -> Verdict:
-    """An engine that fails with an error that quotes the question."""
-    keyset, word = Keys(), "kestrelpoison"
-    engine = ScriptedEngine()
-    engine.poison = word.encode()
-    errors = io.StringIO()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        captured_logs() as logs,
-        contextlib.redirect_stderr(errors),
-        RunningEnclave(Path(folder), engine) as enclave,
-    ):
-        parent = Parent(enclave, keyset)
-        parent.work(1, keyset, [record(0, f"a question with {word}")])
-        reply = parent.next()
-        assert isinstance(reply, Answer | Refusal)
-        said = str(reply)
-    if word in logs.getvalue() or word in errors.getvalue() or word in said:
+    """An engine that quotes the question in errors, warnings, logs and on its bare descriptors, and ends by it."""
+    poisons = (stub_engine.RAISES, stub_engine.TELLS)
+    jobs = [stage.submit(1, questions=[f"{stage.new_canary()} {poison.decode()}"]) for poison in poisons]
+    with parent_of(stage, "stub_enclave") as parent:
+        for job in jobs:
+            parent.answer(job.works()[0])
+    said = (stage.stack.folder / "log" / "stub_enclave.log").read_text()
+    if stage.read_in([("the console", said.encode())]):
         raise Accepted("the question was told")
-    if "engine failed" not in logs.getvalue():
+    if "engine failed error=RuntimeError" not in said or "uncaught error=Panic" not in said:
         raise Accepted("the crash did not happen")
-    return Verdict("the log names the error's type and nothing of its text", "texts of errors stay inside")
+    return Verdict("the console names the errors' types and nothing of their texts", "own lines only on the console")
 
 
 @attack("start the enclave in debug mode")
 def debug_mode(stage: Stage) -> Verdict:
     """Its console and memory would be the host's to read."""
-    try:
-        own_image(SoftwareNsm(stage.root, {}))
-    except AttestorError as error:
-        return Verdict(str(error), "refusal to serve")
-    raise Accepted("it would serve")
+    return Verdict(does_not_start(stage, "debug_enclave"), "refusal to serve")
 
 
 @attack("change one byte of the model")
@@ -118,36 +163,60 @@ def changed_weights(stage: Stage) -> Verdict:
         data = bytearray(weights.read_bytes())
         data[-1] ^= 1
         weights.write_bytes(bytes(data))
-        try:
-            load_manifest(copy)
-        except ModelError as error:
-            return Verdict(f"the enclave does not start: {error}", "model manifest")
-    raise Accepted("it would load")
+        return Verdict(
+            f"the enclave does not start: {does_not_start(stage, 'devstack.enclave', copy)}", "model manifest"
+        )
+
+
+def older_release(folder: Path) -> Path:
+    """What the last release was made of: all the same, but for the revision that the model's manifest names."""
+    copy = folder / "model"
+    shutil.copytree(MODEL, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"revision": "0"}))
+    return copy
+
+
+@attack("answer with an older released image")
+def older_enclave(stage: Stage) -> Verdict:
+    """A real one that the policy still admits: it opens nothing of today's, and today's reader does not believe it."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = older_release(Path(folder))
+        old = measure(model)[0].hex()
+        registers = {PCR0: old, PCR16: measure_model_of(model).hex()}
+        with admitted(stage, registers), parent_of(stage, "stub_enclave", model) as parent:
+            (work,) = stage.submit(2).works()
+            try:
+                parent.answer(work)
+            except Refused as error:
+                if error.code != "wrong_image":
+                    raise Accepted(f"refused as {error.code}") from None
+            else:
+                raise Accepted("an older image answered today's question")
+            true = stage.settings
+            stage.settings = replace(true, image=old)
+            try:
+                job = stage.submit(2)
+            finally:
+                stage.settings = true
+            (work,) = job.works()
+            stage.store(work, parent.answer(work))
+        release = Release.of_pcr0(stage.image)
+        return stage.refused(job, Check.RECEIPT, "step 15 (release)", releases=(release,))
 
 
 @attack("change the model and its manifest alike")
 def changed_manifest(stage: Stage) -> Verdict:
-    """The folder is consistent, and the image another one: KMS does not know it."""
-    from attacks_on_keys import decrypt, own_key
-
+    """The folder is consistent, and the image the true one: but PCR16 holds the manifest, and KMS does not know it."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "model"
-        shutil.copytree(MODEL, copy)
-        (copy / "manifest.json").write_text(
-            (copy / "manifest.json").read_text().replace('"revision"', ' "revision"', 1)
-        )
-        changed = measure(copy)[0]
-    if changed.hex() == stage.image:
-        raise Accepted("the measurement does not cover the manifest")
-    document = stage.nsm(changed).attest(public_key=own_key()[1], user_data=None, nonce=None)
+        manifest = (older_release(Path(folder)) / "manifest.json").read_bytes()
+        document = stage.nsm(manifest=manifest).attest(public_key=own_key()[1], user_data=None, nonce=None)
     return decrypt(stage, stage.submit(1), document)
 
 
 @attack("give the image another model when it has booted")
 def other_model(stage: Stage) -> Verdict:
     """The image is the true one and takes the model; the register shows which it was."""
-    from attacks_on_keys import decrypt, own_key
-
     document = stage.nsm(manifest=b"of a model of the attacker's").attest(
         public_key=own_key()[1], user_data=None, nonce=None
     )

@@ -22,6 +22,7 @@ from wire.messages import (
     UnwrapRefused,
     Work,
 )
+from wire.report import Report
 from wire.stream import connect
 
 PATIENCE = 60.0
@@ -81,6 +82,10 @@ class HostileParent:
         self.seen.append(body)
         return messages.decode(body)
 
+    def answer_with(self, ciphertext: bytes) -> None:
+        """From now on answer every unwrap with this."""
+        self.on_reply = lambda reply: Unwrapped(reply.request, ciphertext)
+
     def answer(self, work: Work) -> bytes:
         """Have a piece of work answered; the sealed answers.
 
@@ -104,7 +109,7 @@ class HostileParent:
                     return message.sealed
                 case Refusal() if message.ref == ref:
                     raise Refused(str(message.code))
-                case Progress() | Answer() | Refusal():
+                case Progress() | Answer() | Refusal() | Report():
                     pass
                 case _:
                     raise AssertionError(message)

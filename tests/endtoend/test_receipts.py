@@ -85,14 +85,21 @@ def test_the_independent_verifier_is_short_and_shares_no_code() -> None:
     imports = [line for line in lines if line.startswith(("import ", "from "))]
     packages = ("wire", "results_consumer", "producer", "sealbatch", "devstack", "enclave_worker", "vsock_bridge")
     assert not any(name in line for line in imports for name in packages)
-    assert len(lines) <= 65
+    assert len(lines) <= 72
 
 
-def test_fetch_refuses_another_release_than_the_one_that_is_accepted(run: Run) -> None:
-    """`--pcr0` narrows what the manifest demands."""
+def test_fetch_refuses_another_release_and_verify_takes_a_csv(run: Run) -> None:
+    """`--pcr0` narrows what the manifest demands; a CSV of the same job is proven as JSON lines are."""
     ticket = json.loads(run.typist.type("list", "--json").stdout.splitlines()[0])["ticket"]
     done = run.typist.type("fetch", ticket, "-o", "again.jsonl", "--pcr0", "ab" * 48)
     assert done.returncode == 9
     assert b"receipt step 15 (release)" in done.stderr
     assert not (run.typist.folder / "again.jsonl").exists()
+    done = run.typist.type("fetch", ticket, "-o", "again.csv", "--receipts", "again.receipts")
+    assert done.returncode in {0, 3}
+    run.out = run.typist.folder / "again.csv"
+    assert run.verify("--development-root", str(run.root), "--release", str(run.release))[0] == 0
+    run.out.write_text(run.out.read_text().replace("c3,4,", "c3,5,"))
+    code, _, talk = run.verify("--development-root", str(run.root), "--release", str(run.release))
+    assert (code, "record 3: receipt step 20 (results)" in talk, "U+FFFD" in talk) == (9, True, True)
     assert run.typist.type("fetch", ticket, "-o", "again.jsonl", "--pcr0", run.pcr0).returncode in {0, 3}

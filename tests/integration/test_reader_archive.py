@@ -3,23 +3,28 @@
 import json
 import shutil
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from folders import names
-from job_factory import SALT, TENANT, MadeJob, make_job, memory_aws
-from receipt_factory import TRUST
+from job_factory import IMAGE, SALT, TENANT, MadeJob, make_job, memory_aws
+from receipt_factory import ROOT, TRUST
 
+from results_consumer.archive import evidence_of
 from results_consumer.errors import Check, IntegrityError, SinkCode, SinkError
 from results_consumer.fetch import FetchOptions, Only, fetch
 from results_consumer.offline import verify_output
+from results_consumer.output import OutputForm
 from results_consumer.sink import FileSink, StreamSink
 from results_consumer.trust import Trust
-from wire import ledger
+from wire import keys, ledger
 from wire.commitments import question_root
 from wire.manifest import Parameters, Retry
 from wire.payload import ErrorCode, Message, Outcome, Params, Record, Result
@@ -165,6 +170,51 @@ def test_missing_repeated_and_unexpected_lines_are_named(kept: Kept) -> None:
     kept.refused("step 22 (complete)", "line 6 of the output")
 
 
+TEXTS = ("=1+1", "'=1+1", "-\tten days", 'Ja, "so"\nund so', "Grüße")
+
+
+def as_csv(folder: Path, texts: Sequence[str] = TEXTS) -> Kept:
+    """A job with these answers and an error with a detail, fetched as CSV with its evidence."""
+    made = make_job(memory_aws(), len(texts) + 1)
+    answers = [Result(n, n + 1, f"case-{n}", Outcome.SUCCEEDED, text, "stop", 5, 2) for n, text in enumerate(texts)]
+    number = len(texts)
+    code = ErrorCode.CONTEXT_LENGTH_EXCEEDED
+    failed = Result(number, number + 1, f"case-{number}", Outcome.ERRORED, "", "", 4000, 0, code, "prompt has 4000")
+    made.answer(0, results=(*answers, failed))
+    kept = fetch_into(made, folder, form=OutputForm.CSV)
+    kept.out.rename(folder / "out.csv")
+    return replace(kept, out=folder / "out.csv")
+
+
+def test_a_csv_is_verified_too(tmp_path: Path) -> None:
+    """Cells that a spreadsheet would run are read both ways; what was changed, moved or cut is named."""
+    kept = as_csv(tmp_path)
+    assert evidence_of(kept.folder) == [kept.made.job]
+    report = kept.verify(csv_of=kept.made.job)
+    assert (report.lines, report.attested) == (6, 6)
+    text = kept.out.read_bytes()
+    rows = text.split(b"\r\n")
+    for changed, step in (
+        (text.replace(b"ten days", b"two days"), "step 20 (results)"),
+        (b"\r\n".join([rows[0], rows[2], rows[1], *rows[3:]]), "step 20 (results)"),
+        (b"\r\n".join([*rows[:5], b""]), "step 22 (complete)"),
+        (text.replace(b"prompt has 4000", b"prompt has 4001"), "step 20 (results)"),
+        (text.replace(b"errored,,,0,0", b"errored,,,9,0"), "step 22 (complete)"),
+        (text.replace(b"succeeded", b"guessed"), "step 22 (complete)"),
+        (text[:-40], "step 22 (complete)"),
+        (b"id" + text, "step 22 (complete)"),
+    ):
+        assert changed != text
+        kept.out.write_bytes(changed)
+        kept.refused(step, csv_of=kept.made.job)
+
+
+def test_a_csv_that_had_to_change_a_text_is_not_proven(tmp_path: Path) -> None:
+    """U+FFFD in a control character's place is not what was signed."""
+    kept = as_csv(tmp_path, ["a\x07b"])
+    kept.refused("step 20 (results)", csv_of=kept.made.job)
+
+
 def test_a_selection_is_verified_as_such(tmp_path: Path) -> None:
     """`--only` leaves lines out: those that are there are proved, and the rest is said to be missing."""
     kept = fetch_into(answered(), tmp_path, only=Only.OK)
@@ -193,6 +243,10 @@ def _change_last_byte(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def _say_silent(kept: Kept, text: str) -> None:
+    (kept.folder / kept.made.job / "silent.json").write_text(text)
+
+
 def _change_sealed(kept: Kept) -> None:
     path = kept.file("answers")
     data = bytearray(path.read_bytes())
@@ -212,7 +266,11 @@ def _change_sealed(kept: Kept) -> None:
         (lambda kept: kept.file("openings").unlink(), "step 20 (results)"),
         (lambda kept: kept.file("openings").write_text('{"salt": "00", "results": []}'), "step 20 (results)"),
         (lambda kept: _swap(kept, "openings"), "step 20 (results)"),
+        (lambda kept: kept.file("openings").write_text("[" * 100_000), "step 20 (results)"),
         (lambda kept: kept.file("answers").unlink(), "step 22 (complete)"),
+        (lambda kept: _say_silent(kept, "[" * 100_000), "step 22 (complete)"),
+        (lambda kept: _say_silent(kept, '[{"first": 0.5, "count": 2, "outcome": "canceled"}]'), "step 22 (complete)"),
+        (lambda kept: _say_silent(kept, '[{"first": 0, "count": NaN, "outcome": "canceled"}]'), "step 22 (complete)"),
         (lambda kept: kept.file("answers").rename(kept.file("answers").with_name("other")), "check 11 "),
         (lambda kept: (kept.folder / kept.made.job / "manifest").unlink(), "check 1 "),
         (lambda kept: _change_last_byte(kept.folder / kept.made.job / "manifest"), "check 2 "),
@@ -305,7 +363,8 @@ def retried(tmp_path: Path, *outcomes: Result, input_records: tuple[Record, ...]
     again = make_job(first.aws, 2, parameters=Parameters(retry=Retry(first.ticket, ((1, 2),))))
     asked = tuple(replace(record, number=number) for number, record in enumerate(RECORDS[1:3]))
     again.answer(0, results=outcomes, receipt={"question_root": question_root(SALT, asked)})
-    first.put(f"{ledger.retry_prefix(TENANT, first.job)}{again.job}", str(again.ticket).encode())
+    mac = keys.retry_mac(first.answer_keys[0], first.job, str(again.ticket))
+    first.put(f"{ledger.retry_prefix(TENANT, first.job)}{again.job}", str(again.ticket).encode() + mac)
     return fetch_into(first, tmp_path), again
 
 
@@ -323,6 +382,32 @@ def test_answers_that_a_retry_gave_are_verified_with_its_evidence(tmp_path: Path
     assert names(kept.folder) == sorted([kept.made.job, again.job])
     changed = (*RECORDS[:1], replace(RECORDS[1], messages=(Message("user", "Another?"),)), RECORDS[2])
     kept.refused("step 21 (input)", records=lambda: iter(changed))
+
+
+def independently(kept: Kept) -> str:
+    """The last line of the verifier that shares no code with ours."""
+    root, verifier = kept.out.with_name("root.pem"), Path(__file__).resolve().parents[1] / "independent_verifier.py"
+    root.write_bytes(ROOT.certificate.public_bytes(Encoding.PEM))
+    words = [str(kept.out), str(kept.folder / kept.made.job), str(root), IMAGE]
+    done = subprocess.run([sys.executable, str(verifier), *words], capture_output=True, check=False, timeout=60)
+    return (done.stdout + done.stderr).decode().splitlines()[-1]
+
+
+def test_a_verifier_of_its_own_agrees_on_every_outcome_and_on_retries(tmp_path: Path) -> None:
+    """Answered, errored, expired and canceled; a retry's answer in a failure's place; and each of them bent."""
+    kept = fetch_into(answered(), tmp_path)
+    assert independently(kept) == "verified"
+    kept.write(kept.lines()[:4])
+    assert "records are missing" in independently(kept)
+    (tmp_path / "again").mkdir()
+    kept, _ = retried(tmp_path / "again", *AGAIN)
+    assert independently(kept) == "verified"
+    lines = kept.lines()
+    lines[1]["response"]["body"]["choices"][0]["message"]["content"] = "Never."
+    kept.write(lines)
+    assert "answers were changed" in independently(kept)
+    kept.write([lines[0], {**lines[1], "receipt": None}, lines[2]])
+    assert "answers without a receipt" in independently(kept)
 
 
 def test_a_retrys_answer_is_not_taken_for_another_record_or_left_out(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ prompts = st.builds(
     tokens=st.lists(numbers, max_size=20),
     params=params,
     tenant=st.text("abc", max_size=8),
-    job=st.text("abc", max_size=8),
+    scope=st.binary(max_size=32),
 )
 rooms = st.builds(Room, numbers, numbers, numbers)
 completions = st.builds(

@@ -79,7 +79,7 @@ def generated(oracle: LoadedModel, prompt: Prompt) -> list[int]:
 
 
 def make_prompts(count: int, seed: int = 0, common: int = 0) -> list[Prompt]:
-    """Prompts of 1 to 40 tokens behind a common beginning; two tenants, answers of 1 to 20 tokens."""
+    """Prompts of 1 to 40 tokens behind a common beginning; two scopes, answers of 1 to 20 tokens."""
     rng = random.Random(seed)
     beginning = [rng.randrange(4, 900) for _ in range(common)]
     return [
@@ -87,7 +87,7 @@ def make_prompts(count: int, seed: int = 0, common: int = 0) -> list[Prompt]:
             key,
             beginning + [rng.randrange(4, 900) for _ in range(rng.randint(1, 40 - common))],
             greedy(rng.randint(1, 20)),
-            tenant=rng.choice("ab"),
+            scope=rng.choice((b"a", b"b")),
         )
         for key in range(count)
     ]
@@ -98,7 +98,8 @@ def test_fp32_gives_the_tokens_that_transformers_gives(
 ) -> None:
     """In batches with common beginnings, one after the other leaving: each prompt's answer is `generate`'s."""
     prompts = make_prompts(30) + [
-        Prompt(100 + prompt.key, prompt.tokens, prompt.params, "c") for prompt in make_prompts(20, seed=1, common=33)
+        Prompt(100 + prompt.key, prompt.tokens, prompt.params, scope=b"c")
+        for prompt in make_prompts(20, seed=1, common=33)
     ]
     done = run(make_engine(models[Precision.FP32]), prompts)
     for prompt in prompts:

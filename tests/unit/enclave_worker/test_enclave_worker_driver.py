@@ -131,13 +131,13 @@ def test_stopping_ends_after_the_iteration_that_runs(engine: ScriptedEngine) -> 
     assert len(sink.texts) < 40
 
 
-def alike(*keys: int, job: str = "j") -> list[Prompt]:
+def alike(*keys: int, scope: bytes = b"s") -> list[Prompt]:
     """The same question under several keys."""
-    return [Prompt(key, list(b"the same"), PARAMS, "t", job) for key in keys]
+    return [Prompt(key, list(b"the same"), PARAMS, "t", scope) for key in keys]
 
 
 def test_identical_questions_are_computed_once(driver: Driver, engine: ScriptedEngine) -> None:
-    """Beside each other, from another chunk, and after the answer was given; another job's are its own."""
+    """Beside each other, from another chunk, and after the answer was given; those of another scope are their own."""
     first, second, third, other = Sink(), Sink(), Sink(), Sink()
     engine.gate.clear()
     driver.submit(alike(1, 2), first)
@@ -145,7 +145,7 @@ def test_identical_questions_are_computed_once(driver: Driver, engine: ScriptedE
     engine.gate.set()
     wait_until(lambda: len(first.texts) == 2 and len(second.texts) == 1)
     driver.submit(alike(4), third)
-    driver.submit(alike(5, job="k"), other)
+    driver.submit(alike(5, scope=b"k"), other)
     wait_until(lambda: third.texts and other.texts)
     assert first.texts | second.texts | third.texts | other.texts == dict.fromkeys(range(1, 6), "emas eht")
     assert sorted(key for batch in engine.batches for key in batch) == [1, 5]

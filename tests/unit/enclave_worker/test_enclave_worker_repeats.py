@@ -12,9 +12,9 @@ from enclave_worker.repeats import Repeats
 GREEDY = SamplingParams(9, 0.0, 1.0, 1, ())
 
 
-def prompt(key: int, text: str = "question", **other: str | SamplingParams) -> Prompt:
-    """A question of one tenant's job."""
-    fields = {"params": GREEDY, "tenant": "t", "job": "j"} | other
+def prompt(key: int, text: str = "question", **other: bytes | SamplingParams) -> Prompt:
+    """A question under one key."""
+    fields = {"params": GREEDY, "tenant": "t", "scope": b"s"} | other
     return Prompt(key, list(text.encode()), **fields)  # type: ignore[arg-type]
 
 
@@ -33,19 +33,18 @@ def test_followers_and_latecomers_get_the_leaders_answer() -> None:
 
 
 def test_what_differs_in_anything_that_matters_is_another_question() -> None:
-    """Tenant, job, tokens, parameters; a seed only where chance is asked for."""
+    """Scope, tokens, parameters; a seed only where chance is asked for."""
     repeats = Repeats()
     assert repeats.join(prompt(1)) == 1
     different = [
-        prompt(2, tenant="u"),
-        prompt(3, job="k"),
+        prompt(3, scope=b"k"),
         prompt(4, "another"),
         prompt(5, params=replace(GREEDY, max_tokens=8)),
         prompt(6, params=replace(GREEDY, temperature=1.0)),
         prompt(7, params=replace(GREEDY, temperature=1.0, seed=2)),
         prompt(8, params=replace(GREEDY, repetition_penalty=1.1)),
     ]
-    assert [repeats.join(other) for other in different] == [2, 3, 4, 5, 6, 7, 8]
+    assert [repeats.join(other) for other in different] == [3, 4, 5, 6, 7, 8]
     assert repeats.join(prompt(9, params=replace(GREEDY, seed=99))) == 1, "greedy decoding knows no seed"
 
 

@@ -119,6 +119,16 @@ def test_each_step_refuses_what_it_is_there_for(document: bytes, step: int) -> N
     assert caught.value.step == step
 
 
+def test_a_certificate_of_an_unknown_version_is_refused() -> None:
+    """Found by fuzzing: `cryptography` raises an error for it that is no ValueError."""
+    leaf = parts()[1]["certificate"]
+    odd = leaf.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x32", 1)
+    assert odd != leaf
+    with pytest.raises(AttestationError) as caught:
+        verify_document(signed(_set("certificate", odd)), [ROOT.certificate])
+    assert (caught.value.code, caught.value.step) == ("certificate", 3)
+
+
 @pytest.mark.parametrize("late", [timedelta(hours=4), timedelta(hours=-4)])
 def test_a_document_is_live_for_three_hours_and_an_archive_for_ever(late: timedelta) -> None:
     """Its certificates must be valid at the time that the caller names; by default that is its own."""

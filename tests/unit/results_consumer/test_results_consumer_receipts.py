@@ -211,6 +211,13 @@ def test_a_document_that_kms_was_asked_with_is_none_for_a_receipt_key() -> None:
     refused_at(Step.KEY, attested_by(nsm(), public_key=der))
 
 
+def test_a_document_for_a_key_of_an_unknown_curve_is_refused() -> None:
+    """`cryptography` raises an error of its own kind for it, which once came out of the reader."""
+    p384 = signer(IMAGE, MODEL, TEMPLATE)._public_key
+    secp112r1 = p384.replace(bytes.fromhex("06052b81040022"), bytes.fromhex("06052b81040006"))
+    refused_at(Step.KEY, attested_by(nsm(), public_key=secp112r1))
+
+
 def test_a_development_receipt_is_worth_nothing_under_amazons_root() -> None:
     """The default trust is the pinned root."""
     assert Trust().roots == (AWS_ROOT,)

@@ -1,5 +1,6 @@
 """Enclave image files: measured as AWS documents it, and refused when malformed."""
 
+import base64
 import contextlib
 import hashlib
 import io
@@ -25,6 +26,16 @@ def patched(data: bytes, offset: int, value: bytes) -> bytes:
     """`data` with bytes replaced and its checksum made right again."""
     changed = data[:offset] + value + data[offset + len(value) :]
     return changed[:544] + struct.pack(">I", zlib.crc32(changed[548:], zlib.crc32(changed[:544]))) + changed[548:]
+
+
+def odd_certificate(encoding: Encoding) -> bytes:
+    """A certificate whose version nobody knows: `cryptography` has an error of its own for it."""
+    certificate = DevelopmentRoot.create(datetime(2026, 9, 1, tzinfo=UTC)).certificate
+    der = certificate.public_bytes(Encoding.DER).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x32", 1)
+    if encoding is Encoding.DER:
+        return der
+    text = base64.encodebytes(der)
+    return b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n"
 
 
 def read(data: bytes) -> Image:
@@ -86,6 +97,10 @@ REFUSED = {
     "no command line": (build([(1, b"k"), (3, b"r")]), "no command_line"),
     "long signature": (build([*PARTS, (4, bytes(32_769))]), "signature of 32769"),
     "odd signature": (build([*PARTS, (4, cbor2.dumps([{}]))]), "signature: not"),
+    "certificate of version 51": (
+        build([*PARTS, (4, cbor2.dumps([{"signing_certificate": odd_certificate(Encoding.PEM)}]))]),
+        "signature: not",
+    ),
     "trailing byte": (WHOLE + b"\0", "follow the last section"),
     "wrong checksum": (WHOLE[:-1] + b"!", "eif_crc32"),
     "empty file": (b"", "header: 0 bytes"),

@@ -51,3 +51,17 @@ def test_a_table_shows_content_as_text() -> None:
 def test_what_would_act_on_a_terminal_is_replaced() -> None:
     """Escape sequences, bells and right-to-left overrides in an answer do nothing."""
     assert printable("a\x1b[2Jb\x07c\u202ed\n\te") == "a\ufffd[2Jb\ufffdc\ufffdd\n\te"
+
+
+def test_what_a_host_wrote_does_not_act_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich passes escape sequences on: a table's cell, talk and errors once did too, against their word."""
+    hostile = "\x1b]0;owned\x07\x1b[31mred\u202e"
+    out = io.StringIO()
+    Console(file=out, force_terminal=True, width=60).print(make_table(("why",), [{"why": hostile}]))
+    Screen().say(hostile)
+    Screen().complain(hostile)
+    said = capsys.readouterr().err
+    assert "\x1b]" not in out.getvalue() + said
+    assert "\x1b[31m" not in out.getvalue() + said
+    assert "\u202e" not in out.getvalue() + said
+    assert said.count("]0;owned") == 2

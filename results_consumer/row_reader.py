@@ -1,0 +1,72 @@
+"""Reads rows of a CSV that `fetch` wrote back into what was signed about them.
+
+A row states neither its job nor its number nor its receipt: rows stand in the order of records, and the evidence says
+the rest. A cell that a spreadsheet would run as a formula has an apostrophe before it, which a text may also begin with
+by itself: such a row is read both ways. A control character cannot be told any more from U+FFFD in its place.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from results_consumer.output import CSV_COLUMNS, FORMULA, default_message
+from results_consumer.output_reader import MAX_LINE, LineError, ReadLine
+from wire.payload import ErrorCode, Outcome, Result
+
+
+def read_rows(lines: Iterable[bytes], job: str) -> Iterator[tuple[ReadLine, ...]]:
+    """Of each row of a CSV the lines that it may stand for, at least one, in the order of the job's records.
+
+    Raises:
+        LineError: it is not what `fetch` wrote.
+    """
+    csv.field_size_limit(MAX_LINE)
+    rows = csv.reader((line.decode() for line in lines), strict=True)
+    try:
+        if next(rows, None) != list(CSV_COLUMNS):
+            raise LineError
+        for number, row in enumerate(rows):
+            named = [dict(zip(CSV_COLUMNS, cells, strict=True)) for cells in product(*map(_spellings, row))]
+            yield tuple(_line(job, number, cells) for cells in named)
+    except (csv.Error, ValueError, KeyError):
+        raise LineError from None
+
+
+def _spellings(cell: str) -> tuple[str, ...]:
+    """The texts that `fetch` writes as this cell."""
+    return (cell, cell[1:]) if cell.startswith("'") and cell[1:].startswith(FORMULA) else (cell,)
+
+
+def _line(job: str, number: int, row: dict[str, str]) -> ReadLine:
+    outcome, attested = Outcome(row["outcome"]), {"true": True, "false": False}[row["attested"]]
+    return ReadLine(
+        job=job,
+        number=number,
+        outcome=outcome,
+        code=row["error_code"] or None,
+        attested=attested,
+        receipt=None,
+        model=None,
+        result=_result(number, outcome, row) if attested else None,
+        states_receipt=False,
+    )
+
+
+def _result(number: int, outcome: Outcome, row: dict[str, str]) -> Result:
+    error = ErrorCode(row["error_code"]) if outcome is Outcome.ERRORED else None
+    said = row["error_message"]
+    result = Result(
+        number=number,
+        line=int(row["line"]),
+        custom_id=row["custom_id"],
+        outcome=outcome,
+        text=row["answer"],
+        finish_reason=row["finish_reason"],  # type: ignore[arg-type]  # compared with what was signed
+        prompt_tokens=int(row["prompt_tokens"]),
+        completion_tokens=int(row["completion_tokens"]),
+        error=error,
+        detail="" if said == default_message(outcome, error) else said,
+    )
+    if not result.answered and (result.prompt_tokens or result.completion_tokens):
+        raise LineError  # the commitment to a result without an answer does not cover them
+    return result
