@@ -37,7 +37,7 @@ from results_consumer.row_reader import read_rows
 from results_consumer.trust import ReleaseError, load_roots, parse_release
 from sealbatch.image.eif import HEADER_SIZE, EifError, read_image
 from vsock_bridge.dead_letters import _letter, encode_dead_letter
-from wire import codec, envelope, ledger, manifest, messages, payload, receipt, ticket
+from wire import codec, envelope, ledger, manifest, messages, model_feed, payload, receipt, ticket
 from wire.errors import WireError
 from wire.framing import FrameDecoder, encode_frame
 from wire.release import SignatureRefused, read_public_key, sign
@@ -172,6 +172,11 @@ TARGETS: dict[str, Target] = {
     "engine_greeting": Target(engine_wire.decode_greeting, (WireError,), (engine_wire.encode_greeting(_PROFILE),)),
     "engine_reply": Target(engine_wire.decode_reply, (WireError,), (engine_wire.encode_reply(_STEPPED),)),
     "release": Target(parse_release, (ReleaseError,), (b'{"format":1,"name":"a","pcrs":{"0":"' + b"a" * 96 + b'"}}',)),
+    "model_feed": Target(
+        model_feed.decode_reply,
+        (WireError,),
+        tuple(map(model_feed.encode_reply, (model_feed.Want("a", 0, 9), model_feed.Done(), model_feed.Refused("no")))),
+    ),
     "signed_release": Target(lambda data: parse_release(data, _SIGNER.public_key()), (ReleaseError,), (_SIGNED,)),
     "public_key": Target(read_public_key, (SignatureRefused,), (_PUBLIC,)),
     "output_line": Target(read_line, (LineError,), (_LINE,)),
