@@ -85,7 +85,7 @@ def test_the_independent_verifier_is_short_and_shares_no_code() -> None:
     imports = [line for line in lines if line.startswith(("import ", "from "))]
     packages = ("wire", "results_consumer", "producer", "sealbatch", "devstack", "enclave_worker", "vsock_bridge")
     assert not any(name in line for line in imports for name in packages)
-    assert len(lines) <= 72
+    assert len(lines) <= 75
 
 
 def test_fetch_refuses_another_release_and_verify_takes_a_csv(run: Run) -> None:
