@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Self
 
 from wire import messages
+from wire.address import Address
 from wire.errors import StreamError, WireError
 from wire.framing import encode_frame
 from wire.messages import Message, Unwrapped, UnwrapRefused, Work
-from wire.address import Address
 from wire.stream import Stream, connect, listen
 
 POLL = 0.2

@@ -30,10 +30,10 @@ from enclave_worker.keyring import Keyring
 from enclave_worker.manifest import ModelError, load_manifest
 from results_consumer.errors import Check
 from results_consumer.trust import Release
+from wire.address import Address
 from wire.envelope import parse_questions
 from wire.errors import SealError
 from wire.messages import Unwrapped
-from wire.address import Address
 
 PATHS = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
 
