@@ -31,7 +31,7 @@ from devstack.stack import MODEL, ROOT, TENANT
 from enclave_worker.manifest import NAME as MANIFEST
 from sealbatch.clients import Connector
 from sealbatch.config import load_config
-from sealbatch.image.eif import SectionKind, read_image
+from sealbatch.image.eif import HEADER_SIZE, EifError, SectionKind, read_image
 from wire.address import PORT
 from wire.keys import encryption_context
 from wire.measurement import MODEL_PCR
@@ -60,7 +60,7 @@ def main() -> int:
         night = _Night(Path(folder), options.patience, say)
         try:
             return night.run(options.image, options.questions)
-        except (MissingPartError, PartDiedError, TimeoutError) as error:
+        except (EifError, MissingPartError, OSError, PartDiedError) as error:  # TimeoutError is an OSError
             say(str(error))
             return 1
         finally:
@@ -207,11 +207,12 @@ def _hardware(place: Path, programs: Path) -> list[str]:
 
 def _change(image: Path, into: Path) -> None:
     """The same image but for one byte of its command line, with the checksum that it then must have."""
+    with image.open("rb") as file:
+        line = next(section for section in read_image(file).sections if section.kind is SectionKind.COMMAND_LINE)
     data = bytearray(image.read_bytes())
-    at = data.index(b"loglevel=4") + len(b"loglevel=")
-    data[at : at + 1] = b"3"
-    crc = zlib.crc32(data[548:], zlib.crc32(data[:544]))
-    data[544:548] = crc.to_bytes(4, "big")
+    data[line.offset] ^= 1
+    crc = zlib.crc32(data[HEADER_SIZE:], zlib.crc32(data[: HEADER_SIZE - 4]))
+    data[HEADER_SIZE - 4 : HEADER_SIZE] = crc.to_bytes(4, "big")
     write_private(into, bytes(data))
 
 
