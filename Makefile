@@ -16,7 +16,7 @@ PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch
 export DEBIAN_MIRROR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vsock-test million eif eif-check enclave-vm chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check avx512 lint format clean
+.PHONY: help demo test vsock-test million eif eif-check enclave-vm chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check compose-test avx512 lint format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ million: $(VENV)/.test ## Measure the producer's memory with a million lines
 
 bench-nightly: $(VENV)/.demo ## Measure how fast WORKERS="1 2 4" processes seal a file of LINES=100000
 	@$(BIN)/python -m devstack.nightly_bench --lines $(or $(LINES),100000) --workers $(or $(WORKERS),1 2 4)
+
+compose-test: ## Build compose.yaml and answer questions through it (docker compose, or podman and podman-compose)
+	@tests/compose/run.sh
 
 plan-check: $(VENV)/.demo ## Compare what `sealbatch plan` foresees with the real pipeline on this machine
 	@$(BIN)/python -m devstack.plan_check $(RECORDS)

@@ -1,6 +1,8 @@
 """The embedded Redis: a Valkey server on a socket in a folder of its own, with nothing on disk."""
 
+import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -64,3 +66,8 @@ def start(folder: Path, log: Path, *options: str) -> Part:
 def url(folder: Path) -> str:
     """How `redis_url` names the server of `folder`."""
     return f"unix://{folder / SOCKET}"
+
+
+if __name__ == "__main__":
+    # The server itself takes this process's place, with the options that it is given, and keeps nothing on disk.
+    os.execv(find_server(), ["valkey-server", "--save", "", "--maxmemory-policy", "noeviction", *sys.argv[1:]])  # noqa: S606
