@@ -54,10 +54,14 @@ def test_no_question_was_readable_for_the_parent(stage: Stage) -> None:
     assert stage.seen
     assert stage.leaks() == []
     word, queue = stage.canaries[0].encode(), stage.config.resources.queue_url
-    stage.client("sqs").send_message(QueueUrl=queue, MessageBody=base64.b64encode(b"x" + word).decode())
     stage.put("planted", word.hex().encode())
     stage.seen.append(word)
-    assert {where.partition(" ")[0] for where in stage.leaks()} == {"a", "message", "object"}
+    # The receive of a bridge that was killed may still wait in the stand-in and take a message with it, each one.
+    for _ in range(20):
+        stage.client("sqs").send_message(QueueUrl=queue, MessageBody=base64.b64encode(b"x" + word).decode())
+        if "message" in (found := {where.partition(" ")[0] for where in stage.leaks()}):
+            break
+    assert found == {"a", "message", "object"}
 
 
 def test_the_threat_model_names_attacks_and_tests_that_exist() -> None:
