@@ -76,7 +76,7 @@ class FileEntry:
         Raises:
             ModelError: it cannot be read.
         """
-        return _blake3(path) == self.blake3 if self.blake3 else _sha256(path) == self.sha256
+        return (_blake3 if self.blake3 else _sha256)(path) == self.expected
 
 
 def load_manifest(folder: Path, reads: Callable[[str], bool] = lambda _: True) -> ModelManifest:

@@ -15,10 +15,10 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from results_consumer.errors import SinkCode, SinkError
-from results_consumer.sink import MODE, name_file, sink_error, sync_folder, write_all
+from results_consumer.sink import MODE, StreamSink, name_file, sink_error, sync_folder, write_all
 
 VERSION: Final = 1
 _BLOCK: Final = 1 << 20
@@ -65,42 +65,22 @@ class Growing(Protocol):
         """
 
 
-class GrowingStream:
+class GrowingStream(StreamSink):
     """A stream: what is written is out, and who was killed begins anew."""
 
     rewinds = False
     whole = False
-
-    def __init__(self, stream: BinaryIO, name: str = "standard output") -> None:
-        self._stream = stream
-        self._name = name
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     def replay(self, accept: Accept) -> None:
         """There is nothing."""
 
     def append(self, data: bytes, mark: Mark) -> None:  # noqa: ARG002 - nothing is marked
         """Write and flush, so that whoever reads the pipe can work."""
-        try:
-            self._stream.write(data)
-            self._stream.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise sink_error(error, self._name) from None
+        self.write(data)
+        self.commit()
 
     def end(self) -> None:
         """Nothing to note."""
-
-    def commit(self) -> None:
-        """Nothing to do."""
 
 
 class GrowingFile:
@@ -117,8 +97,7 @@ class GrowingFile:
     def __init__(self, path: str | os.PathLike[str], identity: Mark, *, overwrite: bool = False) -> None:
         self._path = os.fspath(path)
         self._target = Path(os.path.realpath(self._path))
-        self._partial = self._target.with_name(f"{self._target.name}.partial")
-        self._progress = self._target.with_name(f"{self._target.name}.progress")
+        self._partial, self._progress = _beside(self._target)
         self._head = _encode({"v": VERSION, **identity})
         self._overwrite = overwrite
         self._data = self._log = -1
@@ -130,15 +109,14 @@ class GrowingFile:
     @staticmethod
     def begun(path: str) -> bool:
         """Whether an earlier run left something to go on with."""
-        target = Path(os.path.realpath(path))
-        return target.with_name(f"{target.name}.progress").exists()
+        return _beside(Path(os.path.realpath(path)))[1].exists()
 
     @staticmethod
     def discard(path: str) -> None:
         """Remove what an earlier run left beside the output; nobody goes on with it."""
-        target = Path(os.path.realpath(path))
-        for ending in ("progress", "partial"):
-            target.with_name(f"{target.name}.{ending}").unlink(missing_ok=True)
+        partial, progress = _beside(Path(os.path.realpath(path)))
+        progress.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         try:
@@ -298,6 +276,11 @@ class GrowingFile:
             if descriptor >= 0:
                 os.close(descriptor)
         self._data = self._log = -1
+
+
+def _beside(target: Path) -> tuple[Path, Path]:
+    """The lines and the progress of an output that is not whole."""
+    return target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.progress")
 
 
 def _open_own(path: Path) -> int:

@@ -14,7 +14,7 @@ namespace sealbatch {
 namespace {
 
 constexpr long kRowsAtOnce = 384;  // rows whose sums a thread keeps while it walks over k
-constexpr long kDepth = 256;       // values of k that float panels are walked at a time: 16 KiB, half the first cache
+constexpr long kDepth = 256;       // values of k that a float panel is walked at a time: 16 KiB, half the first cache
 constexpr int kMostPanels = 2;
 constexpr int kMostRows = 16;
 
@@ -74,6 +74,7 @@ const uint32_t* pack_rows(const uint32_t* x, long words, const RowTiles& tiles) 
 }  // namespace
 
 void product_s8(const uint8_t* x, long rows, const int8_t* w, long n, long k, const S8Epilogue& epilogue) {
+  if (rows == 0) return;
   const Tiles& tiles = chosen_tiles();
   const long panels = n / kPanel, panel_size = k * kPanel;
   const long groups = (panels + tiles.panels - 1) / tiles.panels, words = k / 4;
@@ -81,7 +82,6 @@ void product_s8(const uint8_t* x, long rows, const int8_t* w, long n, long k, co
   // What this thread takes next is asked for in as many parts as there are tiles of rows.
   const long ahead = pool_active() * tiles.panels * panel_size;
   const long step = (tiles.panels * 4 * kPanel + row_tiles.count - 1) / row_tiles.count;
-  // What this thread takes next, asked for in as many parts as there are tiles of rows.
   const uint32_t* packed = pack_rows(reinterpret_cast<const uint32_t*>(x), words, row_tiles);
   pool_run(groups, [&](long group, int thread) {
     alignas(64) int32_t sums[kMostRows * kMostPanels * kPanel];

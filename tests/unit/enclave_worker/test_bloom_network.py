@@ -150,6 +150,17 @@ def test_every_instruction_set_that_this_cpu_has_computes_the_same() -> None:
     assert use(library, usable[0])
 
 
+@pytest.mark.parametrize("precision", list(Precision))
+def test_a_product_of_no_rows_is_nothing_and_no_crash(precision: Precision) -> None:
+    """It once divided by the number of tiles, which ends the process."""
+    shape = SHAPES["six heads of 24"]
+    one = make_weights(make_oracle(shape), shape, precision)
+    network = Network(one, NativeOperations(compiled(), precision, 1))
+    none = torch.empty(0, shape.hidden)
+    assert network.greedy(none).tolist() == []
+    assert network.logits(none).shape == (0, shape.vocabulary)
+
+
 def test_operations_that_compute_wrongly_are_found_out() -> None:
     """The check at start compares with plain whole numbers: a library that stores something else does not pass."""
 
