@@ -6,12 +6,33 @@ by itself: such a row is read both ways. A control character cannot be told any 
 """
 
 import csv
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import product
 
 from results_consumer.output import CSV_COLUMNS, FORMULA, default_message
 from results_consumer.output_reader import MAX_LINE, LineError, ReadLine
 from wire.payload import ErrorCode, Outcome, Result
+
+csv.field_size_limit(sys.maxsize)  # one for the whole process; what bounds a cell here is its row's size
+
+
+class _RowFeed:
+    """Gives the csv module a row's lines, and no more of them than a row may have."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._lines = iter(lines)
+        self.size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.size += len(line)
+        if self.size > MAX_LINE:
+            raise LineError
+        return line.decode()
 
 
 def read_rows(lines: Iterable[bytes], job: str) -> Iterator[tuple[ReadLine, ...]]:
@@ -20,12 +41,13 @@ def read_rows(lines: Iterable[bytes], job: str) -> Iterator[tuple[ReadLine, ...]
     Raises:
         LineError: it is not what `fetch` wrote.
     """
-    csv.field_size_limit(MAX_LINE)
-    rows = csv.reader((line.decode() for line in lines), strict=True)
+    feed = _RowFeed(lines)
+    rows = csv.reader(feed, strict=True)
     try:
         if next(rows, None) != list(CSV_COLUMNS):
             raise LineError
         for number, row in enumerate(rows):
+            feed.size = 0
             named = [dict(zip(CSV_COLUMNS, cells, strict=True)) for cells in product(*map(_spellings, row))]
             yield tuple(_line(job, number, cells) for cells in named)
     except (csv.Error, ValueError, KeyError):

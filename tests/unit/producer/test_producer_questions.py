@@ -9,6 +9,8 @@ from producer_samples import CSV, JSONL, openai, read, short
 from producer.forms import InputForm
 from producer.lines import MAX_LINE
 from producer.questions import Notes, Problem, read_records
+from results_consumer.output_reader import LineError
+from results_consumer.row_reader import read_rows
 from wire.payload import MAX_QUESTION_BYTES, ErrorCode, Message, Params, Record
 
 USER = (Message("user", "How many days?"),)
@@ -253,8 +255,8 @@ TABLES: dict[str, tuple[bytes, InputForm, int, ErrorCode, str | None, str, bool]
         CSV,
         2,
         ErrorCode.QUESTION_TOO_LARGE,
-        None,
-        "131072 characters",
+        "question",
+        "131073 bytes",
         False,
     ),
     "question too large": (
@@ -311,6 +313,16 @@ def test_a_bad_table_is_told_by_row_and_column(
     assert words in problem.message
     assert "MARKER" not in problem.message
     assert [type(item) for item in items[1:]] == ([Record] if tail != data and not fatal else [])
+
+
+def test_reading_answers_does_not_change_how_questions_are_read() -> None:
+    """The csv module has one limit of cells for the whole process: what reads an output raised it for the producer."""
+    wide = csv_of("note,question", f"{'x' * 200_000},How many days?", f",{'x' * 131_073}")
+    before = read(wide, CSV)
+    with pytest.raises(LineError):
+        list(read_rows([wide], "a" * 16))
+    assert read(wide, CSV) == before
+    assert [type(item) for item in before] == [Record, Problem]
 
 
 @pytest.mark.parametrize(("data", "form"), [(b"", JSONL), (b"\n \r\n\t\n", JSONL), (b"", CSV), (b"question\n\n", CSV)])
