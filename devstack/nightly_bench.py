@@ -44,6 +44,8 @@ RANGES: Final = 32
 SMALLEST: Final = 1_000_000
 MOST_IN_MOTO: Final = 200_000
 """Lines: moto keeps every object and message in memory."""
+MOST_ALONE: Final = 200_000
+"""Lines: a rate of one process, which more of them do not change."""
 SLOWEST: Final = 300
 """Lines a second; what is slower has failed."""
 COLUMNS: Final = (
@@ -83,7 +85,7 @@ def _measure(lines: int, workers: list[int], against: list[str], screen: Screen)
         source = Path(folder) / "questions.jsonl"
         _write(source, lines)
         screen.say(f"{lines:,} lines, {source.stat().st_size / 1e6:,.0f} MB; {os.cpu_count()} cores")
-        yield _alone(source, lines)
+        yield _alone(Path(folder) / "alone.jsonl", min(lines, MOST_ALONE))
         for name in against:
             if name == "moto" and lines > MOST_IN_MOTO:
                 screen.say(f"not against moto: it would keep {lines:,} lines in memory")
@@ -105,6 +107,7 @@ def _write(source: Path, lines: int) -> None:
 
 def _alone(source: Path, lines: int) -> dict[str, Any]:
     """Checking and sealing in this process, without a worker or a service."""
+    _write(source, lines)
     key = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000"
     settings = ProducerSettings(TENANT, "b", "http://queue", f"{key}a", f"{key}b", "0" * 96)
     reading = Reading(InputForm("jsonl"), Params(), ChunkLimits())

@@ -8,7 +8,7 @@ calls of a client, and each attempt is signed anew. On top of that, here:
 - credentials that AWS calls expired or unknown are read again, and the call signed with them, if they are others now;
 - 409, which says that another write to the same key is under way, is tried again;
 - a signature that AWS refused because of the clock gets AWS's name for that, whatever name it came under;
-- a reply that ends before its announced length is no reply, but a broken connection.
+- a reply that ends before its announced length, or that is none of AWS's, is no reply, but a broken connection.
 """
 
 import random
@@ -90,6 +90,7 @@ class Calls:
         client.meta.events.register_first(f"needs-retry.{service}", self.decide)
         endpoint = client._endpoint  # noqa: SLF001 - botocore has no other place to see a reply before it is parsed
         endpoint.http_session = _WholeReplies(endpoint.http_session, self._note)
+        endpoint._get_response = _readable(endpoint._get_response)  # noqa: SLF001
         if service == "s3":
             keep_steady(client, self._pause)
 
@@ -180,6 +181,18 @@ class _WholeReplies:
     def close(self) -> None:
         """Close all connections."""
         self._session.close()
+
+
+def _readable(get_response: Callable[..., Any]) -> Callable[..., Any]:
+    """What sends one request and parses its reply, except that an unreadable reply is tried again like a lost one."""
+
+    def get(request: Any, operation: Any, context: Any) -> Any:
+        try:
+            return get_response(request, operation, context)
+        except Exception:  # noqa: BLE001 - botocore's parsers fail on a foreign reply in many ways, and quote it
+            return None, ConnectionClosedError(endpoint_url=request.url)
+
+    return get
 
 
 def _is_cut(response: Any) -> bool:

@@ -40,6 +40,8 @@ class Kind(enum.StrEnum):
     SKEW = "skew"
     """The client's clock counts as wrong, and the reply's Date says so."""
     DELAY = "delay"
+    JUNK = "junk"
+    """The request takes effect, and what comes back with a 200 is no reply of AWS's."""
 
 
 @dataclass
@@ -241,6 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
         if kind is Kind.DROP:
             self._hang_up()
             return
+        if kind is Kind.JUNK:
+            status, headers, data = 200, {}, b"\xff\xfe<html>"
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -44,6 +44,7 @@ from wire.address import Address
 from wire.ledger import ChunkMessage, parse_chunk_message
 from wire.payload import Params
 
+BRIDGED = ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibilityBatch"]
 LOST = [Kind.DROP, Kind.CUT, Kind.REFUSE, Kind.UNAVAILABLE, Kind.THROTTLE, Kind.DELAY]
 
 
@@ -194,6 +195,16 @@ def test_a_fault_in_every_call_is_passed_over(world: World, program: Callable[[W
     world.fail_once(kind)
     program(world)
     assert world.proxy.caused[kind] >= 2
+
+
+@pytest.mark.parametrize(("program", "names"), [(carry, BRIDGED), (produce, ["GenerateDataKey", "SendMessageBatch"])])
+def test_a_reply_that_cannot_be_read_is_no_reply(
+    world: World, program: Callable[[World], None], names: list[str]
+) -> None:
+    """It ended the bridge with an error of the parser's that nothing expects; a wrong proxy may answer so, with 200."""
+    world.proxy.rules = [Rule(Kind.JUNK, name, times=2) for name in names]
+    program(world)
+    assert world.proxy.caused[Kind.JUNK] >= 2
 
 
 def test_all_faults_in_every_call_of_a_bridge_are_passed_over(world: World) -> None:
