@@ -16,7 +16,7 @@ PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch
 export DEBIAN_MIRROR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vsock-test million eif eif-check enclave-vm chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check compose-test avx512 lint format clean
+.PHONY: help demo test vsock-test million eif eif-check enclave-vm chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check compose-test avx512 lint format docs-reference docs-test clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,12 @@ avx512: ## Compare the engine's AVX-512 code, emulated, with its AVX2 code (need
 
 format: $(VENV)/.lint ## Lay out the code
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+docs-reference: $(VENV)/.demo ## Write the pages of docs/reference that are made from the code
+	@$(BIN)/python docs/tools/reference.py
+
+docs-test: $(VENV)/.demo ## Type what the documents say on this machine, and compare what they show (PAGES=docs/... for some)
+	@$(BIN)/python docs/tools/runner.py $(PAGES)
 
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) build dist enclave_worker/native/*.so .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -15,43 +15,59 @@ class Check(enum.IntEnum):
     MANIFEST_DIGEST = 2
     """It is the manifest that the ticket was made from."""
     MANIFEST_FORM = 3
+    """It is a manifest of this format, and nothing stands behind it."""
     CONFIGURATION = 4
     """Tenant, job and both key ARNs are the configured ones."""
     PAGE_PRESENT = 5
+    """Every page of the list of chunks is there."""
     PAGE_FORM = 6
+    """Each page is of this format."""
     CHUNK_COVER = 7
     """Chunks follow each other without gap or overlap, up to the manifest's counts."""
     MERKLE_ROOT = 8
+    """The chunks' digests are those that the manifest's root was made of."""
     ANSWER_KEY = 9
     """KMS gave 32 bytes under the configured key, for this job's context."""
     MANIFEST_HMAC = 10
     """The manifest was made by whoever made the first answer key."""
     OBJECT_PRESENT = 11
+    """Every answer that was listed can be read."""
     OBJECT_FORM = 12
+    """It is a sealed object of this format."""
     TENANT = 13
+    """Its header names the ticket's tenant."""
     JOB = 14
+    """Its header names the ticket's job."""
     IMAGE = 15
     """The image that the producer demanded, and KMS attested, for this keyset."""
     CHUNK = 16
+    """Its header names the chunk that it lies under."""
     RANGE = 17
+    """Its header names the range of records that it lies under."""
     KEY_ARN = 18
+    """It is sealed under the configured answers key."""
     WRAPPED_DIGEST = 19
+    """It names the keyset that the manifest lists for the chunk."""
     QUESTION_DIGEST = 20
     """The answers belong to the very questions that the manifest lists."""
     SEAL = 21
     """Commitment, AES-256-GCM over the header and payload, and padding. Which of them failed is told to nobody."""
     PAYLOAD_FORM = 22
+    """What was sealed is a list of results of this format."""
     RECORD_NUMBERS = 23
+    """Each record of the range has exactly one result, in order."""
     EXACT_COVER = 24
     """Ranges that were answered separately meet without overlap."""
     MODEL = 25
+    """All answers of a job name one model, and an accepted one."""
     TEMPLATE = 26
+    """All answers of a job name one prompt template."""
     INPUT = 27
     """Line and custom_id are those of the input file that was given."""
     UNCHANGED = 28
     """What is written is what was verified before."""
     RECEIPT = 29
-    """The enclave's signed receipt stands each step of `receipts.Step`."""
+    """The enclave's signed receipt stands each step of its own plan."""
 
 
 class ReaderError(Exception):

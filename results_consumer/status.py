@@ -23,7 +23,9 @@ class JobState(enum.StrEnum):
     """Where a job stands."""
 
     QUEUED = "queued"
+    """No record has an outcome yet."""
     IN_PROGRESS = "in_progress"
+    """Some records have an outcome, and some have none yet."""
     COMPLETED = "completed"
     """Every record has an outcome: an answer, a failure, or a deadline that has passed."""
     STALLED = "stalled"

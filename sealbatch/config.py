@@ -40,8 +40,11 @@ class Profiles(_Strict):
     """AWS profiles by role; None leaves the choice to AWS's own variables."""
 
     producer: str | None = None
+    """For whatever seals, sends or removes: `submit`, `run`, `retry`, `sweep`, `cancel`, `purge`, `policy lint`."""
     reader: str | None = None
+    """For whatever looks or opens: `status`, `wait`, `fetch`, `list`, and a schedule's delivery."""
     bridge: str | None = None
+    """For `bridge`, `dlq` and `top`."""
 
 
 _KeyArn = Annotated[str, Field(pattern=f"^{KEY_ARN.pattern}$")]
@@ -51,17 +54,25 @@ class Resources(_Strict):
     """The contents of a configuration file. A verb demands what it needs of it."""
 
     tenant: Annotated[str, Field(pattern=f"^{TENANT.pattern}$")] | None = None
+    """Whose questions these are; KMS compares it with the caller's own tag."""
     region: str | None = None
+    """AWS Region of everything below."""
     bucket: str | None = None
+    """S3 bucket of sealed questions and answers."""
     queue_url: str | None = None
+    """SQS queue of the chunks that wait."""
     dead_letter_url: str | None = None
     """Where messages go that nobody can read; without it they stay in the queue until SQS moves them."""
     question_key: _KeyArn | None = None
+    """KMS key of the questions: producers seal under it, and the attested enclave alone opens."""
     answer_key: _KeyArn | None = None
+    """KMS key of the answers: readers open under it, and the host has no right on it."""
     image: Annotated[str, Field(pattern=f"^{IMAGE.pattern}$")] | None = None
+    """PCR0 of the enclave image that may open what is sealed now."""
     endpoint_url: str | None = None
     """A stand-in for AWS; absent in production."""
     credentials_file: str | None = None
+    """An AWS credentials file in the place of the user's own; what renews in it is read again."""
     secret_file: str | None = None
     """The producer's secret, under which idempotency keys are hidden; the same on every machine that seals."""
     nightly: dict[str, Any] = {}
@@ -72,6 +83,7 @@ class Resources(_Strict):
     attestation_root: str | None = None
     """A certificate in PEM to believe attestation under instead of Amazon's; absent in production."""
     profiles: Profiles = Profiles()
+    """AWS profiles by role."""
 
 
 @dataclass(frozen=True, slots=True)

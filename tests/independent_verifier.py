@@ -1,4 +1,4 @@
-"""Verifies an output and its receipts by docs/wire.md alone, retries included: it shares no code with Sealbatch.
+"""Verifies an output and its receipts by docs/reference/wire.md alone, retries included: it shares no code with Sealbatch.
 
 python independent_verifier.py OUT.jsonl DIR/JOB root.pem PCR0
 """

@@ -37,22 +37,34 @@ class RefusalCode(enum.StrEnum):
     """Why an enclave gives a chunk back. Never more than the code leaves the enclave."""
 
     MALFORMED = "malformed"
+    """It is no sealed chunk, or not the one that was announced."""
     UNSEAL_FAILED = "unseal_failed"
+    """It does not open under its key."""
     WRONG_IMAGE = "wrong_image"
+    """It was sealed for another image."""
     KEY_DENIED = "key_denied"
+    """KMS refuses the key to this image."""
     KEY_UNAVAILABLE = "key_unavailable"
+    """KMS did not answer."""
     KEY_INVALID = "key_invalid"
+    """The wrapped key will never open under the key that it names."""
     BUSY = "busy"
+    """More was sent than the window has room for."""
     INTERNAL = "internal"
+    """The engine failed; the work is given to an enclave again."""
     SHUTTING_DOWN = "shutting_down"
+    """The enclave was told to stop; the work goes to the next one."""
 
 
 class UnwrapCode(enum.StrEnum):
     """Why KMS's reply to an unwrap is missing, in the bridge's word."""
 
     DENIED = "denied"
+    """The key's policy does not admit the caller, the image or the model, or the key is disabled or gone."""
     UNAVAILABLE = "unavailable"
+    """KMS did not answer, or asked to be left alone."""
     INVALID = "invalid"
+    """This wrapped key will never open under that key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a bridge says of itself and of its enclaves, by its metrics (docs/metrics.md)."""
+"""What a bridge says of itself and of its enclaves, by its metrics (docs/reference/metrics.md)."""
 
 import urllib.request
 from collections import Counter, defaultdict

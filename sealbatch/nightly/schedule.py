@@ -29,17 +29,27 @@ class ScheduleParameters(_Strict):
     """What holds for every file of a schedule where its lines say nothing, and how its files are read."""
 
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
+    """Longest answer, in tokens; without it the enclave's own."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """0 always takes the likeliest word."""
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    """Seed of the sampling."""
     stop: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=MAX_STOP)], ...], Field(max_length=MAX_STOPS)
     ] = ()
+    """An answer ends before any of these texts; four at most, of 64 characters at most."""
     chunk_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Records sealed together, if not 32."""
     skip_invalid: bool = False
+    """Whether a file with invalid lines is taken, those lines getting an error for an answer."""
     format: Literal["auto", "jsonl", "csv"] = "auto"
+    """How files are read; `auto` goes by the name or the first line."""
     id_column: str | None = None
+    """CSV column of the custom_id, if not `custom_id`."""
     question_column: str | None = None
+    """CSV column of the question, if not `question`."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1, pattern=r'^[^"\r\n\x00]$')] | None = None
+    """Character between CSV cells, if not a comma."""
 
     def params(self) -> Params:
         """As a record takes them."""
@@ -65,8 +75,11 @@ class Tell(_Strict):
     """Who is told: exactly one of a command, a webhook, an SNS topic. Each is told ids and counts, never content."""
 
     command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] | None = None
+    """A program and its arguments; it gets the event on standard input."""
     webhook: Annotated[str, AfterValidator(_web_address)] | None = None
+    """An http or https URL; the event is posted to it."""
     sns_topic: Annotated[str, Field(pattern=f"^{TOPIC.pattern}$")] | None = None
+    """A topic's ARN; the event is published to it."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -108,26 +121,34 @@ Place = Annotated[str, AfterValidator(_place)]
 
 
 class Schedule(_Strict):
-    """One nightly job: when, from where, how, where to, and who is told.
-
-    Files that settle (do not change for `settle`) until `pick_up_for` after the firing belong to it; `deadline` counts
-    from the firing. An inbox in S3 holds sealed files, whose keys are under the KMS key `inbox_key`; `work` is the
-    folder for what an inbox in a folder keeps in itself.
-    """
+    """One nightly job: when, from where, how, where to, and who is told."""
 
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    """What it is called; stands once."""
     cron: str
+    """When it fires: five fields."""
     time_zone: str
+    """Whose clock `cron` reads, such as `Europe/Berlin`."""
     inbox: Place
+    """Absolute path of a folder on a disk that all workers see, or `s3://BUCKET/PREFIX` with sealed files."""
     inbox_key: Annotated[str, Field(pattern=f"^{KEY_ARN.pattern}$")] | None = None
+    """For an inbox in S3: the KMS key of its files."""
     work: Folder | None = None
+    """For an inbox in S3: a folder that all workers see, for what an inbox in a folder keeps in itself."""
     answers: Place
+    """Such a folder, or `s3://BUCKET/PREFIX`, written with the reader's profile and encrypted under KMS."""
     tenant: Annotated[str, Field(pattern=f"^{TENANT.pattern}$")] | None = None
+    """Whose questions these are; without it the file's own `tenant`."""
     deadline: Duration | None = None
+    """From the firing; what is not answered by then is expired."""
     settle: Duration = timedelta(seconds=60)
+    """A file is taken when it has not changed for so long."""
     pick_up_for: Duration = timedelta(minutes=15)
+    """Files that settle until so long after the firing belong to it."""
     parameters: ScheduleParameters = ScheduleParameters()
+    """How its files are read and answered; below."""
     tell: tuple[Tell, ...] = ()
+    """Who is told when a run has ended or needs a person; below."""
 
     @model_validator(mode="after")
     def _inbox_is_whole(self) -> Self:
@@ -176,18 +197,18 @@ def _size(value: Any) -> Any:
 
 
 class NightlySettings(_Strict):
-    """What all schedules share.
-
-    `redis_url` is `redis://`, `rediss://` or `unix:///path`. A file larger than `range_size` bytes is cut into ranges
-    that many workers seal. Records of runs are kept for `keep_runs`. The work of a worker that gives no sign of life
-    for `lost_after` is given to another.
-    """
+    """What all schedules share."""
 
     redis_url: Annotated[str, Field(pattern=r"^(rediss?://[^\s]+|unix:///[^\s]+)$")] = "redis://127.0.0.1:6379/0"
+    """Any Redis or Valkey with `maxmemory-policy noeviction`: `redis://`, `rediss://` or `unix:///path`."""
     tick: Duration = timedelta(seconds=30)
+    """How often beat looks at what is to be done."""
     lost_after: Annotated[Duration, Field(ge=timedelta(seconds=3))] = timedelta(seconds=30)
+    """The work of a worker that gives no sign of life for so long is given to another."""
     range_size: Annotated[int, Field(ge=1_000_000)] = 32_000_000
+    """Bytes, or `"64 MB"`; a larger file of JSON lines is cut into ranges that many workers seal."""
     keep_runs: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=90)
+    """How long records of closed runs are kept."""
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
     """How often a step on a file may end the worker that runs it before the file is set aside."""
 

@@ -189,7 +189,7 @@ def build(
     rows = [{"register": f"PCR{index}", "value": pcr.hex()} for index, pcr in sorted(image.pcrs.items())]
     screen.rows(("register", "value"), rows)
     if kernel is None and not emulated:
-        screen.say("note: with Debian's kernel it boots in virtual machines; for AWS give --kernel, see docs/image.md")
+        screen.say("note: with Debian's kernel it boots in virtual machines; for AWS give --kernel, see docs/README.md")
     screen.say(f"{output}: {output.stat().st_size:,} bytes; {len(files):,} files of {sum(files.values()):,} bytes")
     screen.next_step(f"sealbatch image inspect {output}")
 

@@ -67,7 +67,8 @@ def test_no_question_was_readable_for_the_parent(stage: Stage) -> None:
 def test_the_threat_model_names_attacks_and_tests_that_exist() -> None:
     """Each row shows what tests it, by a name that is there; and every attack stands in a row."""
     root = Path(__file__).resolve().parents[2]
-    rows = (root / "docs" / "threat_model.md").read_text().partition("and what stops it")[2].partition("## ")[0]
+    page = root / "docs" / "explanation" / "threat_model.md"
+    rows = page.read_text().partition("and what stops it")[2].partition("## ")[0]
     named = [
         name for row in rows.splitlines() if row.startswith("|") for name in re.findall(r"`([^`]+)`", row.split("|")[3])
     ]

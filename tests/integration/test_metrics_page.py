@@ -1,4 +1,4 @@
-"""The table of docs/metrics.md says what `/metrics` serves, no more and no less; what enclaves report is there."""
+"""The table of docs/reference/metrics.md is what `/metrics` serves, no more and no less, with what enclaves report."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from wire.address import Address
 from wire.messages import Refusal, RefusalCode, UnwrapCode
 from wire.report import Report
 
-TABLE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+TABLE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md"
 ROW = re.compile(r"^\| `(sealbatch_\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
 REPORT = Report(ready=True, tokens=4, occupancy=7, sequences=8, waiting=2, restarts=2, memory=96)
 

@@ -1,4 +1,7 @@
-"""Writes wire.json, the known answers of docs/wire.md; run it only when the format changes, and read the difference."""
+"""Writes wire.json, the known answers of docs/reference/wire.md.
+
+Run it only when the format changes, and read the difference.
+"""
 
 import hashlib
 import json

@@ -8,9 +8,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_each_fault_of_a_night_names_its_tests() -> None:
     """At least one a line, by the name of a function."""
-    text = (
-        (ROOT / "docs/nightly.md").read_text(encoding="utf-8").partition("## What goes wrong")[2].partition("\n## ")[0]
-    )
+    page = (ROOT / "docs/explanation/nightly.md").read_text(encoding="utf-8")
+    text = page.partition("## What goes wrong")[2].partition("\n## ")[0]
     rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")][1:]
     assert len(rows) > 20
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))

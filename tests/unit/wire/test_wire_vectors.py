@@ -1,4 +1,4 @@
-"""The known answers of docs/wire.md: this code gives them, and opens or refuses each sealed object as it must."""
+"""The known answers of docs/reference/wire.md: this code gives them, and opens or refuses each object as it must."""
 
 import importlib.util
 import json

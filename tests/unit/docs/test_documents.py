@@ -1,0 +1,132 @@
+"""The documents hold: links lead somewhere, what is to be typed can be typed, what is made from the code is fresh."""
+
+import subprocess
+from pathlib import Path
+
+import aws_typed
+import pages
+import pytest
+import reference
+import runner
+import typed
+
+PAGES = {str(page.path.relative_to(pages.ROOT)): page for page in pages.all_pages()}
+SHELL = [block for page in PAGES.values() for block in page.blocks if block.language == "sh"]
+PLAIN = [block for page in PAGES.values() for block in page.blocks if block.language in {"", "sh"}]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    """To a file that is there, and to a heading that is in it."""
+    page = PAGES[name]
+    wrong = []
+    for line, target in page.links():
+        place, _, anchor = target.partition("#")
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path = (page.path.parent / place).resolve() if place else page.path
+        if not path.exists():
+            wrong.append(f"{name}:{line}: there is no {place}")
+        elif anchor and path.suffix == ".md" and anchor not in pages.Page(path).anchors:
+            wrong.append(f"{name}:{line}: {place or name} has no heading #{anchor}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("block", PLAIN, ids=lambda block: block.where)
+def test_every_command_in_a_block_parses(block: pages.Block) -> None:
+    """Ours by our own parsers, AWS's by AWS's descriptions, and make's by the Makefile."""
+    commands = typed.simple_commands(block.text) if block.language == "sh" else _ours(block.text)
+    wrong = [f"{block.where}: {' '.join(words)}\n  {text}" for words in commands if (text := typed.fault(words))]
+    assert not wrong, "\n".join(wrong)
+
+
+def _ours(text: str) -> list[list[str]]:
+    """The lines of a block of no language that begin as a command of ours does."""
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.startswith(("sealbatch ", "make "))]
+    return [words for line in lines for words in typed.simple_commands(line)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_in_a_sentence_exists(name: str) -> None:
+    """Verb, options and targets; a sentence may leave the rest out."""
+    found = [(line, text, typed.span_fault(text)) for line, text in PAGES[name].spans()]
+    assert not [f"{name}:{line}: {text}: {why}" for line, text, why in found if why]
+
+
+@pytest.mark.parametrize("block", SHELL, ids=lambda block: block.where)
+def test_bash_reads_every_block(block: pages.Block) -> None:
+    """Bash takes it, and its marks are known to `make docs-test`."""
+    done = subprocess.run(["bash", "-n"], input=block.text.encode(), capture_output=True, check=False)
+    assert done.returncode == 0, f"{block.where}: {done.stderr.decode()}"
+    assert not runner.unknown_marks(block), block.where
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_the_reference_is_made_from_this_code(name: str) -> None:
+    """A page that is not: type `make docs-reference`, and commit what it writes."""
+    assert (reference.FOLDER / name).read_text(encoding="utf-8") == reference.made(name), "type `make docs-reference`"
+
+
+def test_every_page_of_the_documents_is_in_the_index() -> None:
+    """docs/README.md leads to each, decisions apart."""
+    index = pages.Page(pages.ROOT / "docs" / "README.md")
+    reached = {(index.path.parent / target.partition("#")[0]).resolve() for _, target in index.links()}
+    there = {page.path for name, page in PAGES.items() if name.startswith("docs/") and not name.startswith("docs/adr/")}
+    assert {str(path.relative_to(pages.ROOT)) for path in there - reached} <= {"docs/README.md"}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("T=$(sealbatch submit - < a.jsonl)  # keep it", ["sealbatch", "submit", "-"]),
+        ("cat a 2>/dev/null | sealbatch run - -o - >b 2>&1", ["sealbatch", "run", "-", "-o", "-"]),
+        ("A=1 sealbatch list && echo done", ["sealbatch", "list"]),
+        ("while ! sealbatch wait x; do sleep 1; done", ["sealbatch", "wait", "x"]),
+        ("cat > a <<END; sealbatch list\nsealbatch nonsense\nEND\nsealbatch list", ["sealbatch", "list"]),
+    ],
+)
+def test_commands_are_found_in_a_script(line: str, words: list[str]) -> None:
+    """Within substitutions, behind assignments, pipes and keywords, and not in the text of a here-document."""
+    assert words in list(typed.simple_commands(line))
+    assert all(found[:2] != ["sealbatch", "nonsense"] for found in typed.simple_commands(line))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sealbatch nonsense",
+        "sealbatch run questions.jsonl",
+        "sealbatch run a -o b --nonsense",
+        "sealbatch dlq nonsense",
+        "sealbatch submit a --max-tokens many",
+        "make nonsense",
+        "aws kms nonsense",
+        "aws kms describe-key --nonsense x",
+        "aws nonsense describe-key",
+        "aws cloudformation wait nonsense --stack-name x",
+    ],
+)
+def test_what_cannot_be_typed_is_found(words: str) -> None:
+    """No verb, a missing or unknown option, a value of the wrong kind, no target, no operation."""
+    assert typed.fault(words.split())
+
+
+@pytest.mark.parametrize("text", ["sealbatch nonsense", "sealbatch dlq ls|nonsense", "sealbatch run --nonsense"])
+def test_what_cannot_be_typed_is_found_in_a_sentence(text: str) -> None:
+    """A verb or an option that does not exist."""
+    assert typed.span_fault(text)
+
+
+def test_the_services_of_aws_are_asked_offline() -> None:
+    """By the descriptions that botocore brings."""
+    assert aws_typed.aws_fault(["kms", "describe-key", "--key-id", "x", "--query", "y"]) is None
+    assert aws_typed.aws_fault(["cloudformation", "wait", "stack-delete-complete", "--stack-name", "x"]) is None
+
+
+def test_links_and_anchors_are_read_as_github_reads_them(tmp_path: Path) -> None:
+    """Code is no link; a heading loses its punctuation; the second of two alike gets a number."""
+    path = tmp_path / "a.md"
+    path.write_text("# A `b`: c, d_e\n# Twice\n# Twice\n[x](y.md#z) `[no](link)`\n```sh\n[no](link)\n```\n")
+    page = pages.Page(path)
+    assert page.anchors == {"a-b-c-d_e", "twice", "twice-1"}
+    assert list(page.links()) == [(4, "y.md#z")]
