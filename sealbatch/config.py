@@ -17,13 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from producer.settings import ProducerSettings
 from results_consumer.settings import ReaderSettings
 from results_consumer.trust import Release, ReleaseError, Trust, load_roots
-from sealbatch.paths import dev_folder, user_config
+from sealbatch.paths import PREFIX, config_file
 from vsock_bridge.settings import BridgeSettings
 from wire.address import Address
 from wire.names import IMAGE, KEY_ARN, TENANT
 
-CONFIG_NAME: Final = "sealbatch.toml"
-PREFIX: Final = "SEALBATCH_"
 NO_FILE: Final = "no configuration file"
 
 
@@ -142,7 +140,7 @@ def load_config(path: Path | None, assignments: Sequence[str], environ: Mapping[
     Raises:
         ConfigError: a named file is missing, or something in it or over it is wrong.
     """
-    found, development = _find(path, environ)
+    found, development = config_file(path, environ)
     values: dict[str, Any] = {} if found is None else _read(found)
     source = NO_FILE if found is None else str(found)
     fields = set(Resources.model_fields) - {"profiles", "nightly", "schedules"}
@@ -162,17 +160,6 @@ def load_config(path: Path | None, assignments: Sequence[str], environ: Mapping[
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{source}{_line_of(found, first['loc'])}: {where}: {_plain(first['type'])}") from None
-
-
-def _find(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, bool]:
-    named = path or (Path(environ[PREFIX + "CONFIG"]) if environ.get(PREFIX + "CONFIG") else None)
-    if named is not None:
-        return named, False
-    for candidate in (Path(CONFIG_NAME), user_config()):
-        if candidate.is_file():
-            return candidate, False
-    stack = dev_folder() / CONFIG_NAME
-    return (stack, True) if stack.is_file() else (None, False)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,16 +5,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
-from sealbatch.config import Config, load_config
 from sealbatch.exits import Exit
-from sealbatch.faults import explain
 from sealbatch.paths import state_folder
 from sealbatch.screen import Screen
-from sealbatch.tickets import TicketBook
+
+if TYPE_CHECKING:
+    from sealbatch.config import Config
+    from sealbatch.tickets import TicketBook
 
 P = ParamSpec("P")
 
@@ -31,12 +32,14 @@ class Face:
         """Standard output and error, as the options want them; `fleeting` as in `Screen`."""
         return Screen(quiet=self.quiet, as_json=as_json, fleeting=fleeting)
 
-    def config(self, screen: Screen) -> Config:
+    def config(self, screen: Screen) -> "Config":
         """Read the configuration.
 
         Raises:
             ConfigError: it is missing or wrong.
         """
+        from sealbatch.config import load_config
+
         config = load_config(self.config_path, self.assignments)
         if config.development:
             screen.say("using the development stack: for trying out, not for secrets")
@@ -48,18 +51,24 @@ class Face:
         Raises:
             ConfigError: the configuration is wrong.
         """
+        from sealbatch.config import load_config
+
         named = load_config(self.config_path, self.assignments).resources.release_key
         return None if named is None else Path(named)
 
-    def tickets(self) -> TicketBook:
+    def tickets(self) -> "TicketBook":
         """This user's tickets."""
+        from sealbatch.tickets import TicketBook
+
         return TicketBook(state_folder() / "tickets.jsonl")
 
 
-def as_typed(examples: str) -> str:
-    """An epilog whose lines stay lines: a heading, and the commands below it as they are typed."""
-    heading, *commands = (line for line in examples.splitlines() if line)
-    return "\n".join(["\b", heading, *(f"  {command}" for command in commands)])
+def complain(text: str, then: str = "") -> None:
+    """Say an error on standard error: what and where, and then what to do next."""
+    screen = Screen()
+    screen.complain(text)
+    if then:
+        screen.next_step(then)
 
 
 def ends_well(body: Callable[P, None]) -> Callable[P, None]:
@@ -78,9 +87,12 @@ def ends_well(body: Callable[P, None]) -> Callable[P, None]:
             sys.stdout = None
             raise typer.Exit(Exit.OK) from None
         except Exception as error:  # noqa: BLE001 - the one place where errors end
+            from sealbatch.explain import advice, explain
+
             code, text = explain(error)
             if text:
-                Screen().complain(text)
+                context = kwargs.get("context")
+                complain(text, advice(error, context.command_path if isinstance(context, typer.Context) else ""))
             raise typer.Exit(code) from None
 
     return run

@@ -1,108 +1,12 @@
-"""Turns every error that a verb can meet into one message and an exit code: the one place that does."""
+"""How a verb ends before its end."""
 
-import traceback
-from typing import Final
-
-from producer import errors as producing
-from results_consumer import errors as reading
-from sealbatch.config import ConfigError
 from sealbatch.exits import Exit
-from sealbatch.tickets import NoSuchJobError
-from wire.errors import TicketError
-
-_SERVICE: Final = {
-    "credentials": Exit.NO_PERMISSION,
-    "clock": Exit.CONFIGURATION,
-    "denied": Exit.NO_PERMISSION,
-    "missing": Exit.CONFIGURATION,
-    "unavailable": Exit.TEMPORARY,
-    "invalid": Exit.INTEGRITY,
-}
-_SINK: Final = {
-    reading.SinkCode.EXISTS: Exit.USAGE,
-    reading.SinkCode.NOT_A_FILE: Exit.USAGE,
-    reading.SinkCode.NO_FOLDER: Exit.USAGE,
-    reading.SinkCode.DENIED: Exit.NO_PERMISSION,
-    reading.SinkCode.FULL: Exit.TEMPORARY,
-    reading.SinkCode.FAILED: Exit.TEMPORARY,
-    reading.SinkCode.BUSY: Exit.TEMPORARY,
-    reading.SinkCode.OTHER: Exit.USAGE,
-    reading.SinkCode.NOT_OURS: Exit.NO_PERMISSION,
-}
 
 
 class Stop(Exception):  # noqa: N818 - not always an error
-    """Ends a verb with an exit code, after what there is to say."""
+    """Ends a verb with an exit code, after what there is to say, and `then` what to do next: a command, or words."""
 
-    def __init__(self, code: Exit, text: str = "") -> None:
+    def __init__(self, code: Exit, text: str = "", then: str = "") -> None:
         super().__init__(text)
         self.code = code
-
-
-def explain(error: Exception) -> tuple[Exit, str]:
-    """Exit code and message for what a verb raised."""
-    text = str(error)
-    match error:
-        case Stop():
-            return error.code, text
-        case ConfigError():
-            return Exit.CONFIGURATION, text
-        case TicketError():
-            return Exit.USAGE, text
-        case NoSuchJobError():
-            return Exit.NO_SUCH_JOB, text
-        case producing.ProducerError():
-            return _producing(error)
-        case reading.ReaderError():
-            return _reading(error)
-        case OSError():
-            name = f"{error.filename}: " if error.filename else ""
-            code = Exit.NO_PERMISSION if isinstance(error, PermissionError) else Exit.TEMPORARY
-            return code, f"{name}{error.strerror or type(error).__name__}"
-        case _:
-            return Exit.BUG, _bug(error)
-
-
-def _producing(error: producing.ProducerError) -> tuple[Exit, str]:
-    text = str(error)
-    match error:
-        case producing.InputInvalid():
-            return Exit.INPUT_INVALID, f"{text}; nothing was sent"
-        case producing.KeyReused():
-            return Exit.USAGE, f"{text}; nothing was sent"
-        case producing.KeyRefused():
-            return Exit.INTEGRITY, text
-        case producing.ServiceError():
-            return _SERVICE[error.kind.value], text
-        case producing.SendIncomplete():
-            return _SERVICE[error.cause.kind.value], f"{text}; the ticket is {error.ticket}"
-        case _:
-            return Exit.TEMPORARY, text
-
-
-def _reading(error: reading.ReaderError) -> tuple[Exit, str]:
-    text = str(error)
-    match error:
-        case reading.IntegrityError():
-            return Exit.INTEGRITY, f"{text}; nothing was written"
-        case reading.JobNotFinished():
-            return Exit.TEMPORARY, f"{text}{_missing(error)}; nothing was written"
-        case reading.ServiceError():
-            return _SERVICE[error.kind.value], text
-        case reading.SinkError():
-            return _SINK[error.code], text
-        case _:
-            return Exit.BUG, _bug(error)
-
-
-def _missing(error: reading.JobNotFinished) -> str:
-    first = error.missing[0]
-    more = f" and {len(error.missing) - 1} more ranges" if len(error.missing) > 1 else ""
-    return f" (records {first.first} to {first.end - 1}{more})"
-
-
-def _bug(error: Exception) -> str:
-    """Class and place of an unforeseen error: its text may hold content."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f" at {last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
-    return f"this is a bug in sealbatch: {type(error).__name__}{where}"
+        self.then = then

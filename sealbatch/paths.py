@@ -1,7 +1,12 @@
 """Where Sealbatch keeps its own files, after the XDG base directory specification. None of them holds content."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+CONFIG_NAME: Final = "sealbatch.toml"
+PREFIX: Final = "SEALBATCH_"
 
 
 def state_folder() -> Path:
@@ -23,6 +28,19 @@ def dev_folder() -> Path:
     """The development stack's folder; `SEALBATCH_DEV_HOME` names another."""
     named = os.environ.get("SEALBATCH_DEV_HOME")
     return Path(named) if named else state_folder() / "dev"
+
+
+def config_file(named: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, bool]:
+    """The configuration to read, if there is any, and whether it is a running development stack's own."""
+    if named is None and environ.get(PREFIX + "CONFIG"):
+        named = Path(environ[PREFIX + "CONFIG"])
+    if named is not None:
+        return named, False
+    for candidate in (Path(CONFIG_NAME), user_config()):
+        if candidate.is_file():
+            return candidate, False
+    stack = dev_folder() / CONFIG_NAME
+    return (stack, True) if stack.is_file() else (None, False)
 
 
 def _base(variable: str, default: str) -> Path:

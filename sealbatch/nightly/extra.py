@@ -2,14 +2,15 @@
 
 import importlib.util
 
-from sealbatch.config import ConfigError
+from sealbatch.exits import Exit
+from sealbatch.faults import Stop
 
 
 def need_nightly() -> None:
     """Nothing, if it is installed.
 
     Raises:
-        ConfigError: it is not.
+        Stop: it is not.
     """
     if any(importlib.util.find_spec(name) is None for name in ("celery", "cronsim", "redis")):
-        raise ConfigError("nightly jobs are not installed: pip install 'sealbatch[nightly]'")
+        raise Stop(Exit.CONFIGURATION, "nightly jobs are not installed", "pip install 'sealbatch[nightly]'")

@@ -12,8 +12,9 @@ from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch ask "How many weeks of parental leave can I take?"
+# so that nobody else on this machine can read it
 sealbatch ask - < question.txt"""
 
 
@@ -47,7 +48,7 @@ def command(
     max_tokens: q.TOKENS = None,
     temperature: q.TEMPERATURE = 0.0,
     seed: q.SEED = None,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to wait at most.")] = None,
+    timeout: q.TIMEOUT = None,
     as_json: q.JSON = False,
 ) -> None:
     """Ask one question and print its answer.

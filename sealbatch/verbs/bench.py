@@ -7,14 +7,17 @@ from typing import Annotated
 import typer
 
 from sealbatch.exits import Exit
-from sealbatch.face import Face, as_typed, ends_well
+from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
+from sealbatch.help import make_group, verb
 
-app = typer.Typer(help="Measure the engine, from the source tree.", no_args_is_help=True)
-
-EXAMPLES = """Examples:
+app = make_group(
+    "Measure the engine, from the source tree.",
+    """\
 sealbatch bench engine
-sealbatch bench engine --only sealbatch_int8 --minutes 5"""
+sealbatch bench engine --only sealbatch_int8 --minutes 5""",
+)
+
 RESULTS = Path("bench/results/engine.json")
 ACCURACY = Path("bench/results/accuracy.json")
 PARTS = Path("bench/results/parts.json")
@@ -23,15 +26,10 @@ MODELS = Path("models")
 BUILD = Path("build/bench")
 
 MODEL = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="A model, if not random weights in the shape of bloom-560m.")
+    Path | None, typer.Option(metavar="DIR", help="A model, if not random weights in the shape of bloom-560m.")
 ]
 OUTPUT = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON.")]
-FOLDER = Annotated[Path, typer.Option(metavar="FOLDER", help="Where models are kept.")]
-
-
-@app.callback()
-def _group() -> None:
-    """Measure the engine, from the source tree."""
+FOLDER = Annotated[Path, typer.Option(metavar="DIR", help="Where models are kept.")]
 
 
 def _need_source_tree() -> None:
@@ -46,12 +44,17 @@ def _model(given: Path | None, build: Path) -> Path:
     return given.resolve() if given else make(build.resolve() / "bloom-560m")
 
 
-@app.command(epilog=as_typed(EXAMPLES))
+@verb(
+    app,
+    """\
+sealbatch bench engine
+sealbatch bench engine --only sealbatch_int8 --minutes 5""",
+)
 @ends_well
 def engine(
     context: typer.Context,
     minutes: Annotated[
-        float, typer.Option(metavar="N", min=0.1, help="Time for the runs; installing comes on top.")
+        float, typer.Option(metavar="N", min=0.1, help="Minutes for the runs; installing comes on top.")
     ] = 20.0,
     full: Annotated[bool, typer.Option("--full", help="All workloads whole, three rounds, however long.")] = False,
     only: Annotated[
@@ -61,7 +64,7 @@ def engine(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Results as JSON; the plot goes beside.")
     ] = RESULTS,
-    build: Annotated[Path, typer.Option(metavar="FOLDER", help="Where peers and models are kept.")] = BUILD,
+    build: Annotated[Path, typer.Option(metavar="DIR", help="Where peers and models are kept.")] = BUILD,
 ) -> None:
     """Measure the engine's speed beside its peers'.
 
@@ -94,7 +97,7 @@ def engine(
     screen.say(f"{output} and {plot}")
 
 
-@app.command(epilog=as_typed("Example:\nsealbatch bench parts --threads 2"))
+@verb(app, "sealbatch bench parts --threads 2")
 @ends_well
 def parts(
     context: typer.Context,
@@ -128,7 +131,7 @@ def parts(
     screen.say(f"{result['tokens_per_second']:.1f} tokens a second; {output}")
 
 
-@app.command(epilog=as_typed("Example:\nsealbatch bench instructions --output build/instructions.json"))
+@verb(app, "sealbatch bench instructions --output build/instructions.json")
 @ends_well
 def instructions(
     context: typer.Context,
@@ -162,7 +165,7 @@ def instructions(
     screen.say(f"{output}")
 
 
-@app.command(epilog=as_typed("Example:\nsealbatch bench accuracy --requests 64"))
+@verb(app, "sealbatch bench accuracy --requests 64")
 @ends_well
 def accuracy(
     context: typer.Context,

@@ -10,10 +10,12 @@ from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch bridge --enclave vsock://16:5005
-sealbatch bridge --enclave vsock://16:5005 --enclave vsock://17:5005
-sealbatch bridge --enclave vsock://16:5005 --health 127.0.0.1:9464"""
+# with /healthz and /metrics
+sealbatch bridge --enclave vsock://16:5005 --health 127.0.0.1:9464
+# two enclaves
+sealbatch bridge --enclave vsock://16:5005 --enclave vsock://17:5005"""
 
 
 @ends_well
@@ -21,17 +23,24 @@ def command(
     context: typer.Context,
     enclave: Annotated[
         list[str],
-        typer.Option(metavar="ADDRESS", help="vsock://CID:PORT, unix:///PATH or hvsock:///PATH:PORT; again for more."),
+        typer.Option(
+            metavar="ADDRESS", help="vsock://CID:PORT, unix:///PATH or hvsock:///PATH:PORT; may be given again."
+        ),
     ],
     visibility: Annotated[
-        int, typer.Option(min=3, max=3600, metavar="SECONDS", help="A message is hidden so long at a time.")
+        int, typer.Option(min=3, max=3600, metavar="SECONDS", help="Hide a message for so long at a time.")
     ] = 120,
     stall: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="Without progress for so long, an enclave is given up.")
+        float, typer.Option(min=1, metavar="SECONDS", help="Give an enclave up after so long without progress.")
     ] = 300.0,
-    grace: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time for running chunks on SIGTERM.")] = 30.0,
+    grace: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Leave running chunks so long on SIGTERM.")
+    ] = 30.0,
     health: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Serve /healthz and /metrics (Prometheus) there.")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Serve /healthz and /metrics (Prometheus) there.", show_default="nowhere"
+        ),
     ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Touch this file when an enclave is connected.")

@@ -1,14 +1,14 @@
 """`sealbatch cancel`: ends a job before its end."""
 
 import json
-from typing import Annotated
 
 import typer
 
 from sealbatch.face import Face, ends_well
+from sealbatch.verbs import questions as q
 from sealbatch.verbs.status import TICKET
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch cancel sb1-...
 sealbatch cancel sb1-... && sealbatch fetch sb1-... -o answers.jsonl"""
 
@@ -17,7 +17,7 @@ sealbatch cancel sb1-... && sealbatch fetch sb1-... -o answers.jsonl"""
 def command(
     context: typer.Context,
     ticket: TICKET,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON line even on a terminal.")] = False,
+    as_json: q.JSON = False,
 ) -> None:
     """Cancel a job; what is answered is kept.
 

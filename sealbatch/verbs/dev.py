@@ -8,13 +8,22 @@ import typer
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
+from sealbatch.help import make_group, verb
 from sealbatch.paths import dev_folder
 from sealbatch.verbs import questions as q
 
-app = typer.Typer(help="The whole system on this machine, without an AWS account.", no_args_is_help=True)
+app = make_group(
+    "The whole system on this machine, without an AWS account.",
+    """\
+sealbatch dev demo
+# to type the other verbs yourself
+sealbatch dev up
+sealbatch ask "How many weeks of parental leave can I take?"
+sealbatch dev down""",
+)
 
 MODEL = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="A model with its manifest, if not the demonstration's.")
+    Path | None, typer.Option(metavar="DIR", help="A model with its manifest, if not the demonstration's.")
 ]
 
 
@@ -32,7 +41,13 @@ def _stack_options(model: Path | None):  # type: ignore[no-untyped-def]  # noqa:
     return StackOptions(model=model.resolve())
 
 
-@app.command()
+@verb(
+    app,
+    """\
+sealbatch dev up
+# with a model of your own
+sealbatch dev up --model models/bloom-560m""",
+)
 @ends_well
 def up(context: typer.Context, model: MODEL = None) -> None:
     """Start AWS stand-in, enclave and bridge in the background.
@@ -55,7 +70,7 @@ def up(context: typer.Context, model: MODEL = None) -> None:
     screen.next_step('sealbatch ask "How many weeks of parental leave can I take?"')
 
 
-@app.command()
+@verb(app, "sealbatch dev down")
 @ends_well
 def down(context: typer.Context) -> None:
     """Stop the stack.
@@ -75,7 +90,7 @@ def down(context: typer.Context) -> None:
     )
 
 
-@app.command("status")
+@verb(app, "sealbatch dev status", "status")
 @ends_well
 def show(context: typer.Context, as_json: q.JSON = False) -> None:
     """List the stack's processes."""
@@ -91,7 +106,7 @@ def show(context: typer.Context, as_json: q.JSON = False) -> None:
     screen.rows(("part", "pid", "state", "memory_mb"), rows)
 
 
-@app.command()
+@verb(app, "sealbatch dev demo")
 @ends_well
 def demo(context: typer.Context) -> None:
     """Answer the example questions; show what the host could see.
@@ -105,7 +120,7 @@ def demo(context: typer.Context) -> None:
     raise typer.Exit(run(face, face.screen(), options))
 
 
-@app.command("demo-nightly")
+@verb(app, "sealbatch dev demo-nightly", "demo-nightly")
 @ends_well
 def demo_nightly(context: typer.Context) -> None:
     """Show a night: files in the inbox, answers and a report.

@@ -8,24 +8,47 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sealbatch import complete
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
+from sealbatch.help import make_group, verb
 from sealbatch.verbs import questions as q
 
 if TYPE_CHECKING:
     from vsock_bridge.dead_letters import DeadLetter, DeadLetters
 
-app = typer.Typer(help="The dead-letter queue: what could not be answered or read.", no_args_is_help=True)
+app = make_group(
+    "The dead-letter queue: what could not be answered or read.",
+    """\
+sealbatch dlq ls
+# after what made them fail is mended
+sealbatch dlq redrive --reason too_many_receives""",
+)
 
-REASON = Annotated[str | None, typer.Option(metavar="REASON", help="Only too_many_receives, or only undecodable ones.")]
-JOB = Annotated[str | None, typer.Option(metavar="JOB", help="Only chunks of this job.")]
+REASON = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REASON",
+        help="Only too_many_receives, or only undecodable ones.",
+        show_default="both",
+        autocompletion=complete.one_of("too_many_receives", "undecodable"),
+    ),
+]
+JOB = Annotated[str | None, typer.Option(metavar="JOB", help="Only chunks of this job, by the beginning of its id.")]
 LIMIT = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Look at so many messages at most.")]
 DRY = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done.")]
 YES = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-@app.command("ls")
+@verb(
+    app,
+    """\
+sealbatch dlq ls
+# how many of each job
+sealbatch dlq ls --json | jq -r .job | sort | uniq -c""",
+    "ls",
+)
 @ends_well
 def show_all(
     context: typer.Context, reason: REASON = None, job: JOB = None, limit: LIMIT = 1000, as_json: q.JSON = False
@@ -40,7 +63,7 @@ def show_all(
         screen.say("nothing lies there")
 
 
-@app.command("show")
+@verb(app, "sealbatch dlq show 5f0c", "show")
 @ends_well
 def show_one(
     context: typer.Context,
@@ -61,7 +84,12 @@ def show_one(
     face.screen().data(json.dumps(_row(found) | {"why": found.why, "sha256": found.sha256} | more))
 
 
-@app.command()
+@verb(
+    app,
+    """\
+sealbatch dlq redrive --dry-run
+sealbatch dlq redrive --job 4fd0""",
+)
 @ends_well
 def redrive(
     context: typer.Context,
@@ -85,7 +113,12 @@ def redrive(
     face.screen().data(f"{sent} chunks {'would be sent' if dry_run else 'were sent'} again")
 
 
-@app.command()
+@verb(
+    app,
+    """\
+sealbatch dlq drop --reason undecodable --dry-run
+sealbatch dlq drop --reason undecodable --yes""",
+)
 @ends_well
 def drop(
     context: typer.Context,

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.pins import Pin
-from sealbatch.config import Config, ConfigError
+from sealbatch import complete
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
@@ -16,13 +15,18 @@ from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
 if TYPE_CHECKING:
+    from producer.pins import Pin
+    from sealbatch.config import Config
     from sealbatch.doctor.finding import Finding
     from wire.address import Address
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch doctor
-sealbatch doctor --release pcrs.json --enclave vsock://16:5005
+# on the enclave's parent
 sealbatch doctor --role bridge --eif sealbatch.eif
+# does the running enclave attest this release?
+sealbatch doctor --release pcrs.json --enclave vsock://16:5005
+# only what must be mended
 sealbatch doctor --json | jq 'select(.status == "error")'"""
 
 ROLES = ("producer", "reader", "bridge")
@@ -33,13 +37,22 @@ NEEDED = ("tenant", "bucket", "queue_url", "question_key", "answer_key", "image"
 def command(
     context: typer.Context,
     role: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE", help="producer, reader or bridge; may be given again.")
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE",
+            help="Check as producer, reader or bridge; may be given again.",
+            show_default="all three",
+            autocompletion=complete.one_of("producer", "reader", "bridge"),
+        ),
     ] = None,
     enclave: Annotated[
-        list[str] | None, typer.Option(metavar="ADDRESS", help="An enclave to call; may be given again.")
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Call this enclave, such as vsock://16:5005; may be given again."),
     ] = None,
     release: t.RELEASE = None,
-    eif: Annotated[Path | None, typer.Option(metavar="FILE", help="The image that the memory must hold.")] = None,
+    eif: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The image that the enclave's memory must hold.")
+    ] = None,
     allocator: Annotated[Path, typer.Option(metavar="FILE", help="The allocator's file.")] = ALLOCATOR,
     as_json: q.JSON = False,
 ) -> None:
@@ -47,6 +60,7 @@ def command(
 
     Changes nothing. The exit code is 0 if there is no error (warnings are none), 78 if there is one.
     """
+    from producer.pins import Pin
     from sealbatch.doctor.finding import Status
     from wire.address import Address
 
@@ -74,8 +88,9 @@ def command(
     screen.say(said)
 
 
-def _aws(config: Config, roles: Sequence[str], pins: Sequence[Pin]) -> "Iterator[Finding]":
+def _aws(config: "Config", roles: Sequence[str], pins: "Sequence[Pin]") -> "Iterator[Finding]":
     from sealbatch.clients import Connector
+    from sealbatch.config import ConfigError
     from sealbatch.doctor import aws
     from sealbatch.doctor.finding import Finding, Status
 
@@ -104,7 +119,7 @@ def _aws(config: Config, roles: Sequence[str], pins: Sequence[Pin]) -> "Iterator
 
 
 def _host(
-    config: Config, addresses: "Sequence[Address]", images: Sequence[str], allocator: Path, eif: Path | None
+    config: "Config", addresses: "Sequence[Address]", images: Sequence[str], allocator: Path, eif: Path | None
 ) -> "Iterator[Finding]":
     from sealbatch.doctor import host
 
@@ -116,13 +131,13 @@ def _host(
     yield from host.check_versions()
 
 
-def _image(config: Config, released: Sequence[str], eif: Path | None) -> "Iterator[Finding]":
+def _image(config: "Config", released: Sequence[str], eif: Path | None) -> "Iterator[Finding]":
     from sealbatch.doctor import host
 
     yield from host.check_image(config.resources.image, released, eif)
 
 
-def _redis(config: Config) -> "Iterator[Finding]":
+def _redis(config: "Config") -> "Iterator[Finding]":
     from sealbatch.doctor import host
     from sealbatch.nightly.schedule import NightlySettings
 

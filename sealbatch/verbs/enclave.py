@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealbatch.exits import Exit
-from sealbatch.face import Face, as_typed, ends_well
+from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.fleet.allocator import ALLOCATOR
+from sealbatch.help import make_group, verb
 from sealbatch.verbs import enclave_feed, enclave_size
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
@@ -22,30 +23,37 @@ if TYPE_CHECKING:
     from wire.address import Address
     from wire.messages import Ready
 
-app = typer.Typer(help="The enclave of a parent: size, run, feed, describe, stop.", no_args_is_help=True)
-
-RUN_EXAMPLES = """Examples:
+app = make_group(
+    "The enclave of a parent: size, run, feed, describe, stop.",
+    """\
+sealbatch enclave size --eif sealbatch.eif --model bloom-560m
 sealbatch enclave run --eif sealbatch.eif --release pcrs.json
+sealbatch enclave describe""",
+)
+
+RUN_EXAMPLES = """\
+sealbatch enclave run --eif sealbatch.eif --release pcrs.json \\
     --model bloom-560m
+# under systemd
 sealbatch enclave run --eif sealbatch.eif --release pcrs.json --follow"""
-DESCRIBE_EXAMPLES = """Examples:
+DESCRIBE_EXAMPLES = """\
 sealbatch enclave describe
 sealbatch enclave describe --release pcrs.json --json"""
 
 NAME = Annotated[str, typer.Option(metavar="NAME", help="The enclave's name for nitro-cli.")]
 ADDRESS = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="Where it listens, if not at vsock://CID:5005.", show_default=False),
+    typer.Option(metavar="ADDRESS", help="Where it listens.", show_default="vsock://CID:5005"),
 ]
 DEFAULT_NAME = "sealbatch"
 MIN_CID = 4
 COLUMNS = ("name", "state", "cid", "cpus", "memory_mib", "debug", "image", "ready")
 
-app.command("size", epilog=as_typed(enclave_size.EXAMPLES))(enclave_size.command)
-app.command("feed", epilog=as_typed(enclave_feed.EXAMPLES))(enclave_feed.command)
+verb(app, enclave_size.EXAMPLES, "size")(enclave_size.command)
+verb(app, enclave_feed.EXAMPLES, "feed")(enclave_feed.command)
 
 
-@app.command(epilog=as_typed(RUN_EXAMPLES))
+@verb(app, RUN_EXAMPLES)
 @ends_well
 def run(
     context: typer.Context,
@@ -57,16 +65,19 @@ def run(
     name: NAME = DEFAULT_NAME,
     cid: Annotated[int, typer.Option(min=MIN_CID, max=2**32 - 2, metavar="N", help="Its vsock context ID.")] = 16,
     memory: Annotated[
-        int | None, typer.Option(min=64, metavar="MIB", help="If not all that the allocator sets aside.")
+        int | None,
+        typer.Option(min=64, metavar="MIB", help="Memory of the enclave.", show_default="all that is set aside"),
     ] = None,
-    cpus: Annotated[int | None, typer.Option(min=1, metavar="N", help="If not all that are set aside.")] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPUs of the enclave.", show_default="all that are set aside")
+    ] = None,
     allocator: Annotated[Path, typer.Option(metavar="FILE", help="The allocator's file.")] = ALLOCATOR,
     address: ADDRESS = None,
     model_address: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Where it waits for a model, if not at vsock://CID:5006."),
+        typer.Option(metavar="ADDRESS", help="Where it waits for a model.", show_default="vsock://CID:5006"),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="It must be ready by then.")] = 600.0,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="It must be ready after so long.")] = 600.0,
     follow: Annotated[bool, typer.Option(help="Stay until it ends; SIGTERM ends it. For systemd.")] = False,
     debug: Annotated[bool, typer.Option(help="With a console for the host. KMS gives it no key.")] = False,
     as_json: q.JSON = False,
@@ -194,7 +205,7 @@ def _end(enclave: "Enclave") -> None:
         raise Stop(Exit.CONFIGURATION, f"{enclave.identity} may still run: {error}") from None
 
 
-@app.command(epilog=as_typed(DESCRIBE_EXAMPLES))
+@verb(app, DESCRIBE_EXAMPLES)
 @ends_well
 def describe(
     context: typer.Context,
@@ -229,7 +240,7 @@ def describe(
         raise Stop(Exit.TEMPORARY, "no enclave is ready: `sealbatch enclave run` starts one")
 
 
-@app.command(epilog=as_typed("Example:\nsealbatch enclave stop"))
+@verb(app, "sealbatch enclave stop")
 @ends_well
 def stop(context: typer.Context, name: NAME = DEFAULT_NAME) -> None:
     """End an enclave. What it works on comes again from the queue."""
@@ -248,7 +259,12 @@ def stop(context: typer.Context, name: NAME = DEFAULT_NAME) -> None:
     screen.say(f"{name} ended")
 
 
-@app.command(epilog=as_typed("Example, as the image's own init runs it:\npython -m enclave_worker"))
+@verb(
+    app,
+    """\
+# as the image's own init starts it
+sealbatch enclave worker""",
+)
 @ends_well
 def worker() -> None:
     """Answer sealed questions: the program inside the image.

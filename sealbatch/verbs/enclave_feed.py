@@ -1,26 +1,27 @@
 """`sealbatch enclave feed`: gives an enclave that has booted without a model the one that it waits for."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from results_consumer.trust import Release
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
-from sealbatch.screen import Screen
-from wire.address import Address
-from wire.measurement import MODEL_PCR, model_register
 from wire.model_feed import PORT
 
-EXAMPLES = """Examples:
+if TYPE_CHECKING:
+    from results_consumer.trust import Release
+    from sealbatch.screen import Screen
+    from wire.address import Address
+
+EXAMPLES = """\
 sealbatch enclave feed bloom-560m
 sealbatch enclave feed bloom-560m --enclave vsock://17:5006"""
 
 MODEL = Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder, as `sealbatch model fetch` makes it.")]
 ENCLAVE = Annotated[str, typer.Option(metavar="ADDRESS", help="Where the enclave waits for its model.")]
-TIMEOUT = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="It must have its model by then.")]
+TIMEOUT = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="It must have its model after so long.")]
 
 
 @ends_well
@@ -35,6 +36,8 @@ def command(
     The enclave measures the model's manifest into PCR16 and takes no file that
     is not the manifest's. A lost connection goes on where it was.
     """
+    from wire.address import Address
+
     face: Face = context.obj
     screen = face.screen()
     try:
@@ -45,13 +48,15 @@ def command(
     screen.next_step("sealbatch enclave describe")
 
 
-def check_model(model: Path, release: Release) -> None:
+def check_model(model: Path, release: "Release") -> None:
     """The model is the release's, if that names one: another would be measured, and KMS give it no key.
 
     Raises:
         Stop: it is another, or its manifest cannot be read.
     """
     from hashlib import sha256
+
+    from wire.measurement import MODEL_PCR, model_register
 
     if MODEL_PCR not in release.pcrs:
         return
@@ -64,7 +69,7 @@ def check_model(model: Path, release: Release) -> None:
         raise Stop(Exit.INTEGRITY, f"{model} is not the model of release {release.name}; nothing was started")
 
 
-def feed(screen: Screen, address: Address, model: Path, timeout: float) -> None:
+def feed(screen: "Screen", address: "Address", model: Path, timeout: float) -> None:
     """Give the enclave its model, and say so.
 
     Raises:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from sealbatch.fleet.machine import Machine
     from sealbatch.screen import Screen
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch enclave size --eif sealbatch.eif --model bloom-560m
+# for a machine that is not this one
 sealbatch enclave size --eif sealbatch.eif --instance-type c7i.4xlarge
-sudo sealbatch enclave size --eif sealbatch.eif
+sudo sealbatch enclave size --eif sealbatch.eif \\
     -o /etc/nitro_enclaves/allocator.yaml"""
 
 POSITIONS = 16_384
@@ -31,13 +32,14 @@ def command(
     context: typer.Context,
     eif: Annotated[Path, typer.Option(metavar="FILE", help="The enclave image.")],
     model: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="The model: its files and its cache take memory.")
+        Path | None, typer.Option(metavar="DIR", help="The model: its files and its cache take memory.")
     ] = None,
     in_image: Annotated[
         bool, typer.Option("--model-in-image", help="The model lies in the image, so its files count there.")
     ] = False,
     kind: Annotated[
-        str | None, typer.Option("--instance-type", metavar="TYPE", help="A parent of this type, not this machine.")
+        str | None,
+        typer.Option("--instance-type", metavar="TYPE", help="A parent of this type.", show_default="this machine"),
     ] = None,
     nodes: Annotated[
         int | None, typer.Option("--numa-nodes", min=1, max=16, metavar="N", help="NUMA nodes of a large type.")
@@ -47,7 +49,10 @@ def command(
         int | None, typer.Option(min=64, metavar="MIB", help="Memory of the enclave, if you know better.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the allocator's file there.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the allocator's file there.", show_default="standard output"
+        ),
     ] = None,
 ) -> None:
     """Write the allocator's file, and say why.

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.forms import InputForm
+from sealbatch import complete
+from sealbatch import help as h
 from sealbatch.face import Face, ends_well
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
@@ -14,6 +15,7 @@ from sealbatch.verbs.run import FORCE, OUTPUT, check_output, open_sink, output_f
 from sealbatch.verbs.status import TICKET
 
 if TYPE_CHECKING:
+    from producer.forms import InputForm
     from results_consumer.fetch import FetchOptions
     from results_consumer.tally import FetchSummary
     from results_consumer.trust import Release
@@ -21,23 +23,35 @@ if TYPE_CHECKING:
     from sealbatch.screen import Screen
     from wire.ticket import Ticket
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch fetch sb1-... -o answers.jsonl
+# and prove that each answer belongs to its question
 sealbatch fetch sb1-... -o answers.csv --input questions.csv
-sealbatch fetch sb1-... -o - --only failed
+# keep what proves the answers, for years
 sealbatch fetch sb1-... -o out.jsonl --receipts out.receipts
-sealbatch fetch --follow sb1-... -o answers.jsonl
-sealbatch fetch --follow sb1-... -o - | jq -r .outcome"""
+# what went wrong, on the screen
+sealbatch fetch sb1-... -o - --only failed
+# while the job runs; killed, type the same to go on
+sealbatch fetch --follow sb1-... -o answers.jsonl"""
 
 ONLY = Annotated[
-    str | None, typer.Option(metavar="KIND", help="Write ok, failed or truncated lines only; all are verified.")
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="Write ok, failed or truncated lines only; all are verified.",
+        show_default="all",
+        rich_help_panel=h.OUTPUT,
+        autocompletion=complete.one_of("ok", "failed", "truncated"),
+    ),
 ]
-INPUT = Annotated[str | None, typer.Option("--input", metavar="FILE", help="Also match every line to this input.")]
+INPUT = Annotated[
+    str | None,
+    typer.Option(
+        "--input", metavar="FILE", help="Also match every line to this input of the job.", rich_help_panel=h.TRUST
+    ),
+]
 FOLLOW = Annotated[
     bool, typer.Option("--follow", "-f", help="Write answers while the job runs; killed, type the same to go on.")
-]
-TIMEOUT = Annotated[
-    float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to --follow at most; then exit 124.")
 ]
 
 
@@ -47,7 +61,7 @@ def command(
     ticket: TICKET,
     output: OUTPUT,
     follow: FOLLOW = False,
-    timeout: TIMEOUT = None,
+    timeout: q.TIMEOUT = None,
     only: ONLY = None,
     source: INPUT = None,
     receipts: t.RECEIPTS = None,
@@ -59,6 +73,7 @@ def command(
 
     One line for each line of input, or nothing at all. With --follow, lines are verified and written in the input's
     order while the job runs: to OUT.partial, which becomes OUT when the job has ended or its deadline has passed.
+    --timeout is for --follow.
     """
     from results_consumer.fetch import FetchOptions, Only
     from results_consumer.growing import GrowingFile
@@ -135,7 +150,7 @@ def _followed(
         raise Stop(Exit.INTEGRITY, f"{error}{kept}") from None
 
 
-def pairs(path: str, form: InputForm) -> Callable[[], Iterator[tuple[int, str]]]:
+def pairs(path: str, form: "InputForm") -> Callable[[], Iterator[tuple[int, str]]]:
     """Line and custom_id of each record of an input, read anew each time."""
     from producer.questions import read_records
     from wire.payload import Params, Record

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealbatch.exits import Exit
-from sealbatch.face import Face, as_typed, ends_well
+from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
+from sealbatch.help import make_group, verb
 from sealbatch.paths import cache_folder
 from sealbatch.verbs import questions as q
 
@@ -17,24 +18,31 @@ if TYPE_CHECKING:
     from sealbatch.image.eif import Image
     from sealbatch.image.signature import Signer
 
-app = typer.Typer(help="Enclave images: what they hold and what they are measured as.", no_args_is_help=True)
+app = make_group(
+    "Enclave images: what they hold and what they are measured as.",
+    """\
+sealbatch image fetch
+sealbatch image build -o sealbatch.eif
+sealbatch image release sealbatch.eif --name 1.0 > pcrs.json""",
+)
 
 FILE = Annotated[Path, typer.Argument(metavar="FILE.eif", help="An enclave image, ours or anybody's.")]
-MEASURE_EXAMPLES = """Example:
-sealbatch image measure sealbatch.eif"""
-RELEASE_EXAMPLES = """Examples:
-sealbatch image release sealbatch.eif --name 1.0 --model bloom-560m
+RELEASE_EXAMPLES = """\
+sealbatch image release sealbatch.eif --name 1.0 --model bloom-560m \\
     --key release.pem > pcrs.json
-sealbatch policy render question --release pcrs.json
+# what the release is good for
+sealbatch policy render question --release pcrs.json \\
     --administrator ARN --producer ARN --bridge ARN
 sealbatch submit questions.jsonl --require-pcr0 pcrs.json"""
 
 
-BUILD_EXAMPLES = """Examples:
+BUILD_EXAMPLES = """\
 sealbatch image fetch
 sealbatch image build -o sealbatch.eif
-sealbatch image build -o sealbatch.eif
+# for AWS, with its kernel
+sealbatch image build -o sealbatch.eif \\
     --kernel /usr/share/nitro_enclaves/blobs
+# with the model in it
 sealbatch image build -o small.eif --model models/benefits-bloom"""
 INPUTS = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where the pinned inputs lie.", show_default="the user's cache")
@@ -46,18 +54,13 @@ MODEL = Annotated[
 EMULATED = Annotated[
     bool, typer.Option("--emulated", help="For a virtual machine without KVM: its clock will do. Not for AWS.")
 ]
-ROOT_EXAMPLES = """Examples:
+ROOT_EXAMPLES = """\
 sealbatch image root -o deploy/enclave/root.tar
 docker build --tag sealbatch deploy/enclave
 nitro-cli build-enclave --docker-uri sealbatch --output-file sealbatch.eif"""
 
 
-@app.callback()
-def _group() -> None:
-    """Enclave images."""
-
-
-@app.command(epilog=as_typed(MEASURE_EXAMPLES))
+@verb(app, "sealbatch image measure sealbatch.eif")
 @ends_well
 def measure(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None:
     """Print PCR0, 1, 2 and, for a signed image, 8.
@@ -70,7 +73,7 @@ def measure(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None
     face.screen(as_json=as_json).rows(("register", "value"), rows)
 
 
-@app.command(epilog=as_typed(RELEASE_EXAMPLES))
+@verb(app, RELEASE_EXAMPLES)
 @ends_well
 def release(
     context: typer.Context,
@@ -105,7 +108,7 @@ def release(
     face.screen().data(text.decode().rstrip())
 
 
-@app.command(epilog=as_typed("Example:\nsealbatch image inspect sealbatch.eif"))
+@verb(app, "sealbatch image inspect sealbatch.eif")
 @ends_well
 def inspect(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None:
     """List the sections with their places, sizes in bytes and SHA-384."""
@@ -120,7 +123,12 @@ def inspect(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None
     screen.say(f"version {image.version}, {image.architecture}; defaults: {image.memory:,} bytes, {image.cpus} CPUs")
 
 
-@app.command()
+@verb(
+    app,
+    """\
+sealbatch image fetch
+sealbatch image fetch --inputs build/inputs""",
+)
 @ends_well
 def fetch(
     context: typer.Context,
@@ -148,7 +156,7 @@ def fetch(
     face.screen().say(f"{len(found.pins)} inputs lie in {found.folder}")
 
 
-@app.command(epilog=as_typed(BUILD_EXAMPLES))
+@verb(app, BUILD_EXAMPLES)
 @ends_well
 def build(
     context: typer.Context,
@@ -194,7 +202,7 @@ def build(
     screen.next_step(f"sealbatch image inspect {output}")
 
 
-@app.command(epilog=as_typed(ROOT_EXAMPLES))
+@verb(app, ROOT_EXAMPLES)
 @ends_well
 def root(
     context: typer.Context,

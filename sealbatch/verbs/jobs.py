@@ -29,7 +29,8 @@ from sealbatch.config import Config
 from sealbatch.exits import Exit
 from sealbatch.face import Face
 from sealbatch.faults import Stop
-from sealbatch.screen import Meter, Screen
+from sealbatch.meter import Meter
+from sealbatch.screen import Screen
 from sealbatch.times import JobTimes
 from sealbatch.verbs.questions import show_notes, show_problems
 from wire.ledger import Notice

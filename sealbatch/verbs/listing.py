@@ -10,15 +10,16 @@ from sealbatch.face import Face, ends_well
 from sealbatch.tickets import Kept
 from sealbatch.verbs import questions as q
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch list
-sealbatch list -n 5 --json"""
+# the tickets of the last five jobs
+sealbatch list -n 5 --json | jq -r .ticket"""
 
 
 @ends_well
 def command(
     context: typer.Context,
-    most: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Jobs to show.")] = 20,
+    most: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Show so many jobs at most.")] = 20,
     as_json: q.JSON = False,
 ) -> None:
     """List the jobs whose tickets you hold, and how far each is."""

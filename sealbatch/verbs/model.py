@@ -5,11 +5,18 @@ from typing import Annotated
 
 import typer
 
+from sealbatch import complete
 from sealbatch.exits import Exit
-from sealbatch.face import Face, as_typed, ends_well
+from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
+from sealbatch.help import make_group, verb
 
-app = typer.Typer(help="Models for the enclave.", no_args_is_help=True)
+app = make_group(
+    "Models for the enclave.",
+    """\
+sealbatch model fetch bigscience/bloom-560m --revision COMMIT
+sealbatch model pack bloom-560m""",
+)
 
 PATTERNS = (
     "config.json",
@@ -22,12 +29,7 @@ PATTERNS = (
 """What is fetched: weights as safetensors and never as pickles, and no code."""
 
 
-@app.callback()
-def _group() -> None:
-    """Models for the enclave."""
-
-
-@app.command(epilog=as_typed("Example:\nsealbatch model fetch bigscience/bloom-560m --revision COMMIT"))
+@verb(app, "sealbatch model fetch bigscience/bloom-560m --revision COMMIT")
 @ends_well
 def fetch(
     context: typer.Context,
@@ -35,10 +37,10 @@ def fetch(
         str, typer.Argument(metavar="NAME", help="The model's name on the hub, such as bigscience/bloom-560m.")
     ],
     revision: Annotated[
-        str, typer.Option(metavar="SHA", help="The commit, 40 hexadecimal characters: a branch can move.")
+        str, typer.Option(metavar="COMMIT", help="The commit, 40 hexadecimal digits: a branch can move.")
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to make, if not ./NAME.")
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to make.", show_default="./NAME")
     ] = None,
 ) -> None:
     """Save a model of the Bloom family for the enclave.
@@ -62,13 +64,23 @@ def fetch(
     screen.next_step(f"sealbatch model pack {target}")
 
 
-@app.command(epilog=as_typed("Example:\nsealbatch model pack models/bloom-560m --precision int8"))
+@verb(
+    app,
+    """\
+sealbatch model pack bloom-560m
+sealbatch model pack bloom-560m --precision bf16""",
+)
 @ends_well
 def pack(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model's folder with its manifest.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder with its manifest.")],
     precision: Annotated[
-        str, typer.Option(metavar="KIND", help="fp32, bf16 or int8, the fastest and smallest.")
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="fp32, bf16 or int8, the fastest and smallest.",
+            autocompletion=complete.one_of("fp32", "bf16", "int8"),
+        ),
     ] = "int8",
 ) -> None:
     """Lay a model out for the CPU, so that enclaves start in seconds.

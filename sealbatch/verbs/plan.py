@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.chunks import DEFAULT_RECORDS
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
@@ -17,11 +16,14 @@ if TYPE_CHECKING:
     from sealbatch.fleet.plan import Plan, Task
     from sealbatch.screen import Screen
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch plan --questions 10000000 --by 06:00 --vcpu-quota 640
-sealbatch plan --questions 50000 --by 06:00 --price c7i.4xlarge=USD
+# with your prices
+sealbatch plan --questions 50000 --by 06:00 --price c7i.4xlarge=USD \\
     --price c7a.4xlarge=USD --price sqs=USD --price s3-put=USD"""
 
+ASSUMED = "What is assumed (measure yours)"
+QUOTAS = "Your quotas of AWS"
 DEFAULT_TYPE = "c7i.4xlarge"
 ANSWER_TOKENS = 48.0
 COLUMNS = ("type", "instances", "tokens_a_second", "ends", "busy", "cost_usd", "usd_a_million")
@@ -32,29 +34,77 @@ QUOTA_COLUMNS = ("quota", "limit", "used", "share")
 def command(
     context: typer.Context,
     questions: Annotated[int, typer.Option(min=1, max=10**10, metavar="N", help="Questions of the job.")],
-    by: Annotated[str, typer.Option(metavar="TIME", help="When it must have ended: 06:00 (the next), or a date too.")],
+    by: Annotated[
+        str, typer.Option(metavar="TIME", help="It must have ended by then: 06:00 (the next), or with a date.")
+    ],
     start: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="When it is submitted, if not now.", show_default=False)
+        str | None,
+        typer.Option("--from", metavar="TIME", help="When it is submitted.", show_default="now"),
     ] = None,
     kind: Annotated[
-        list[str] | None, typer.Option("--instance-type", metavar="TYPE", help="May be given again; else those priced.")
+        list[str] | None,
+        typer.Option(
+            "--instance-type",
+            metavar="TYPE",
+            help="Such as c7i.4xlarge; may be given again.",
+            show_default="those priced",
+        ),
     ] = None,
     price: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=USD", help="Of a type (an hour), sqs, s3-put, s3-get, s3-month, kms, kms-key."),
+        typer.Option(
+            metavar="NAME=USD",
+            help="Of a type (an hour), sqs, s3-put, s3-get, s3-month, kms, kms-key; may be given again.",
+        ),
     ] = None,
-    answer_tokens: Annotated[float, typer.Option(min=1, max=4096, help="Tokens of an answer.")] = ANSWER_TOKENS,
-    chunk: Annotated[int, typer.Option(min=1, max=planning.SEQUENCES, help="Records of a chunk.")] = DEFAULT_RECORDS,
+    answer_tokens: Annotated[
+        float, typer.Option(min=1, max=4096, metavar="N", help="Tokens of an answer.", rich_help_panel=ASSUMED)
+    ] = ANSWER_TOKENS,
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=planning.SEQUENCES,
+            metavar="N",
+            help="Records of a chunk.",
+            show_default="32",
+            rich_help_panel=ASSUMED,
+        ),
+    ] = None,
     rate: Annotated[
-        float, typer.Option(min=0.01, help="Answer tokens a second of a core; `sealbatch bench engine` measures it.")
+        float,
+        typer.Option(
+            min=0.01,
+            metavar="N",
+            help="Answer tokens a second of a core; `sealbatch bench engine` measures it.",
+            rich_help_panel=ASSUMED,
+        ),
     ] = planning.CORE_RATE,
-    scaling: Annotated[float, typer.Option(min=0.1, max=1, help="What is left of it on many.")] = planning.SCALING,
+    scaling: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=1, metavar="SHARE", help="What is left of it on many cores.", rich_help_panel=ASSUMED
+        ),
+    ] = planning.SCALING,
     seal_rate: Annotated[
-        float, typer.Option(min=1, help="Questions a second that all workers seal and store.")
+        float,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Questions a second that all workers seal and store.",
+            rich_help_panel=ASSUMED,
+        ),
     ] = planning.SEAL_RATE,
-    start_seconds: Annotated[float, typer.Option(min=0, help="From the launch to a ready enclave.")] = planning.START_S,
-    vcpu_quota: Annotated[int, typer.Option(min=1, help="Your quota L-1216C47A.")] = limits.VCPUS,
-    kms_quota: Annotated[int, typer.Option(min=1, help="Your KMS requests a second.")] = limits.KMS_A_SECOND,
+    start_seconds: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="From the launch to a ready enclave.", rich_help_panel=ASSUMED),
+    ] = planning.START_S,
+    vcpu_quota: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Your quota L-1216C47A: vCPUs.", rich_help_panel=QUOTAS)
+    ] = limits.VCPUS,
+    kms_quota: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Your KMS requests a second.", rich_help_panel=QUOTAS)
+    ] = limits.KMS_A_SECOND,
     as_json: q.JSON = False,
 ) -> None:
     """Say how many instances a night needs, and what it costs.
@@ -62,6 +112,7 @@ def command(
     Prices are yours to look up: none is built in. The exit code is 75 if no number of instances ends in time, and 78 if
     a quota must be raised first.
     """
+    from producer.chunks import DEFAULT_RECORDS
     from sealbatch.fleet.simulate import Work
 
     face: Face = context.obj
@@ -69,7 +120,7 @@ def command(
     begin, end = _span(start, by)
     prices = _prices(price)
     task = planning.Task(
-        work=Work(questions, chunk, answer_tokens),
+        work=Work(questions, chunk or DEFAULT_RECORDS, answer_tokens),
         seconds=(end - begin).total_seconds(),
         core_rate=rate,
         scaling=scaling,

@@ -7,35 +7,69 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sealbatch import complete
 from sealbatch.exits import Exit
-from sealbatch.face import Face, as_typed, ends_well
+from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
-from sealbatch.screen import Screen
+from sealbatch.help import make_group, verb
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
 if TYPE_CHECKING:
     from producer.pins import Pin
     from producer.policy_lint import Finding
+    from sealbatch.screen import Screen
 
-app = typer.Typer(help="The policies of the two KMS keys: who may open what.", no_args_is_help=True)
+app = make_group(
+    "The policies of the two KMS keys: who may open what.",
+    """\
+sealbatch policy lint --release sealbatch-1.0.json
+sealbatch policy render answer --administrator ARN --producer ARN --reader ARN""",
+)
 
-LINT_EXAMPLES = """Examples:
+LINT_EXAMPLES = """\
 sealbatch policy lint
+# no other image may open a question
 sealbatch policy lint --release sealbatch-1.0.json
 sealbatch policy lint key.json --purpose question --pcr0 0b24..."""
-RENDER_EXAMPLES = """Examples:
-sealbatch policy render question --release sealbatch-1.0.json
-    --administrator ARN --producer ARN --bridge ARN
-sealbatch policy render answer
-    --administrator ARN --producer ARN --reader ARN"""
+RENDER_EXAMPLES = """\
+sealbatch policy render question --release sealbatch-1.0.json \\
+    --administrator ARN --producer ARN --bridge ARN > questions.json
+sealbatch policy render answer \\
+    --administrator ARN --producer ARN --reader ARN > answers.json"""
 
-PURPOSE = Annotated[str | None, typer.Option(metavar="question|answer", help="Which key the file's policy is of.")]
-FILE = Annotated[Path | None, typer.Argument(metavar="FILE", help="A policy; without one, the configured keys' own.")]
-ROLE = Annotated[str, typer.Option(metavar="ARN")]
+PURPOSES = complete.one_of("question", "answer")
+PURPOSE = Annotated[
+    str | None,
+    typer.Option(metavar="question|answer", help="Which key FILE's policy is of.", autocompletion=PURPOSES),
+]
+FILE = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A policy; without one, the configured keys' own.")]
+ROLES = "Who may do what"
+ADMINISTRATOR = Annotated[
+    str, typer.Option(metavar="ARN", help="Who may change the policy; it opens nothing.", rich_help_panel=ROLES)
+]
+PRODUCER = Annotated[str, typer.Option(metavar="ARN", help="The role that seals.", rich_help_panel=ROLES)]
+READER = Annotated[
+    str,
+    typer.Option(
+        metavar="ARN",
+        help="The role that opens answers: for the answers key.",
+        show_default=False,
+        rich_help_panel=ROLES,
+    ),
+]
+BRIDGE = Annotated[
+    str,
+    typer.Option(
+        metavar="ARN",
+        help="The parent's role, by which the enclave asks: for the questions key.",
+        show_default=False,
+        rich_help_panel=ROLES,
+    ),
+]
 
 
-@app.command(epilog=as_typed(LINT_EXAMPLES))
+@verb(app, LINT_EXAMPLES)
 @ends_well
 def lint(
     context: typer.Context,
@@ -82,7 +116,7 @@ def _lint_file(file: Path, purpose: str | None, required: "Sequence[Pin]") -> "l
     return [(str(file), lint_policy(text, wanted, required))]
 
 
-def _lint_keys(face: Face, screen: Screen, required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
+def _lint_keys(face: Face, screen: "Screen", required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
     from producer.key_guard import read_findings
     from sealbatch.clients import producer_clients
 
@@ -92,15 +126,17 @@ def _lint_keys(face: Face, screen: Screen, required: "Sequence[Pin]") -> "list[t
     return [(purpose, read_findings(kms, arn, _purpose(purpose), required).findings) for purpose, arn in keys]
 
 
-@app.command(epilog=as_typed(RENDER_EXAMPLES))
+@verb(app, RENDER_EXAMPLES)
 @ends_well
 def render(
     context: typer.Context,
-    purpose: Annotated[str, typer.Argument(metavar="question|answer", help="Which key the policy is for.")],
-    administrator: ROLE,
-    producer: ROLE,
-    reader: ROLE = "",
-    bridge: ROLE = "",
+    purpose: Annotated[
+        str, typer.Argument(metavar="question|answer", help="Which key the policy is for.", autocompletion=PURPOSES)
+    ],
+    administrator: ADMINISTRATOR,
+    producer: PRODUCER,
+    reader: READER = "",
+    bridge: BRIDGE = "",
     pcr0: t.PCR0 = None,
     release: t.RELEASE = None,
 ) -> None:

@@ -10,7 +10,7 @@ from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.verbs.status import TICKET
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch purge --dry-run sb1-...
 sealbatch purge --yes sb1-..."""
 

@@ -4,63 +4,166 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
 
 import typer
 
-from producer.forms import InputForm
-from producer.validate import ValidationReport
+from sealbatch import complete
+from sealbatch import help as h
 from sealbatch.exits import Exit
 from sealbatch.faults import Stop
-from sealbatch.screen import Screen
-from wire.payload import MAX_STOP, MAX_STOPS, MAX_TOKENS, Params
 
-INPUT = Annotated[str, typer.Argument(metavar="FILE", help="Questions as JSON lines or CSV; - for standard input.")]
+if TYPE_CHECKING:
+    from producer.forms import InputForm
+    from producer.validate import ValidationReport
+    from sealbatch.screen import Screen
+    from wire.payload import Params
+
+MAX_TOKENS = 65_536
+"""`wire.payload.MAX_TOKENS`, said here so that a help or a completion loads no cryptography; a test compares them."""
+
+INPUT = Annotated[
+    str, typer.Argument(metavar="FILE", help="Questions: JSON lines (OpenAI's batch lines too) or CSV; - for a pipe.")
+]
 FORMAT = Annotated[
-    str, typer.Option("--format", metavar="KIND", help="jsonl, csv, or auto: by the file's name or first line.")
+    str,
+    typer.Option(
+        "--format",
+        metavar="KIND",
+        help="jsonl, csv, or auto: by the file's name or first line.",
+        rich_help_panel=h.INPUT,
+        autocompletion=complete.one_of("auto", "jsonl", "csv"),
+    ),
 ]
-ID_COLUMN = Annotated[str | None, typer.Option(metavar="NAME", help="CSV column of the custom_id, if not `custom_id`.")]
+ID_COLUMN = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="CSV column of the custom_id.",
+        show_default="custom_id",
+        rich_help_panel=h.INPUT,
+    ),
+]
 QUESTION_COLUMN = Annotated[
-    str | None, typer.Option(metavar="NAME", help="CSV column of the question, if not `question`.")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="CSV column of the question.",
+        show_default="question",
+        rich_help_panel=h.INPUT,
+    ),
 ]
-DELIMITER = Annotated[str | None, typer.Option(metavar="CHAR", help="Between CSV cells, if not a comma.")]
-TOKENS = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=MAX_TOKENS, help="Longest answer, where a line names none.")
-]
-TEMPERATURE = Annotated[float, typer.Option(metavar="T", min=0, max=2, help="0 always takes the likeliest word.")]
-SEED = Annotated[int | None, typer.Option(metavar="N", help="Seed of the sampling, where a line names none.")]
-STOP = Annotated[
-    list[str] | None, typer.Option(metavar="TEXT", help="End an answer before this text; may be given again.")
+DELIMITER = Annotated[
+    str | None,
+    typer.Option(metavar="CHAR", help="Between CSV cells.", show_default="a comma", rich_help_panel=h.INPUT),
 ]
 SKIP = Annotated[
-    bool, typer.Option("--skip-invalid", help="Submit the valid lines; invalid ones get an error for an answer.")
+    bool,
+    typer.Option(
+        "--skip-invalid",
+        help="Seal the valid lines; an invalid one gets an error for an answer.",
+        rich_help_panel=h.INPUT,
+    ),
 ]
-CHUNK = Annotated[int | None, typer.Option(metavar="N", min=1, max=4096, help="Records sealed together, if not 32.")]
+TOKENS = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=MAX_TOKENS,
+        help="Longest answer in tokens.",
+        show_default="the enclave's, 128",
+        rich_help_panel=h.ANSWERS,
+    ),
+]
+TEMPERATURE = Annotated[
+    float,
+    typer.Option(metavar="T", min=0, max=2, help="0 always takes the likeliest token.", rich_help_panel=h.ANSWERS),
+]
+SEED = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Seed of the sampling: the same one gives the same answer.",
+        show_default="from the question's key",
+        rich_help_panel=h.ANSWERS,
+    ),
+]
+STOP = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="End an answer before this text; may be given again.", rich_help_panel=h.ANSWERS),
+]
+CHUNK = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=4096,
+        help="Records that are sealed together.",
+        show_default="32",
+        rich_help_panel=h.JOB,
+    ),
+]
 NAME = Annotated[
-    str, typer.Option(metavar="TEXT", show_default=False, help="A name for the job. The host can read it.")
+    str,
+    typer.Option(
+        metavar="TEXT", show_default=False, help="A name for the job. The host can read it.", rich_help_panel=h.JOB
+    ),
 ]
 DEADLINE = Annotated[
-    str | None, typer.Option(metavar="TIME", help="What is not answered by then is expired, such as 2026-11-26T05:00.")
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="What has no answer by then is expired: 2026-11-26T05:00 (local) or 2026-11-26T05:00Z.",
+        show_default="none",
+        rich_help_panel=h.JOB,
+    ),
 ]
 WINDOW = Annotated[
-    str | None, typer.Option("--completion-window", metavar="SPAN", help="The same as a span: 90m, 24h, 2d.")
+    str | None,
+    typer.Option(
+        "--completion-window",
+        metavar="SPAN",
+        help="The deadline as a span from the beginning: 90m, 24h or 2d.",
+        show_default="none",
+        rich_help_panel=h.JOB,
+    ),
 ]
-NOT_BEFORE = Annotated[str | None, typer.Option(metavar="TIME", help="Nothing is answered before then.")]
+NOT_BEFORE = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Nothing is answered before then.", show_default="now", rich_help_panel=h.JOB),
+]
 KEY = Annotated[
     str | None,
-    typer.Option("--idempotency-key", metavar="KEY", help="Submit once under this key, however often it is typed."),
+    typer.Option(
+        "--idempotency-key",
+        metavar="KEY",
+        help="One job under this key, however often it is typed.",
+        rich_help_panel=h.JOB,
+    ),
 ]
-JSON = Annotated[bool, typer.Option("--json", help="JSON lines even on a terminal.")]
+TIMEOUT = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        help="Wait so long at most, then exit with 124; the job goes on.",
+        show_default="no limit",
+    ),
+]
+JSON = Annotated[bool, typer.Option("--json", help="JSON lines on standard output, even on a terminal.")]
 
 
 def make_form(
     path: str, kind: str, id_column: str | None, question_column: str | None, delimiter: str | None
-) -> InputForm:
+) -> "InputForm":
     """How to read the input, from its options.
 
     Raises:
         Stop: an option is wrong.
     """
+    from producer.forms import InputForm
+
     if kind not in {"auto", "jsonl", "csv"}:
         raise Stop(Exit.USAGE, "--format is auto, jsonl or csv")
     name = "" if path == "-" else Path(path).name
@@ -70,12 +173,14 @@ def make_form(
         raise Stop(Exit.USAGE, f"--{error}") from None
 
 
-def make_params(max_tokens: int | None, temperature: float, seed: int | None, stop: list[str] | None) -> Params:
+def make_params(max_tokens: int | None, temperature: float, seed: int | None, stop: list[str] | None) -> "Params":
     """What holds where a line says nothing.
 
     Raises:
         Stop: an option is wrong.
     """
+    from wire.payload import MAX_STOP, MAX_STOPS, Params
+
     stops = tuple(stop or ())
     if len(stops) > MAX_STOPS or not all(0 < len(text) <= MAX_STOP for text in stops):
         raise Stop(Exit.USAGE, f"--stop: at most {MAX_STOPS} texts of 1 to {MAX_STOP} characters")
@@ -108,7 +213,7 @@ def open_input(path: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def show_problems(screen: Screen, path: str, report: ValidationReport) -> None:
+def show_problems(screen: "Screen", path: str, report: "ValidationReport") -> None:
     """The problems of an input: as data on standard output, a table on a terminal."""
     rows = [
         {
@@ -125,7 +230,7 @@ def show_problems(screen: Screen, path: str, report: ValidationReport) -> None:
         screen.say(f"... and {report.problem_count - len(rows):,} more; --max-errors shows more of them")
 
 
-def show_notes(screen: Screen, report: ValidationReport) -> None:
+def show_notes(screen: "Screen", report: "ValidationReport") -> None:
     """What is worth knowing of a valid input."""
     if report.named_models:
         screen.say(f"note: {report.named_models:,} lines name a model; the enclave's own model answers all")

@@ -11,17 +11,18 @@ from sealbatch.verbs import questions as q
 from sealbatch.verbs.fetch import pairs
 from sealbatch.verbs.status import TICKET
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch retry sb1-... questions.jsonl
-sealbatch retry --all sb1-... questions.jsonl"""
+# also what is likely to fail again, with longer answers
+sealbatch retry --all --max-tokens 512 sb1-... questions.jsonl"""
 
 
 @ends_well
 def command(
     context: typer.Context,
     ticket: TICKET,
-    file: q.INPUT,
-    every: Annotated[bool, typer.Option("--all", help="Also what is likely to fail again.")] = False,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The input of the job, as it was submitted.")],
+    every: Annotated[bool, typer.Option("--all", help="Also records that are likely to fail again.")] = False,
     kind: q.FORMAT = "auto",
     id_column: q.ID_COLUMN = None,
     question_column: q.QUESTION_COLUMN = None,

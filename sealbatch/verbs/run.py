@@ -6,19 +6,33 @@ from typing import Annotated
 
 import typer
 
+from sealbatch import help as h
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch run questions.jsonl -o answers.jsonl
+# from a spreadsheet into one
 sealbatch run mail.csv --question-column text -o answers.csv
+# in a pipe: how many of which outcome
 cat questions.jsonl | sealbatch run - -o - | jq -r .outcome | sort | uniq -c"""
 
-OUTPUT = Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Where answers go; - for standard output.")]
-FORCE = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
+OUTPUT = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="File for the answers: CSV if its name ends in .csv, else JSON lines; - for a pipe.",
+        rich_help_panel=h.OUTPUT,
+    ),
+]
+FORCE = Annotated[
+    bool, typer.Option("--force", help="Overwrite OUT and its receipts if they exist.", rich_help_panel=h.OUTPUT)
+]
 
 
 def check_output(path: str, *, force: bool, begun: bool = False) -> None:
@@ -82,9 +96,12 @@ def command(
     require_pcr0: t.REQUIRE = None,
     receipts: t.RECEIPTS = None,
     force: FORCE = False,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to wait at most.")] = None,
+    timeout: q.TIMEOUT = None,
 ) -> None:
-    """Seal a file of questions, have it answered, open the answers."""
+    """Seal a file of questions, have it answered, open the answers.
+
+    It is submit, wait and fetch in one. Interrupted, it says what to type to go on; the job goes on by itself.
+    """
     from results_consumer.fetch import FetchOptions
     from sealbatch.clients import reader_s3
     from sealbatch.secret import make_idempotency

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sealbatch import complete
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
+from sealbatch.help import make_group, verb
 from sealbatch.nightly.extra import need_nightly
 from sealbatch.verbs import questions as q
 
@@ -20,14 +22,23 @@ if TYPE_CHECKING:
     from sealbatch.nightly.schedule import Schedule
     from sealbatch.screen import Screen
 
-app = typer.Typer(help="Nightly jobs, from the inbox to the morning report.", no_args_is_help=True)
+app = make_group(
+    "Nightly jobs, from the inbox to the morning report.",
+    """\
+# every fault of the schedules with its line, and when they fire
+sealbatch schedule check
+sealbatch schedule ls""",
+)
 
-NAME = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]
-OPTIONAL_NAME = Annotated[str | None, typer.Argument(metavar="NAME", help="One schedule; all if none is named.")]
+NAME = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", autocompletion=complete.schedules)]
+OPTIONAL_NAME = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="One schedule; all if none is named.", autocompletion=complete.schedules),
+]
 FIRINGS = 5
 
 
-@app.command("ls")
+@verb(app, "sealbatch schedule ls", "ls")
 @ends_well
 def ls(context: typer.Context, as_json: q.JSON = False) -> None:
     """List the schedules, and when each fires next.
@@ -47,12 +58,20 @@ def ls(context: typer.Context, as_json: q.JSON = False) -> None:
     screen.next_step("sealbatch schedule check")
 
 
-@app.command("next")
+@verb(
+    app,
+    """\
+sealbatch schedule next
+sealbatch schedule next benefits -n 30""",
+    "next",
+)
 @ends_well
 def following(
     context: typer.Context,
     name: OPTIONAL_NAME = None,
-    most: Annotated[int, typer.Option("-n", min=1, max=1000, help="Firings to show of each.")] = FIRINGS,
+    most: Annotated[
+        int, typer.Option("-n", metavar="N", min=1, max=1000, help="Show so many firings of each.")
+    ] = FIRINGS,
     as_json: q.JSON = False,
 ) -> None:
     """Show the next firings, in local time and in UTC."""
@@ -63,7 +82,13 @@ def following(
     _show_firings(screen, chosen, most)
 
 
-@app.command("check")
+@verb(
+    app,
+    """\
+sealbatch schedule check
+sealbatch --config new.toml schedule check benefits""",
+    "check",
+)
 @ends_well
 def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = False) -> None:
     """Check the schedules line by line, and explain when they fire."""
@@ -92,7 +117,7 @@ def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = 
     screen.say(f"{config.source}: no faults, {len(findings)} warnings")
 
 
-@app.command("run-now")
+@verb(app, "sealbatch schedule run-now benefits && sealbatch top", "run-now")
 @ends_well
 def run_now(context: typer.Context, name: NAME) -> None:
     """Begin a run now; prints its id.
@@ -106,12 +131,12 @@ def run_now(context: typer.Context, name: NAME) -> None:
     screen.next_step("sealbatch top")
 
 
-@app.command("drop")
+@verb(app, "sealbatch schedule drop benefits questions.jsonl mail.csv", "drop")
 @ends_well
 def drop(
     context: typer.Context,
     name: NAME,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of questions.", exists=True)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of questions.")],
 ) -> None:
     """Put files into a schedule's inbox; prints where they are.
 
@@ -137,7 +162,7 @@ def drop(
     screen.next_step(f"sealbatch schedule next {name}")
 
 
-@app.command("pause")
+@verb(app, "sealbatch schedule pause benefits", "pause")
 @ends_well
 def pause(context: typer.Context, name: NAME) -> None:
     """Let no runs begin until `resume`. What has begun goes on."""
@@ -148,7 +173,7 @@ def pause(context: typer.Context, name: NAME) -> None:
     screen.next_step(f"sealbatch schedule resume {name}")
 
 
-@app.command("resume")
+@verb(app, "sealbatch schedule resume benefits", "resume")
 @ends_well
 def resume(context: typer.Context, name: NAME) -> None:
     """Let runs begin again from now on.

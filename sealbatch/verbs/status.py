@@ -6,17 +6,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sealbatch import complete
 from sealbatch.face import Face, ends_well
 from sealbatch.verbs import questions as q
 
 if TYPE_CHECKING:
     from results_consumer.status import JobStatus
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch status sb1-...
-sealbatch status --json sb1-... | jq .request_counts"""
+# by the beginning of the job's id, for a program
+sealbatch status --json 4fd0 | jq .request_counts"""
 
-TICKET = Annotated[str, typer.Argument(metavar="TICKET", help="What submit printed, or the beginning of a job id.")]
+TICKET = Annotated[
+    str,
+    typer.Argument(
+        metavar="TICKET",
+        help="What submit printed, or the first 4 characters or more of the job's id.",
+        autocompletion=complete.tickets,
+    ),
+]
 
 
 COLUMNS = ("job", "name", "state", "answered", "failed", "total", "created")

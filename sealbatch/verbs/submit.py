@@ -8,12 +8,14 @@ from sealbatch.face import Face, ends_well
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch submit questions.jsonl
-TICKET=$(sealbatch submit - < questions.jsonl)
+# one job, however often this is typed
 sealbatch submit questions.jsonl --idempotency-key mail-2026-11-25
+# what has no answer after eight hours is expired
 sealbatch submit questions.jsonl --completion-window 8h
-sealbatch submit mail.csv --question-column text --id-column case"""
+sealbatch submit mail.csv --question-column text --id-column case
+TICKET=$(sealbatch submit - < questions.jsonl)"""
 
 
 @ends_well

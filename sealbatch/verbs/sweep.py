@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sealbatch import complete
 from sealbatch.face import Face, ends_well
 from sealbatch.verbs import questions as q
 
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from sealbatch.sweeper import Swept
     from wire.ticket import Ticket
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch sweep sb1-...
 sealbatch sweep --all --dry-run
+# under a service manager
 sealbatch sweep --all --every 10m"""
 
 COLUMNS = ("job", "chunks", "missing", "sent")
@@ -26,12 +28,21 @@ Look = Callable[["Ticket"], "Swept | None"]
 @ends_well
 def command(
     context: typer.Context,
-    ticket: Annotated[list[str] | None, typer.Argument(metavar="[TICKET]...", help="Jobs to look at.")] = None,
+    ticket: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TICKET]...", help="Jobs to look at.", autocompletion=complete.tickets),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Look at all jobs whose tickets this user holds.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Send even if messages may still be in the queue.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be sent.")] = False,
     span: Annotated[
-        str | None, typer.Option("--every", metavar="SPAN", help="Again and again, such as 10m, until SIGTERM.")
+        str | None,
+        typer.Option(
+            "--every",
+            metavar="SPAN",
+            help="Again and again until SIGTERM, so often: 10m, 2h or 1d.",
+            show_default="once",
+        ),
     ] = None,
     as_json: q.JSON = False,
 ) -> None:

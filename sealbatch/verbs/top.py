@@ -14,8 +14,9 @@ from sealbatch.verbs import questions as q
 if TYPE_CHECKING:
     from sealbatch.nightly.view import View
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch top
+# with what a bridge says of itself
 sealbatch top --bridge 127.0.0.1:9464
 sealbatch top --once --json | jq .files"""
 
@@ -29,7 +30,7 @@ def command(
     bridge: Annotated[
         list[str] | None, typer.Option(metavar="HOST:PORT", help="A bridge's --health address; may be given again.")
     ] = None,
-    once: Annotated[bool, typer.Option(help="Look once and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
     as_json: q.JSON = False,
 ) -> None:
     """Watch queue, bridges, schedules and the night's files.

@@ -1,41 +1,59 @@
 """The options by which a reader says which images to believe; shared by fetch, run and verify."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.pins import Pin
-from results_consumer.trust import MAX_RELEASE, Release, ReleaseError, parse_release
+from sealbatch import help as h
 from sealbatch.exits import Exit
 from sealbatch.face import Face
 from sealbatch.faults import Stop
-from wire.measurement import MODEL_PCR
-from wire.release import PublicKey, SignatureRefused, read_public_key
 
-PCR0 = Annotated[list[str] | None, typer.Option(metavar="HEX", help="Accept this image only; may be given again.")]
+if TYPE_CHECKING:
+    from producer.pins import Pin
+    from results_consumer.trust import Release
+    from wire.release import PublicKey
+
+PCR0 = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HEX", help="Believe this image only (96 digits); may be given again.", rich_help_panel=h.TRUST
+    ),
+]
 RELEASE = Annotated[
-    list[Path] | None, typer.Option(metavar="FILE", help="Accept this release only; may be given again.")
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Believe this release only, by its pcrs.json; may be given again.",
+        rich_help_panel=h.TRUST,
+    ),
 ]
 REQUIRE = Annotated[
     list[str] | None,
     typer.Option(
         "--require-pcr0",
         metavar="HEX|FILE",
-        help="Seal only if the keys' policies admit no other image, or release, than this.",
+        help="Seal only if the keys' policies admit no other image, or release, than this; may be given again.",
+        rich_help_panel=h.TRUST,
     ),
 ]
 RECEIPTS = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Keep what proves the answers there, for `sealbatch verify`.")
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Keep there what proves the answers, for `sealbatch verify`.", rich_help_panel=h.OUTPUT
+    ),
 ]
 
 
-def releases(face: Face, pcr0: list[str] | None, files: list[Path] | None) -> tuple[Release, ...]:
+def releases(face: Face, pcr0: list[str] | None, files: list[Path] | None) -> "tuple[Release, ...]":
     """What the options accept; nothing if neither is given.
 
     Raises:
         Stop: a value is no PCR0, or a file no release.
     """
+    from results_consumer.trust import Release, ReleaseError
+
     try:
         named = [Release.of_pcr0(text.lower()) for text in pcr0 or ()]
     except ReleaseError as error:
@@ -52,7 +70,7 @@ def images(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) 
     return tuple(release.pcrs[0].hex() for release in releases(face, pcr0, files))
 
 
-def pins(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) -> tuple[Pin, ...]:
+def pins(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) -> "tuple[Pin, ...]":
     """The enclaves that the options name: PCR0 and, where a release states it, the model's register.
 
     Raises:
@@ -61,7 +79,7 @@ def pins(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) ->
     return tuple(_pin(release) for release in releases(face, pcr0, files))
 
 
-def required(face: Face, values: list[str] | None) -> tuple[Pin, ...]:
+def required(face: Face, values: list[str] | None) -> "tuple[Pin, ...]":
     """The enclaves that --require-pcr0 names, each by a PCR0 or a release file.
 
     Raises:
@@ -70,7 +88,9 @@ def required(face: Face, values: list[str] | None) -> tuple[Pin, ...]:
     return tuple(_pin(_of_text(face, value)) for value in values or ())
 
 
-def _of_text(face: Face, value: str) -> Release:
+def _of_text(face: Face, value: str) -> "Release":
+    from results_consumer.trust import Release, ReleaseError
+
     try:
         return Release.of_pcr0(value.lower())
     except ReleaseError:
@@ -82,12 +102,17 @@ def _of_text(face: Face, value: str) -> Release:
         return _read(face, path)
 
 
-def _pin(release: Release) -> Pin:
+def _pin(release: "Release") -> "Pin":
+    from producer.pins import Pin
+    from wire.measurement import MODEL_PCR
+
     model = release.pcrs.get(MODEL_PCR)
     return Pin(release.pcrs[0].hex(), None if model is None else model.hex())
 
 
-def _read(face: Face, path: Path) -> Release:
+def _read(face: Face, path: Path) -> "Release":
+    from results_consumer.trust import MAX_RELEASE, ReleaseError, parse_release
+
     key = _demanded_key(face)
     try:
         with path.open("rb") as file:
@@ -98,8 +123,10 @@ def _read(face: Face, path: Path) -> Release:
         raise Stop(Exit.USAGE if key is None else Exit.INTEGRITY, f"{path}: {error}") from None
 
 
-def _demanded_key(face: Face) -> PublicKey | None:
+def _demanded_key(face: Face) -> "PublicKey | None":
     """The configured key by which releases must be signed; None if any will do."""
+    from wire.release import SignatureRefused, read_public_key
+
     named = face.release_key()
     if named is None:
         return None

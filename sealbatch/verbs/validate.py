@@ -8,9 +8,8 @@ from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
-from wire.payload import Params
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch validate questions.jsonl
 sealbatch validate mail.csv --question-column text --id-column case"""
 
@@ -23,11 +22,15 @@ def command(
     id_column: q.ID_COLUMN = None,
     question_column: q.QUESTION_COLUMN = None,
     delimiter: q.DELIMITER = None,
-    max_errors: Annotated[int, typer.Option(metavar="N", min=1, help="Problems to show.")] = 20,
+    max_errors: Annotated[int, typer.Option(metavar="N", min=1, help="Show so many problems at most.")] = 20,
     as_json: q.JSON = False,
 ) -> None:
-    """Check a file of questions and say what is wrong with which line."""
+    """Check a file of questions, and name every fault by its line.
+
+    Nothing is sealed or sent, and AWS is not asked. The exit code is 8 if a line is invalid.
+    """
     from producer.validate import validate
+    from wire.payload import Params
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)

@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sealbatch import complete
+from sealbatch import help as h
 from sealbatch.face import Face, ends_well
-from sealbatch.screen import Screen
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
 if TYPE_CHECKING:
     from results_consumer.offline import ArchiveReport
     from results_consumer.trust import Trust
+    from sealbatch.screen import Screen
     from wire.payload import Record
     from wire.ticket import Ticket
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch fetch sb1-... -o out.jsonl --receipts out.receipts
+# years later, without a network
 sealbatch verify out.jsonl --release sealbatch-1.0.json
-sealbatch verify out.jsonl --input questions.jsonl --pcr0 0b24...
-sealbatch verify out.csv --release sealbatch-1.0.json"""
+# and that these were the questions
+sealbatch verify out.jsonl --pcr0 0b24... --input questions.jsonl"""
 
 CSV_HINT = (
     "a CSV cannot hold every text: where an answer has control characters, U+FFFD stands instead, and only "
@@ -30,14 +33,28 @@ CSV_HINT = (
 
 OUT = Annotated[Path, typer.Argument(metavar="OUT", help="JSON lines, or a whole CSV, that fetch or run wrote.")]
 DIR = Annotated[
-    Path | None, typer.Option("--receipts", metavar="DIR", help="What fetch kept.", show_default="OUT.receipts")
+    Path | None,
+    typer.Option("--receipts", metavar="DIR", help="What `fetch --receipts` kept.", show_default="OUT.receipts"),
 ]
 ROOT = Annotated[
     Path | None,
-    typer.Option("--development-root", metavar="FILE", help="Believe this root and not Amazon's. Proves no hardware."),
+    typer.Option(
+        "--development-root",
+        metavar="FILE",
+        help="Believe this root and not Amazon's: proves no hardware.",
+        rich_help_panel=h.TRUST,
+    ),
 ]
-TICKET = Annotated[str | None, typer.Option(help="The job's ticket.", show_default="this user's")]
-INPUT = Annotated[str | None, typer.Option("--input", metavar="FILE", help="Also prove that these were the questions.")]
+TICKET = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TICKET", help="The job's ticket.", show_default="this user's own", autocompletion=complete.tickets
+    ),
+]
+INPUT = Annotated[
+    str | None,
+    typer.Option("--input", metavar="FILE", help="Also prove that these were the questions.", rich_help_panel=h.TRUST),
+]
 PARTIAL = Annotated[bool, typer.Option("--partial", help="OUT is a selection of the job's lines.")]
 
 
@@ -110,7 +127,7 @@ def _only_job(folder: Path, ticket: str | None) -> str:
     return jobs[0]
 
 
-def _trust(screen: Screen, releases, root: Path | None) -> "Trust":  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _trust(screen: "Screen", releases, root: Path | None) -> "Trust":  # type: ignore[no-untyped-def]  # noqa: ANN001
     from results_consumer.trust import ReleaseError, Trust, load_roots
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
@@ -126,7 +143,7 @@ def _trust(screen: Screen, releases, root: Path | None) -> "Trust":  # type: ign
         raise Stop(Exit.USAGE, f"{root}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _tickets(face: Face, screen: Screen, folder: Path, ticket: str | None) -> "dict[str, Ticket]":
+def _tickets(face: Face, screen: "Screen", folder: Path, ticket: str | None) -> "dict[str, Ticket]":
     """The ticket that was given, and this user's tickets of the jobs in the folder."""
     from wire.ticket import Ticket
 
@@ -156,7 +173,7 @@ def _records(path: str) -> "Callable[[], Iterator[Record]]":
     return read
 
 
-def _show(screen: Screen, report: "ArchiveReport", trust: "Trust", *, questions: bool, partial: bool) -> None:
+def _show(screen: "Screen", report: "ArchiveReport", trust: "Trust", *, questions: bool, partial: bool) -> None:
     """The steps that were made, and what they came to."""
     from results_consumer.receipts import PROVES, Step
 

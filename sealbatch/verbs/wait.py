@@ -1,14 +1,14 @@
 """`sealbatch wait`: returns when every record of a job has an outcome."""
 
-from typing import Annotated
-
 import typer
 
 from sealbatch.face import Face, ends_well
+from sealbatch.verbs import questions as q
 from sealbatch.verbs.status import TICKET
 
-EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch wait sb1-... && sealbatch fetch sb1-... -o answers.jsonl
+# two hours at most
 sealbatch wait --timeout 7200 sb1-..."""
 
 
@@ -16,9 +16,7 @@ sealbatch wait --timeout 7200 sb1-..."""
 def command(
     context: typer.Context,
     ticket: TICKET,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="Seconds to wait at most; then exit 124.")
-    ] = None,
+    timeout: q.TIMEOUT = None,
 ) -> None:
     """Wait until every record has an outcome.
 

@@ -1,4 +1,4 @@
-"""`sealbatch worker` and `sealbatch beat`: the two programs that run the schedules."""
+"""`sealbatch worker`: seals, follows and delivers what the schedules bring."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,20 +8,18 @@ import typer
 from sealbatch.face import Face, ends_well
 from sealbatch.nightly.extra import need_nightly
 
-WORKER_EXAMPLES = """Examples:
+EXAMPLES = """\
 sealbatch worker
-sealbatch worker --concurrency 4"""
-BEAT_EXAMPLES = """Examples:
-sealbatch beat
-sealbatch -v beat"""
+# four files at the same time, with a log
+sealbatch -v worker --concurrency 4"""
 
-READY = Annotated[Path | None, typer.Option(help="Write this file once work can begin.")]
+READY = Annotated[Path | None, typer.Option(metavar="FILE", help="Write this file once work can begin.")]
 
 
 @ends_well
-def work(
+def command(
     context: typer.Context,
-    concurrency: Annotated[int, typer.Option(min=1, help="Processes that work at the same time.")] = 2,
+    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that work at the same time.")] = 2,
     ready_file: READY = None,
 ) -> None:
     """Seal, follow and deliver what the schedules bring.
@@ -44,20 +42,3 @@ def work(
         worker_ready.connect(lambda **_: ready_file.touch(), weak=False)
     arguments = ["--pool=prefork", f"--concurrency={concurrency}", "--without-gossip", "--without-mingle"]
     app.worker_main(["worker", "--loglevel=CRITICAL", *arguments])
-
-
-@ends_well
-def beat(context: typer.Context) -> None:
-    """Begin what is due, night by night.
-
-    One is enough; a second one stays quiet until the first is gone.
-    """
-    need_nightly()
-    from sealbatch.nightly.beat import LockedScheduler
-    from sealbatch.nightly.celery_app import make_app
-    from sealbatch.nightly.plan import read_plan
-
-    face: Face = context.obj
-    plan = read_plan(face.config(face.screen()))
-    app = make_app(plan.settings)
-    app.Beat(scheduler_cls=LockedScheduler, loglevel="CRITICAL", redirect_stdouts=False).run()

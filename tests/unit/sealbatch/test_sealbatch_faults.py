@@ -11,7 +11,8 @@ from results_consumer import errors as reading
 from results_consumer.cover import Range
 from sealbatch.config import ConfigError
 from sealbatch.exits import Exit
-from sealbatch.faults import Stop, explain
+from sealbatch.explain import advice, explain
+from sealbatch.faults import Stop
 from sealbatch.tickets import NoSuchJobError
 from wire.errors import TicketError
 from wire.ticket import Ticket
@@ -87,3 +88,27 @@ def test_an_unforeseen_error_tells_its_place_and_not_its_text() -> None:
     code, text = explain(KeyError("Does my plan pay for insulin?"))
     assert code is Exit.BUG
     assert text == "this is a bug in sealbatch: KeyError"
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        (Stop(Exit.USAGE, "x"), "sealbatch fetch --help"),
+        (Stop(Exit.USAGE, "x", "sealbatch list"), "sealbatch list"),
+        (ConfigError("no configuration file: x"), "sealbatch dev up"),
+        (ConfigError("sealbatch.toml:3: x"), "sealbatch doctor"),
+        (TicketError("mistyped"), "sealbatch fetch --help"),
+        (NoSuchJobError("no job"), "sealbatch list"),
+        (producing.InputInvalid(REPORT), "correct these lines"),
+        (producing.SendIncomplete(TICKET, 3, 9, producer_failure("unavailable")), f"sealbatch sweep {TICKET}"),
+        (producer_failure("denied"), "sealbatch doctor"),
+        (reader_failure("unavailable"), "type the same again"),
+        (reading.IntegrityError(reading.Check.SEAL, "a/b"), "believe nothing"),
+        (reading.JobNotFinished((Range(4, 4),), 5, 20), "sealbatch wait"),
+        (reading.SinkError(reading.SinkCode.EXISTS, "out"), "--force"),
+        (KeyError("Does my plan pay for insulin?"), "report"),
+    ],
+)
+def test_each_error_says_what_to_do_next(error: Exception, step: str) -> None:
+    """A command where there is one."""
+    assert step in advice(error, "sealbatch fetch")

@@ -1,31 +1,132 @@
-"""Every verb's help fits a terminal of 80 columns, and no summary is cut."""
+"""Every verb's `--help`: examples first and true, 80 columns, and nothing heavy loaded for it."""
 
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import typer
-from typer.main import get_command
 
-from sealbatch.cli import app
+from sealbatch.cli import make_command
+from sealbatch.verbs.questions import MAX_TOKENS
+from wire import payload
 
-
-def commands() -> Iterator[tuple[str, Any]]:
-    """Every command and group, with the words that call it."""
-    waiting = [("sealbatch", get_command(app))]
-    while waiting:
-        words, command = waiting.pop()
-        yield words, command
-        waiting += [(f"{words} {name}", inner) for name, inner in getattr(command, "commands", {}).items()]
+WIDTH = 80
+COMMAND = make_command()
 
 
-@pytest.mark.parametrize(("words", "command"), list(commands()), ids=str)
-def test_help_fits_the_terminal(words: str, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is wider than 80 columns or ends in dots for want of room, and each verb shows how it is typed."""
-    monkeypatch.setenv("COLUMNS", "80")
-    # Not by calling it: the options before a verb set up the logging of this process.
-    shown = command.get_help(typer.Context(command, info_name=words))
-    assert shown.startswith(f"Usage: {words}")
-    assert max(len(line) for line in shown.splitlines()) <= 80
-    assert not [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")]
-    assert "\b" not in shown
+def verbs(command: Any = COMMAND, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every verb, groups and the command itself included."""
+    yield path
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from verbs(inner, (*path, name))
+
+
+def context_of(path: tuple[str, ...]) -> typer.Context:
+    """A verb with its parents, as if it had been typed without anything."""
+    context = COMMAND.make_context("sealbatch", [], resilient_parsing=True)
+    for name in path:
+        context = context.command.commands[name].make_context(name, [], parent=context, resilient_parsing=True)
+    return context
+
+
+VERBS = list(verbs())
+
+
+def help_of(path: tuple[str, ...]) -> list[str]:
+    """Its help, line by line."""
+    context = context_of(path)
+    return context.command.get_help(context).splitlines()
+
+
+def typed(example: str) -> list[list[str]]:
+    """The words of each `sealbatch` in a shell's line."""
+    found: list[list[str]] = []
+    flat = re.sub(r"[<$]\((.*?)\)", r"; \1 ;", example)
+    for part in re.split(r"\|\||&&|[|;]", flat):
+        words = shlex.split(part)
+        while words and ("=" in words[0] or words[0] == "sudo"):
+            words = words[1:]
+        if not words or words[0] != "sealbatch":
+            continue
+        kept, skip = [], False
+        for word in words[1:]:
+            if word in {"<", ">"}:
+                skip = True
+            elif skip:
+                skip = False
+            else:
+                kept.append(word)
+        found.append(kept)
+    return found
+
+
+def parse(words: list[str]) -> tuple[str, ...]:
+    """Parse what was typed as the command does, and run nothing; the verb's path."""
+    context = COMMAND.make_context("sealbatch", words)
+    path: list[str] = []
+    while hasattr(context.command, "commands"):
+        name, inner, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        path.append(name)
+        context = inner.make_context(name, rest, parent=context)
+    return tuple(path)
+
+
+@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+def test_help_fits_and_begins_with_an_example(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Usage, one line of what it does, then the examples; all of it in 80 columns."""
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    lines = help_of(path)
+    assert [line for line in lines if len(line) > WIDTH] == []
+    summary = lines.index("") + 1
+    assert lines[summary].endswith("."), "one line says what the verb does"
+    assert lines[summary + 1] == ""
+    assert lines[summary + 2] == "Examples:"
+    assert any(f"sealbatch {' '.join(path)}".strip() in line for line in lines[summary + 3 :])
+
+
+@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+def test_every_example_parses(path: tuple[str, ...]) -> None:
+    """As the command itself parses it; at least one is of this very verb."""
+    examples = context_of(path).command.examples
+    parsed = [parse(words) for example in examples for words in typed(example)]
+    assert any(found[: len(path)] == path for found in parsed)
+
+
+@pytest.mark.parametrize("path", [path for path in VERBS if path], ids=" ".join)
+def test_every_parameter_says_what_it_is(path: tuple[str, ...]) -> None:
+    """Each has words, and each that takes a value names it."""
+    for param in context_of(path).command.params:
+        assert param.help, param.name
+        if not getattr(param, "is_flag", False):
+            assert param.metavar, param.name
+
+
+def test_an_example_that_is_wrong_would_be_found() -> None:
+    """An option that does not exist, and a verb that does not."""
+    for wrong in ("sealbatch fetch sb1-... -o a --no-such-option", "sealbatch fetchh sb1-..."):
+        [words] = typed(wrong)
+        with pytest.raises(Exception, match=r"No such"):
+            parse(words)
+
+
+def test_the_limit_in_the_help_is_the_wires() -> None:
+    """It is written down twice, so that no help loads the cryptography."""
+    assert payload.MAX_TOKENS == MAX_TOKENS
+
+
+def test_help_and_completion_load_neither_the_model_stack_nor_aws_nor_cryptography() -> None:
+    """They answer at once, on any machine."""
+    code = (
+        "import sys, sealbatch.cli as cli\n"
+        "command = cli.make_command()\n"
+        "context = command.make_context('sealbatch', [], resilient_parsing=True)\n"
+        "command.get_help(context); command.shell_complete(context, '')\n"
+        "heavy = {'torch', 'transformers', 'boto3', 'botocore', 'cryptography', 'celery', 'moto', 'pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=120)
+    assert done.stdout.decode().strip() == "[]", done.stdout

@@ -1,0 +1,47 @@
+"""What a shell may offer for the word that is being typed: quick, from this user's own files, and never from AWS."""
+
+import os
+import tomllib
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import typer
+
+from sealbatch.paths import config_file, state_folder
+
+MOST = 50
+"""Tickets that are offered, the newest."""
+
+
+def tickets(incomplete: str) -> list[tuple[str, str]]:
+    """This user's tickets, the newest first, each with the job's name and day."""
+    from sealbatch.tickets import TicketBook
+
+    kept = TicketBook(state_folder() / "tickets.jsonl").all()[::-1]
+    fitting = [one for one in kept if one.ticket.startswith(incomplete)]
+    return [(one.ticket, f"{_day(one.created)} {one.name}".strip()) for one in fitting[:MOST]]
+
+
+def schedules(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The schedules' names, as far as the configuration can be read."""
+    named = ctx.find_root().params.get("config")
+    try:
+        path, _ = config_file(named, os.environ)
+        found = {} if path is None else tomllib.loads(path.read_text(encoding="utf-8"))
+        names = [str(one["name"]) for one in found.get("schedules", ())]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def one_of(*words: str) -> Callable[[str], list[str]]:
+    """An offer of some words."""
+
+    def offer(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return offer
+
+
+def _day(created: int) -> str:
+    return datetime.fromtimestamp(created, UTC).astimezone().strftime("%Y-%m-%d")

@@ -1,0 +1,40 @@
+"""`sealbatch completion`: what makes a shell complete this command's verbs, options, tickets and schedules."""
+
+from typing import Annotated
+
+import typer
+
+from sealbatch import complete
+from sealbatch.exits import Exit
+from sealbatch.face import ends_well
+from sealbatch.faults import Stop
+
+EXAMPLES = """\
+# for this shell only
+source <(sealbatch completion bash)
+# for every shell that starts from now on
+sealbatch completion bash \\
+    > ~/.local/share/bash-completion/completions/sealbatch
+sealbatch completion zsh > ~/.zfunc/_sealbatch
+sealbatch completion fish > ~/.config/fish/completions/sealbatch.fish"""
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@ends_well
+def command(
+    context: typer.Context,  # noqa: ARG001 - errors name the verb by it
+    shell: Annotated[
+        str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=complete.one_of(*SHELLS))
+    ],
+) -> None:
+    """Print what makes a shell complete verbs, options and tickets.
+
+    Completion reads this user's tickets and configuration and asks nobody else. For zsh, `fpath+=~/.zfunc` must stand
+    before `compinit` in ~/.zshrc; bash needs the package bash-completion to find the file by itself.
+    """
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
+
+    if shell not in SHELLS:
+        raise Stop(Exit.USAGE, f"{shell}: there is completion for {', '.join(SHELLS)}")
+    typer.echo(get_completion_script(prog_name="sealbatch", complete_var="_SEALBATCH_COMPLETE", shell=shell))
