@@ -91,8 +91,7 @@ def ends_well(body: Callable[P, None]) -> Callable[P, None]:
 
             code, text = explain(error)
             if text:
-                context = kwargs.get("context")
-                complain(text, advice(error, context.command_path if isinstance(context, typer.Context) else ""))
+                complain(text, advice(error, getattr(kwargs.get("context"), "command_path", "")))
             raise typer.Exit(code) from None
 
     return run

@@ -19,6 +19,14 @@ sealbatch completion zsh > ~/.zfunc/_sealbatch
 sealbatch completion fish > ~/.config/fish/completions/sealbatch.fish"""
 
 SHELLS = ("bash", "zsh", "fish")
+REGISTER = "compdef _sealbatch_completion sealbatch"
+FROM_FPATH = f"""\
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+  _sealbatch_completion "$@"
+else
+  {REGISTER}
+fi"""
+"""A file in zsh's fpath is read when the first word is completed, and has to complete that one too."""
 
 
 @ends_well
@@ -37,4 +45,5 @@ def command(
 
     if shell not in SHELLS:
         raise Stop(Exit.USAGE, f"{shell}: there is completion for {', '.join(SHELLS)}")
-    typer.echo(get_completion_script(prog_name="sealbatch", complete_var="_SEALBATCH_COMPLETE", shell=shell))
+    script = get_completion_script(prog_name="sealbatch", complete_var="_SEALBATCH_COMPLETE", shell=shell)
+    typer.echo(script.replace(REGISTER, FROM_FPATH) if shell == "zsh" else script)

@@ -165,7 +165,7 @@ def drop(
 @verb(app, "sealbatch schedule pause benefits", "pause")
 @ends_well
 def pause(context: typer.Context, name: NAME) -> None:
-    """Let no runs begin until `resume`. What has begun goes on."""
+    """Let no run begin until resume; what has begun goes on."""
     face: Face = context.obj
     screen = face.screen()
     night, _ = _night(face, screen, name)
@@ -176,7 +176,7 @@ def pause(context: typer.Context, name: NAME) -> None:
 @verb(app, "sealbatch schedule resume benefits", "resume")
 @ends_well
 def resume(context: typer.Context, name: NAME) -> None:
-    """Let runs begin again from now on.
+    """Let runs begin again, from now on.
 
     Those missed meanwhile are not caught up; their files still wait in the inbox.
     """

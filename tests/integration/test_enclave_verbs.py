@@ -43,7 +43,7 @@ class Parent:
         eif, release = self.folder / "sealbatch.eif", self.folder / "pcrs.json"
         allocator = self.folder / "allocator.yaml"
         words = ("enclave", "run", "--eif", str(eif), "--release", str(release), "--allocator", str(allocator))
-        return (*words, "--address", self.address, "--json", *more)
+        return (*words, "--address", self.address, *more)
 
     def run(self, *more: str) -> Any:
         """Type it."""

@@ -31,6 +31,15 @@ def test_quiet_silences_talk_and_no_error(capsys: pytest.CaptureFixture[str]) ->
     assert captured.err == "sealbatch: error\n"
 
 
+def test_the_next_step_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, and not where a program asked for JSON."""
+    Screen().next_step("sealbatch wait sb1-...")
+    Screen(as_json=True).next_step("sealbatch wait sb1-...")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "next: sealbatch wait sb1-...\n"
+
+
 def test_progress_without_a_terminal_is_a_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     """Not a line for each step: a log stays readable."""
     with Screen().meter() as meter:
