@@ -36,7 +36,7 @@ _AFTER: Final = {
     Exit.TEMPORARY: "type the same again",
     Exit.NO_PERMISSION: "sealbatch doctor",
     Exit.CONFIGURATION: "sealbatch doctor",
-    Exit.INTEGRITY: "believe nothing of it until you know why; docs/threat_model.md says what each check means",
+    Exit.INTEGRITY: "believe nothing of it until you know why; docs/reference/error-codes.md names each check",
     Exit.BUG: "report this line and what you typed, without the questions",
 }
 _AFTER_SINK: Final = {

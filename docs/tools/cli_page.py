@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-import typer
-
-from sealbatch.cli import app
+from sealbatch.cli import make_command
 
 WIDTH: Final[dict[str, Any]] = {"terminal_width": 80, "max_content_width": 80}
 
@@ -19,7 +17,7 @@ What each verb says for itself, as it is typed: `sealbatch VERB --help`. Exit co
 
 def commands() -> Iterator[Any]:
     """The context of every command, groups before their members, in the order of `--help`."""
-    root = typer.main.get_command(app)
+    root = make_command()
     yield from _below(root.context_class(root, info_name="sealbatch", **root.context_settings, **WIDTH))
 
 

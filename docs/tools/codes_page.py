@@ -11,7 +11,7 @@ from results_consumer.output import LineOrigin, unattested_line
 from results_consumer.receipts import EXPLANATIONS, PROVES, Step
 from results_consumer.status import JobState
 from sealbatch.exits import Exit
-from sealbatch.faults import explain
+from sealbatch.explain import explain
 from wire.ledger import Failure, Notice
 from wire.messages import RefusalCode, UnwrapCode
 from wire.payload import ErrorCode, Outcome

@@ -9,7 +9,7 @@ from typing import Any, Final
 import typer
 from aws_typed import aws_fault
 
-from sealbatch.cli import app
+from sealbatch.cli import make_command
 
 _HEREDOC: Final = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 _TO_DESCRIPTOR: Final = re.compile(r"(?<!\S)\d?>&\d|(?<!\S)\d(?=[<>])")
@@ -75,7 +75,7 @@ def fault(words: Sequence[str]) -> str | None:
 
 @cache
 def _root() -> Any:
-    return typer.main.get_command(app)
+    return make_command()
 
 
 @cache

@@ -1,13 +1,12 @@
 """Every verb's `--help`: examples first and true, 80 columns, and nothing heavy loaded for it."""
 
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import typed
 import typer
 
 from sealbatch.cli import make_command
@@ -42,39 +41,6 @@ def help_of(path: tuple[str, ...]) -> list[str]:
     return context.command.get_help(context).splitlines()
 
 
-def typed(example: str) -> list[list[str]]:
-    """The words of each `sealbatch` in a shell's line."""
-    found: list[list[str]] = []
-    flat = re.sub(r"[<$]\((.*?)\)", r"; \1 ;", example)
-    for part in re.split(r"\|\||&&|[|;]", flat):
-        words = shlex.split(part)
-        while words and ("=" in words[0] or words[0] == "sudo"):
-            words = words[1:]
-        if not words or words[0] != "sealbatch":
-            continue
-        kept, skip = [], False
-        for word in words[1:]:
-            if word in {"<", ">"}:
-                skip = True
-            elif skip:
-                skip = False
-            else:
-                kept.append(word)
-        found.append(kept)
-    return found
-
-
-def parse(words: list[str]) -> tuple[str, ...]:
-    """Parse what was typed as the command does, and run nothing; the verb's path."""
-    context = COMMAND.make_context("sealbatch", words)
-    path: list[str] = []
-    while hasattr(context.command, "commands"):
-        name, inner, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
-        path.append(name)
-        context = inner.make_context(name, rest, parent=context)
-    return tuple(path)
-
-
 @pytest.mark.parametrize("path", VERBS, ids=" ".join)
 def test_help_fits_and_begins_with_an_example(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Usage, one line of what it does, then the examples; all of it in 80 columns."""
@@ -91,9 +57,9 @@ def test_help_fits_and_begins_with_an_example(path: tuple[str, ...], monkeypatch
 @pytest.mark.parametrize("path", VERBS, ids=" ".join)
 def test_every_example_parses(path: tuple[str, ...]) -> None:
     """As the command itself parses it; at least one is of this very verb."""
-    examples = context_of(path).command.examples
-    parsed = [parse(words) for example in examples for words in typed(example)]
-    assert any(found[: len(path)] == path for found in parsed)
+    typed_words = [words for line in context_of(path).command.examples for words in typed.simple_commands(line)]
+    assert not [(words, why) for words in typed_words if (why := typed.fault(words))]
+    assert any(tuple(words[1 : len(path) + 1]) == path for words in typed_words if words[0] == "sealbatch")
 
 
 @pytest.mark.parametrize("path", [path for path in VERBS if path], ids=" ".join)
@@ -103,14 +69,6 @@ def test_every_parameter_says_what_it_is(path: tuple[str, ...]) -> None:
         assert param.help, param.name
         if not getattr(param, "is_flag", False):
             assert param.metavar, param.name
-
-
-def test_an_example_that_is_wrong_would_be_found() -> None:
-    """An option that does not exist, and a verb that does not."""
-    for wrong in ("sealbatch fetch sb1-... -o a --no-such-option", "sealbatch fetchh sb1-..."):
-        [words] = typed(wrong)
-        with pytest.raises(Exception, match=r"No such"):
-            parse(words)
 
 
 def test_the_limit_in_the_help_is_the_wires() -> None:
