@@ -18,6 +18,8 @@ from wire.stream import connect
 POLL: Final = 1.0
 PATIENCE: Final = 5.0
 """Seconds that one call of an enclave may take."""
+BLIND: Final = 120.0
+"""Seconds for which nitro-cli may fail to list an enclave that serves, as while its package is renewed."""
 
 
 class NotServingError(Exception):
@@ -78,11 +80,18 @@ def follow(enclave: Enclave, stopping: Callable[[float], bool]) -> bool:
     """Wait for its end, or until `stopping` (which waits so many seconds) says so; True if it ended by itself.
 
     Raises:
-        NitroError: nitro-cli refuses to describe it.
+        NitroError: nitro-cli refuses to describe it, again and again for `BLIND` seconds.
     """
+    seen = time.monotonic()
     while not stopping(PATIENCE):
-        if not lives(enclave):
-            return True
+        try:
+            if not lives(enclave):
+                return True
+        except nitro.NitroError:
+            if time.monotonic() - seen > BLIND:
+                raise
+        else:
+            seen = time.monotonic()
     return False
 
 

@@ -187,7 +187,7 @@ def _follow(started: "Enclave", stopping: threading.Event, screen: "Screen") -> 
     try:
         ended = watch.follow(started, stopping.wait)
     except nitro.NitroError as error:
-        raise Stop(Exit.CONFIGURATION, str(error)) from None
+        raise Stop(Exit.CONFIGURATION, f"{started.identity} may still run: {error}") from None
     if ended:
         raise Stop(Exit.TEMPORARY, f"the enclave {started.name} ended")
     watch.notify("STOPPING=1")
@@ -237,7 +237,10 @@ def describe(
         if said is not None and images and said.image not in images:
             raise Stop(Exit.INTEGRITY, f"{enclave.name} is not the release's image: end it")
     if not any(ready):
-        raise Stop(Exit.TEMPORARY, "no enclave is ready: `sealbatch enclave run` starts one")
+        raise Stop(
+            Exit.TEMPORARY,
+            "no enclave that this user may see is ready: `sealbatch enclave run` starts one, and root sees all",
+        )
 
 
 @verb(app, "sealbatch enclave stop")
