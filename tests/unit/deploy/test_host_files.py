@@ -7,10 +7,13 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cfn_template import resources
+from typer.main import get_command
 
+from sealbatch.cli import app
 from sealbatch.fleet.allocator import ALLOCATOR
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,8 +39,8 @@ def test_units_take_away_what_nobody_needs(path: Path) -> None:
     assert service["LimitCORE"] == "0"
     assert service["NoNewPrivileges"] == "yes"
     assert service["ExecStart"].startswith(("/opt/sealbatch/venv/bin/sealbatch ", "/usr/local/libexec/sealbatch-drain"))
-    if path.stem != "sealbatch-drain":
-        assert service["User"] == "sealbatch"
+    users = {"sealbatch-drain": None, "sealbatch-sweep@": "%i"}
+    assert service.get("User") == users.get(path.stem, "sealbatch")
 
 
 def test_the_enclave_has_no_network_and_the_bridge_no_device() -> None:
@@ -46,9 +49,22 @@ def test_the_enclave_has_no_network_and_the_bridge_no_device() -> None:
     assert "AF_INET" not in enclave["RestrictAddressFamilies"]
     assert enclave["IPAddressDeny"] == "any"
     assert bridge["PrivateDevices"] == "yes"
+    # Else systemd ends nitro-cli's process of the enclave before its chunks are done.
+    assert enclave["KillMode"] == "mixed"
     grace = re.search(r"--grace (\d+)", bridge["ExecStart"])
     assert grace is not None
     assert int(bridge["TimeoutStopSec"]) > int(grace[1])
+
+
+def test_one_sweep_for_each_who_submits() -> None:
+    """With that person's tickets and configuration, which it can read and nothing else; it never forces."""
+    service = dict(_Unit(HOST / "sealbatch-sweep@.service")["Service"])
+    words = service["ExecStart"].split()[1:]
+    assert words == ["sweep", "--all", "--every", "10m"]
+    command: Any = get_command(app)
+    assert command.commands["sweep"].make_context("sweep", words[1:]).params["span"] == "10m"
+    assert service["ProtectHome"] == "read-only"
+    assert "ReadWritePaths" not in service
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
