@@ -16,7 +16,7 @@ PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch
 export DEBIAN_MIRROR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vsock-test million eif eif-check enclave-vm chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check compose-test avx512 lint format docs-reference docs-test clean
+.PHONY: help demo test vsock-test million eif eif-check enclave-vm eif-opinion chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check compose-test avx512 lint format docs-reference docs-test clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,10 +38,19 @@ eif-check: eif ## Build the enclave image once more, elsewhere, and compare the 
 	@$(BIN)/sealbatch image build --inputs build/inputs -o build/again/elsewhere/sealbatch.eif $(if $(KERNEL),--kernel $(KERNEL))
 	@cmp build/sealbatch.eif build/again/elsewhere/sealbatch.eif && echo "bit for bit the same"
 
-enclave-vm: $(VENV)/.demo ## Boot our own image in QEMU with /dev/nsm and vsock; answer QUESTIONS=20, and see a changed image refused
-	@$(BIN)/sealbatch image fetch --inputs build/inputs $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
-	@$(BIN)/sealbatch image build --inputs build/inputs -o build/enclave-vm.eif --model models/benefits-bloom --emulated
+# An image that admits the clock of a machine without KVM.
+define EMULATED_IMAGE
+@$(BIN)/sealbatch image fetch --inputs build/inputs $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+@$(BIN)/sealbatch image build --inputs build/inputs -o build/enclave-vm.eif --emulated
+endef
+
+enclave-vm: $(VENV)/.demo ## Boot our image in QEMU with /dev/nsm and vsock, answer QUESTIONS=20; a changed one gets no key
+	$(EMULATED_IMAGE)
 	@$(BIN)/python -m devstack.machines.enclave_vm build/enclave-vm.eif $(if $(QUESTIONS),--questions $(QUESTIONS))
+
+eif-opinion: $(VENV)/.demo ## Have the nitro-enclave machine of QEMU=PROGRAM measure our image as well
+	$(EMULATED_IMAGE)
+	@$(BIN)/python -m devstack.machines.second_opinion build/enclave-vm.eif $(if $(QEMU),--qemu $(QEMU))
 
 chaos: $(VENV)/.test ## Kill, halt and fault real processes for SECONDS=120 by SEED=, every PAUSE=4 s; compare every answer
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(if $(PAUSE),--pause $(PAUSE))

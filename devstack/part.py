@@ -77,6 +77,10 @@ class Part:
         if self.running():
             self._process.send_signal(number)
 
+    def wait(self) -> int:
+        """Wait for its end; its exit code."""
+        return self._process.wait()
+
     def stop(self, grace: float) -> None:
         """SIGTERM, and after `grace` seconds SIGKILL."""
         self.signal(signal.SIGTERM)

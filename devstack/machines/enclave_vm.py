@@ -1,211 +1,294 @@
-"""`make enclave-vm`: our own enclave image in a virtual machine with `/dev/nsm` and real vsock, from end to end.
+"""`make enclave-vm`: our own enclave image in virtual machines with `/dev/nsm` and real vsock, from end to end.
 
-The machine is QEMU without KVM, so everything in it is slow. Kernel, init, worker and model are those of
-the image, the NSM is `vhost_nsm`, and vsock is virtio's, which vhost-device-vsock offers to the host as a unix socket.
-First KMS is asked for both the image and the same image with one byte changed, which it refuses.
+The machines are QEMU without KVM, so everything in them is slow. Kernel, init and worker are those of the image, the
+NSM is `vhost_nsm`, vsock is virtio's, and `sealbatch enclave` starts and ends them by a `nitro-cli` of ours. The same
+image with one byte changed is booted beside it, and KMS asked with what both attest; a job goes through, and another
+one whose enclave loses its power in the middle.
 """
 
 import argparse
-import hashlib
 import json
-import subprocess
+import os
+import signal
 import sys
 import tempfile
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
-
-from botocore.exceptions import ClientError
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from typing import Final
 
 from devstack.files import write_private
-from devstack.machines.debian import MissingPartError, Wanted, ensure
-from devstack.nsm import SoftwareNsm
+from devstack.machines.debian import MissingPartError
+from devstack.machines.half_peers import Stalled, half_close
+from devstack.machines.hostile_parent import ask_kms, document_of, registers
+from devstack.machines.parent import Parent
+from devstack.machines.qemu import CONSOLE, programs
 from devstack.part import Part, PartDiedError
 from devstack.provision import provision
 from devstack.root import DevelopmentRoot
 from devstack.stack import MODEL, ROOT, TENANT
-from enclave_worker.manifest import NAME as MANIFEST
-from sealbatch.clients import Connector
 from sealbatch.config import load_config
+from sealbatch.exits import Exit
+from sealbatch.fleet.watch import greeting
 from sealbatch.image.eif import HEADER_SIZE, EifError, SectionKind, read_image
 from wire.address import PORT
-from wire.keys import encryption_context
+from wire.errors import WireError
 from wire.measurement import MODEL_PCR
-from wire.ticket import new_job_id
+from wire.model_feed import PORT as MODEL_PORT
 
 QUESTIONS: Final = ROOT / "examples" / "benefits.jsonl"
-SUITE: Final = "sid"
-MEMORY: Final = "2560M"
-PINS: Final = Path(__file__).with_name("qemu.json")
-"""QEMU, vhost-device-vsock and their libraries: the versions that were tried, each with its file's SHA-256."""
+PARENT_TYPE: Final = "c7i.xlarge"
+"""What the memory is worked out for; a machine without KVM is not faster with more CPUs."""
+WEIGHTS: Final = "model.safetensors"
+TRUE: Final = "sealbatch"
+CHANGED: Final = "changed"
+GRACE: Final = 15.0
 
 
 def main() -> int:
-    """Ask KMS, boot, answer; exit code 1 if anything is not as it must be."""
+    """See the whole of it; exit code 1 if anything is not as it must be."""
     parser = argparse.ArgumentParser(prog="devstack.machines.enclave_vm", description=__doc__)
-    parser.add_argument("image", type=Path, help="an image with the demonstration model, built with --emulated")
+    parser.add_argument("image", type=Path, help="an image without a model, built with --emulated")
     parser.add_argument("--questions", type=int, default=20)
-    parser.add_argument("--patience", type=float, default=900.0, help="seconds that a boot may take")
+    parser.add_argument("--patience", type=float, default=900.0, help="seconds that a boot or a job may take")
     options = parser.parse_args()
-    begin = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - begin:6.1f} s  {text}", flush=True)  # noqa: T201 - what is shown
-
-    with tempfile.TemporaryDirectory(prefix="sealbatch-vm-") as folder:
-        night = _Night(Path(folder), options.patience, say)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # machines are ended as after Ctrl-C
+    # Sockets have short paths; TMPDIR may be long.
+    with tempfile.TemporaryDirectory(prefix="sealbatch-vm-", dir="/tmp") as folder:
+        night = Night(Path(folder), options.patience)
         try:
             return night.run(options.image, options.questions)
-        except (EifError, MissingPartError, OSError, PartDiedError) as error:  # TimeoutError is an OSError
-            say(str(error))
+        except (EifError, MissingPartError, OSError, PartDiedError, WireError) as error:  # TimeoutError is an OSError
+            night.say(str(error))
             return 1
         finally:
             night.stop()
 
 
-class _Night:
-    """The stand-in for AWS, and one machine."""
+class Night:
+    """The stand-in for AWS, and two parents: one with the true image, one with the changed one."""
 
-    def __init__(self, folder: Path, patience: float, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, patience: float) -> None:
+        self._begin = time.monotonic()
         self._folder = folder
         self._patience = patience
-        self._say = say
+        self._dev = folder / "dev"
+        self._dev.mkdir(mode=0o700)
+        self._true = Parent(folder / "true", self._dev)
+        self._hostile = Parent(folder / "hostile", self._dev)
         self._parts: list[Part] = []
-        self._programs = Path()
+        self._wrong = 0
+
+    def say(self, text: str) -> None:
+        """One line with the seconds since the start."""
+        print(f"{time.monotonic() - self._begin:6.1f} s  {text}", flush=True)  # noqa: T201 - what is shown
 
     def run(self, image: Path, questions: int) -> int:
-        pins = json.loads(PINS.read_text())
-        self._programs = ensure("qemu", [Wanted(name, tried) for name, tried in pins.items()], SUITE)
-        dev = self._folder / "dev"
-        dev.mkdir(mode=0o700)
-        DevelopmentRoot.ensure(dev)
-        with image.open("rb") as file:
-            pcr0 = read_image(file).pcrs[0].hex()
-        self._say(f"{image.name}: PCR0 {pcr0[:16]}, measured here and now")
-        self._part("aws", "-m", "devstack.aws", "--dev", str(dev))
-        self._until((dev / "aws.json").exists, "the stand-in for AWS")
-        endpoint = json.loads((dev / "aws.json").read_text())["endpoint"]
-        provision(endpoint, tenant=TENANT, image=pcr0, folder=dev)
-        self._say("keys, policies, queue and bucket are there; the keys admit this PCR0 and the model's PCR16")
+        """All steps in order; the exit code."""
+        programs()
+        pcr0 = self._prepare(image)
+        changed = self._folder / "changed.eif"
+        change(image, changed)
+        self._start_changed(changed)
+        enclave = self._start_true(image)
+        self._refuse_changed(pcr0)
+        self._attested(pcr0, enclave)
+        bridge = self._start_bridge()
         job = self._folder / "questions.jsonl"
         job.write_text("".join(QUESTIONS.read_text().splitlines(keepends=True)[:questions]))
-        changed = self._folder / "changed.eif"
-        _change(image, changed)
-        decided = self._decides(image, pcr0) == "key" and self._decides(changed, pcr0) == "AccessDeniedException"
-        self._boot(image)
-        answered = self._answers(job, questions)
-        self._say("as it must be" if answered and decided else "NOT as it must be")
-        return 0 if answered and decided else 1
+        undisturbed = self._first_job(job, questions)
+        enclave = self._power_cut(image, enclave, bridge, job, undisturbed)
+        enclave.stop(GRACE)
+        self._see(enclave.code == 0, "SIGTERM to `sealbatch enclave run --follow` ends the enclave")
+        self.say("as it must be" if not self._wrong else f"{self._wrong} times NOT as it must be")
+        return 1 if self._wrong else 0
 
     def stop(self) -> None:
+        """End every process; the machines end with those that stand for their enclaves."""
         for part in reversed(self._parts):
-            part.stop(5.0)
+            part.stop(GRACE)
+        for parent, name in ((self._true, TRUE), (self._hostile, CHANGED)):
+            if (parent.place(name) / "enclave.json").exists():
+                parent.type("enclave", "stop", "--name", name)
 
-    def _decides(self, image: Path, admitted: str) -> str:
-        """What KMS does for an enclave of this image, with a question key for the admitted one: `key`, or its error."""
+    def _prepare(self, image: Path) -> str:
+        """The stand-in for AWS with a release of the image, and the allocator's file; PCR0."""
+        DevelopmentRoot.ensure(self._dev)
         with image.open("rb") as file:
-            pcrs = read_image(file).pcrs
-        nsm = SoftwareNsm.load(self._folder / "dev", pcrs)
-        # As the worker does with the model's manifest before it asks KMS for anything.
-        nsm.extend_pcr(MODEL_PCR, hashlib.sha256((MODEL / MANIFEST).read_bytes()).digest())
-        nsm.lock_pcr(MODEL_PCR)
-        config = load_config(self._folder / "dev" / "sealbatch.toml", ())
-        profiles, key = config.resources.profiles, config.resources.question_key
-        context = encryption_context("question", TENANT, new_job_id(), admitted)
-        producer: Any = Connector(config, profiles.producer).client("kms")
-        wrapped = producer.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context)["CiphertextBlob"]
-        public = rsa.generate_private_key(65537, 2048).public_key()
-        der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        recipient = {
-            "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
-            "AttestationDocument": nsm.attestation(public_key=der, user_data=None, nonce=None),
-        }
-        bridge: Any = Connector(config, profiles.bridge).client("kms")
-        try:
-            reply = bridge.decrypt(KeyId=key, CiphertextBlob=wrapped, EncryptionContext=context, Recipient=recipient)
-            found = "key" if reply["CiphertextForRecipient"] and not reply.get("Plaintext") else "no key"
-        except ClientError as error:
-            found = str(error.response["Error"]["Code"])
-        self._say(f"KMS for {image.name}, PCR0 {pcrs[0].hex()[:16]}: {found}")
-        return found
+            pcr0 = read_image(file).pcrs[0].hex()
+        self.say(f"{image.name}: PCR0 {pcr0[:16]}, measured here and now")
+        self._part("aws", "-m", "devstack.aws", "--dev", str(self._dev))
+        self._until((self._dev / "aws.json").exists, "the stand-in for AWS")
+        endpoint = json.loads((self._dev / "aws.json").read_text())["endpoint"]
+        provision(endpoint, tenant=TENANT, image=pcr0, folder=self._dev)
+        self.say("keys, policies, queue and bucket are there; the keys admit this PCR0 and the model's PCR16")
+        release = self._true.type("image", "release", str(image), "--name", "vm", "--model", str(MODEL))
+        self._release.write_text(release.stdout)
+        words = ("--eif", str(image), "--model", str(MODEL), "--instance-type", PARENT_TYPE)
+        size = self._true.type("enclave", "size", *words, "-o", str(self._allocator))
+        self._see(release.returncode == size.returncode == 0, f"enclave size: {self._memory()} MiB")
+        return pcr0
 
-    def _boot(self, image: Path) -> None:
-        """Boot an image and start a bridge to it; returns when they have found each other."""
-        place = self._folder / "enclave"
-        place.mkdir()
-        with image.open("rb") as file:
-            read = read_image(file)
-        parts: dict[SectionKind, bytes] = {}
-        with image.open("rb") as file:
-            for section in read.sections:
-                file.seek(section.offset)
-                parts[section.kind] = parts.get(section.kind, b"") + file.read(section.size)
-        (place / "kernel").write_bytes(parts[SectionKind.KERNEL])
-        (place / "ramdisk").write_bytes(parts[SectionKind.RAMDISK])
-        line = parts[SectionKind.COMMAND_LINE].decode().rstrip("\0\n")
-        vsock = f"guest-cid=16,socket={place}/v,uds-path={place}/u"
-        self._part("nsm", "-m", "devstack.machines.vhost_nsm", f"{place}/n", str(image), f"{self._folder}/dev")
-        self._unpacked("vsock", "vhost-device-vsock", "--vm", vsock)
-        self._until(lambda: (place / "n").exists() and (place / "v").exists(), "NSM and vsock")
-        self._say(f"booting {image.name} with PCR0 {read.pcrs[0].hex()[:16]}")
-        self._unpacked("machine", "qemu-system-x86_64", *_hardware(place, self._programs), "-append", line)
-        ready = place / "ready"
-        config = f"{self._folder}/dev/sealbatch.toml"
-        where = f"hvsock://{place}/u:{PORT}"
-        arguments = ["--config", config, "bridge", "--enclave", where, "--ready-file", str(ready)]
-        self._part("bridge", "-m", "sealbatch", *arguments)
-        self._until(ready.exists, "the enclave")
-        self._say("the worker listens, and the bridge reached it over vsock")
+    def _start_changed(self, changed: Path) -> None:
+        tried = self._hostile.type(*self._run_words(changed, self._hostile, CHANGED))
+        self._see(tried.returncode == Exit.INTEGRITY, f"enclave run, one byte changed: {_last(tried.stderr)}")
+        # Who is root asks nobody.
+        words = ("--eif-path", str(changed), "--memory", self._memory(), "--cpu-count", "1", "--enclave-name", CHANGED)
+        started = self._hostile.nitro("run-enclave", *words)
+        self._see(started.returncode == 0, f"root boots the changed image all the same {started.stderr.strip()}")
 
-    def _answers(self, job: Path, questions: int) -> bool:
-        output = self._folder / "answers.jsonl"
-        done = self._sealbatch("run", str(job), "-o", str(output), "--timeout", str(int(self._patience)))
+    def _start_true(self, image: Path) -> Part:
+        words = (*self._run_words(image, self._true, TRUE), "--model", str(MODEL), "--follow", "--json")
+        model = ("--model-address", str(self._true.address(TRUE, MODEL_PORT)))
+        part = self._true.start("enclave", *words, *model, "--timeout", str(self._patience))
+        self._parts.append(part)
+        self.say("enclave run --follow boots the release's image")
+        return part
+
+    def _run_words(self, image: Path, parent: Parent, name: str) -> tuple[str, ...]:
+        files = ("--eif", str(image), "--release", str(self._release), "--allocator", str(self._allocator))
+        return ("enclave", "run", *files, "--name", name, "--cpus", "1", "--address", str(parent.address(name, PORT)))
+
+    def _refuse_changed(self, pcr0: str) -> None:
+        """The changed image takes the model and attests, and gets no key."""
+        altered = self._folder / "altered"
+        altered.mkdir()
+        for path in MODEL.iterdir():
+            (altered / path.name).write_bytes(path.read_bytes())
+        weights = bytearray((altered / WEIGHTS).read_bytes())
+        weights[-1] ^= 1
+        (altered / WEIGHTS).write_bytes(weights)
+        where = ("--enclave", str(self._hostile.address(CHANGED, MODEL_PORT)), "--timeout", str(self._patience))
+        tried = self._hostile.type("enclave", "feed", str(altered), *where)
+        self._see(
+            tried.returncode == Exit.INTEGRITY and WEIGHTS in tried.stderr, f"enclave feed: {_last(tried.stderr)}"
+        )
+        fed = self._hostile.type("enclave", "feed", str(MODEL), *where)
+        self._see(fed.returncode == 0, "the true weights are taken by the same enclave")
+        address = self._hostile.address(CHANGED, PORT)
+        self._until(lambda: greeting(address) is not None, "the changed image's worker")
+        seen = self._hostile.type("enclave", "describe", "--release", str(self._release), "--address", str(address))
+        self._see(seen.returncode == Exit.INTEGRITY, f"enclave describe: {_last(seen.stderr)}")
+        self._asks_kms(self._hostile, CHANGED, pcr0, "AccessDeniedException")
+        ended = self._hostile.type("enclave", "stop", "--name", CHANGED)
+        self._see(ended.returncode == 0, f"enclave stop: {_last(ended.stderr)}")
+
+    def _attested(self, pcr0: str, enclave: Part) -> None:
+        """The true image has attested and said that it is ready."""
+        self._until(lambda: '"ready"' in self._true.log("enclave").read_text(), "the enclave", enclave)
+        self.say("the enclave has attested and is ready")
+        for line in (self._true.place(TRUE) / CONSOLE).read_text(errors="replace").splitlines():
+            if "sealbatch init:" in line:
+                self.say(f"its console: {line.strip()}")
+        words = ("--release", str(self._release), "--address", str(self._true.address(TRUE, PORT)))
+        seen = self._true.type("enclave", "describe", *words)
+        self._see(seen.returncode == 0, "enclave describe: ready, and the release's image")
+        self._asks_kms(self._true, TRUE, pcr0, "key")
+
+    def _asks_kms(self, parent: Parent, name: str, pcr0: str, wanted: str) -> None:
+        """Have a booted enclave attest, and take the document to KMS as root on its parent may."""
+        config = load_config(self._dev / "sealbatch.toml", ())
+        document = document_of(parent.address(name, PORT), str(config.resources.question_key))
+        stated = registers(document)
+        model = stated.get(MODEL_PCR, b"").hex()
+        found = ask_kms(config, pcr0, document)
+        self._see(
+            found == wanted and model == json.loads(self._release.read_text())["pcrs"][str(MODEL_PCR)],
+            f"KMS for what {name} attests, PCR0 {stated[0].hex()[:16]}, PCR16 {model[:16]}: {found}",
+        )
+
+    def _start_bridge(self) -> Part:
+        ready = self._folder / "ready"
+        where = str(self._true.address(TRUE, PORT))
+        part = self._true.start("bridge", "bridge", "--enclave", where, "--ready-file", str(ready))
+        self._parts.append(part)
+        self._until(ready.exists, "the bridge")
+        self.say("the bridge reached it over vsock")
+        return part
+
+    def _first_job(self, job: Path, questions: int) -> dict[str, str]:
+        """A job beside peers that misbehave; its answers by `custom_id`."""
+        address = self._true.address(TRUE, PORT)
+        self._see(half_close(address), "half a frame and a half-close: the worker ends that connection")
+        with Stalled(address):
+            answers = self._answers(self._folder / "first.jsonl", self._job(job, "first").wait())
+        self._see(
+            len(answers) == questions,
+            f"{len(answers)} of {questions} questions answered, attested and opened beside a peer that stalls",
+        )
+        return answers
+
+    def _power_cut(self, image: Path, enclave: Part, bridge: Part, job: Path, wanted: dict[str, str]) -> Part:
+        """The same job again, and the machine is killed while it generates; the enclave that was started then."""
+        place = self._true.place(TRUE)
+        opened = (place / CONSOLE).read_text(errors="replace").count("chunk opened")
+        asking = self._job(job, "second")
+        self._until(
+            lambda: (place / CONSOLE).read_text(errors="replace").count("chunk opened") > opened,
+            "the second job",
+            asking,
+        )
+        os.kill(int((place / "running").read_text()), signal.SIGKILL)
+        self.say("the machine is killed while it works on the same job again")
+        self._see(
+            enclave.wait() == Exit.TEMPORARY, f"enclave run --follow: {_last(self._true.log('enclave').read_text())}"
+        )
+        self._true.log("enclave").unlink()
+        again = self._start_true(image)
+        answers = self._answers(self._folder / "second.jsonl", asking.wait())
+        lost = self._true.log("bridge").read_text().count("chunk lost with its enclave")
+        bridge.check()
+        self._see(
+            lost > 0 and answers == wanted and bool(wanted),
+            f"{len(answers)} of {len(wanted)} answers are the same; pieces lost and sent again: {lost}",
+        )
+        return again
+
+    def _job(self, job: Path, name: str) -> Part:
+        words = ("run", str(job), "-o", str(self._folder / f"{name}.jsonl"), "--timeout", str(int(self._patience)))
+        part = self._true.start(name, *words)
+        self._parts.append(part)
+        return part
+
+    @staticmethod
+    def _answers(output: Path, code: int) -> dict[str, str]:
+        """What was answered, attested and opened; nothing if anything failed."""
         lines = [json.loads(line) for line in output.read_text().splitlines()] if output.exists() else []
-        good = sum(line["outcome"] == "succeeded" and line["attested"] for line in lines)
-        self._say(f"{good} of {questions} questions answered, attested and opened; exit code {done.returncode}")
-        return good == questions and done.returncode == 0
+        good = [line for line in lines if line["outcome"] == "succeeded" and line["attested"]]
+        texts = {line["custom_id"]: line["response"]["body"]["choices"][0]["message"]["content"] for line in good}
+        return texts if code == 0 else {}
 
-    def _sealbatch(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "sealbatch", "--config", f"{self._folder}/dev/sealbatch.toml", *arguments]
-        return subprocess.run(command, check=False, capture_output=True)
+    @property
+    def _release(self) -> Path:
+        return self._folder / "pcrs.json"
 
-    def _part(self, name: str, *arguments: str, program: str = sys.executable) -> None:
-        self._parts.append(Part(name, arguments, self._folder / f"{name}.log", program=program))
+    @property
+    def _allocator(self) -> Path:
+        return self._folder / "allocator.yaml"
 
-    def _unpacked(self, name: str, program: str, *arguments: str) -> None:
-        """A program of another Debian, under the C library that came with it."""
-        libraries = self._programs / "usr" / "lib" / "x86_64-linux-gnu"
-        start = ["--library-path", str(libraries), str(self._programs / "usr" / "bin" / program)]
-        self._part(name, *start, *arguments, program=str(libraries / "ld-linux-x86-64.so.2"))
+    def _memory(self) -> str:
+        lines = self._allocator.read_text().splitlines()
+        return next(line.removeprefix("memory_mib: ") for line in lines if line.startswith("memory_mib: "))
 
-    def _until(self, there: Callable[[], bool], what: str) -> None:
+    def _part(self, name: str, *arguments: str) -> None:
+        self._parts.append(Part(name, arguments, self._folder / f"{name}.log"))
+
+    def _see(self, right: bool, text: str) -> None:
+        self._wrong += not right
+        self.say(text if right else f"NOT as it must be: {text}")
+
+    def _until(self, there: Callable[[], bool], what: str, *parts: Part) -> None:
         deadline = time.monotonic() + self._patience
         while not there():
-            for part in self._parts:
+            for part in parts:
                 part.check()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what} is not there after {self._patience:.0f} s")
             time.sleep(0.1)
 
 
-def _hardware(place: Path, programs: Path) -> list[str]:
-    memory = f"memory-backend-memfd,id=memory,size={MEMORY},share=on"
-    data = [str(programs / "usr" / "share" / name) for name in ("qemu", "seabios")]
-    return [
-        *("-L", data[0], "-L", data[1], "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", MEMORY),
-        *("-M", "q35,memory-backend=memory", "-object", memory, "-nographic", "-no-reboot", "-nic", "none"),
-        *("-chardev", f"socket,id=nsm,path={place}/n"),
-        *("-device", "vhost-user-test-device-pci,chardev=nsm,virtio-id=33,num_vqs=1,config_size=0"),
-        *("-chardev", f"socket,id=vsock,path={place}/v", "-device", "vhost-user-vsock-pci,chardev=vsock"),
-        *("-kernel", str(place / "kernel"), "-initrd", str(place / "ramdisk")),
-    ]
-
-
-def _change(image: Path, into: Path) -> None:
+def change(image: Path, into: Path) -> None:
     """The same image but for one byte of its command line, with the checksum that it then must have."""
     with image.open("rb") as file:
         line = next(section for section in read_image(file).sections if section.kind is SectionKind.COMMAND_LINE)
@@ -214,6 +297,11 @@ def _change(image: Path, into: Path) -> None:
     crc = zlib.crc32(data[HEADER_SIZE:], zlib.crc32(data[: HEADER_SIZE - 4]))
     data[HEADER_SIZE - 4 : HEADER_SIZE] = crc.to_bytes(4, "big")
     write_private(into, bytes(data))
+
+
+def _last(said: str) -> str:
+    lines = said.strip().splitlines()
+    return lines[-1] if lines else "nothing"
 
 
 if __name__ == "__main__":

@@ -159,13 +159,8 @@ def pack(stage: Stage, devices: tuple[Device, ...], interpreter: Interpreter, ta
     Raises:
         CpioError, StageError: it cannot be archived or compressed.
     """
-    with target.open("wb") as file, interpreter.compress(file) as process:
-        if process.stdin is None:
-            raise StageError("the compressor has no input")
-        with process.stdin:
-            write_cpio(stage.root, process.stdin.write, devices)
-    if process.returncode:
-        raise StageError(f"the image's interpreter cannot compress: exit code {process.returncode}")
+    with target.open("wb") as file, interpreter.compress(file) as compressor:
+        write_cpio(stage.root, compressor.write, devices)
     return target
 
 

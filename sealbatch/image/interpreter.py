@@ -5,10 +5,11 @@ seeded by chance, addresses are not moved, and it is written without references 
 makes one depends on who else in the process holds the object, the path of a folder for one.
 """
 
+import contextlib
 import ctypes
-import os
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -73,15 +74,25 @@ class Interpreter:
         if done.returncode:
             raise StageError(_failed("compile", done.stderr))
 
-    def compress(self, target: IO[bytes]) -> "subprocess.Popen[bytes]":
-        """A process that compresses what it is given on its standard input into `target`, in gzip's format."""
-        return subprocess.Popen(
-            [*self._command, *self._options(), _COMPRESS],
-            env=self._environment,
-            stdin=subprocess.PIPE,
-            stdout=target,
-            stderr=subprocess.PIPE,
-        )
+    @contextlib.contextmanager
+    def compress(self, target: IO[bytes]) -> Iterator[IO[bytes]]:
+        """What is written goes into `target` compressed, in gzip's format.
+
+        Raises:
+            StageError: the interpreter does not run here, or cannot write.
+        """
+        command = [*self._command, *self._options(), _COMPRESS]
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                command, env=self._environment, stdin=subprocess.PIPE, stdout=target, stderr=said
+            )
+            with process, contextlib.suppress(BrokenPipeError):  # its exit code says more
+                if process.stdin is not None:
+                    with process.stdin:
+                        yield process.stdin
+            said.seek(0)
+            if process.returncode:
+                raise StageError(_failed("compress", said.read()))
 
     @staticmethod
     def _options() -> list[str]:
@@ -95,4 +106,4 @@ def _fix_addresses() -> None:
 
 def _failed(step: str, said: bytes) -> str:
     lines = said.decode(errors="replace").strip().splitlines()
-    return f"the image's interpreter cannot {step}: {lines[-1] if lines else os.strerror(0)}"
+    return f"the image's interpreter cannot {step}: {lines[-1] if lines else 'it gave no reason'}"

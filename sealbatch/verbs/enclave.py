@@ -111,7 +111,7 @@ def run(
         screen.rows(COLUMNS, [_row(started, None)])
         return
     if model is not None:
-        _feed(screen, started, model, model_address, timeout)
+        _feed(screen, started, model, model_address, timeout, stopping)
     ready, serves_at = _await_ready(started, where, wanted, timeout, stopping)
     screen.rows(COLUMNS, [_row(started, ready)])
     screen.next_step(f"sealbatch bridge --enclave {serves_at}")
@@ -151,13 +151,15 @@ def _order(
     return Order(eif, name, memory, cpus, cid, debug)
 
 
-def _feed(screen: "Screen", started: "Enclave", model: Path, named: str | None, timeout: float) -> None:
+def _feed(
+    screen: "Screen", started: "Enclave", model: Path, named: str | None, timeout: float, stopping: threading.Event
+) -> None:
     """Give a started enclave its model; one that does not take it is ended again."""
     from wire.address import Address
     from wire.model_feed import PORT
 
     try:
-        enclave_feed.feed(screen, _address(named) or Address(None, started.cid, PORT), model, timeout)
+        enclave_feed.feed(screen, _address(named) or Address(None, started.cid, PORT), model, timeout, stopping)
     except (Stop, KeyboardInterrupt) as error:
         _end(started)
         if isinstance(error, KeyboardInterrupt):

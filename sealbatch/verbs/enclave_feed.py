@@ -1,5 +1,6 @@
 """`sealbatch enclave feed`: gives an enclave that has booted without a model the one that it waits for."""
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,22 +70,30 @@ def check_model(model: Path, release: "Release") -> None:
         raise Stop(Exit.INTEGRITY, f"{model} is not the model of release {release.name}; nothing was started")
 
 
-def feed(screen: "Screen", address: "Address", model: Path, timeout: float) -> None:
-    """Give the enclave its model, and say so.
+def feed(
+    screen: "Screen", address: "Address", model: Path, timeout: float, stopping: threading.Event | None = None
+) -> None:
+    """Give the enclave its model, and say so; once `stopping` is set it is given up.
 
     Raises:
-        Stop: it refuses the model, or did not get it in time.
+        Stop: it refuses the model, did not get it in time, or we are to give up.
     """
     from vsock_bridge.model_feed import FeedError, FeedRefused, feed_model
 
+    told = stopping or threading.Event()
     sent = 0
 
     def progress(total: int) -> None:
         nonlocal sent
         sent = total
+        pause(0)
+
+    def pause(seconds: float) -> None:
+        if told.wait(seconds):
+            raise FeedError("we were told to end before it had its model")
 
     try:
-        feed_model(address, model, timeout, progress)
+        feed_model(address, model, timeout, progress, pause)
     except FeedRefused as error:
         raise Stop(Exit.INTEGRITY, str(error)) from None
     except FeedError as error:

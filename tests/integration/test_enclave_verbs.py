@@ -290,6 +290,22 @@ def test_following_ends_what_is_not_ready_yet_on_a_signal(parent: Parent) -> Non
     assert parent.enclaves() == []
 
 
+def test_following_gives_up_a_model_that_nobody_takes_on_a_signal(parent: Parent) -> None:
+    """SIGTERM before the enclave waits for its model: systemd's own kill would leave it running."""
+    model = parent.folder / "model"
+    model.mkdir()
+    (model / "weights").write_bytes(b"weights")
+    write_manifest(model, "a", "1")
+    address = f"unix://{parent.folder}/model.sock"
+    process = parent.typist.start(*parent.words("--follow", "--model", str(model), "--model-address", address))
+    wait_until(lambda: bool(parent.enclaves()), 60, "the enclave")
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == Exit.TEMPORARY
+    assert b"the enclave was ended again: we were told to end before it had its model" in said
+    assert parent.enclaves() == []
+
+
 @pytest.mark.usefixtures("enclave")
 def test_following_sees_an_enclave_end(parent: Parent) -> None:
     """So that systemd starts another one."""

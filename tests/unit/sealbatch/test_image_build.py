@@ -13,11 +13,13 @@ from image_inputs import LINKER, WHEEL, make_inputs, read_cpio, this_interpreter
 
 from enclave_worker.image import ImageSettings
 from sealbatch.image import inputs
-from sealbatch.image.build import Plan, build_image, build_root
+from sealbatch.image.build import Plan, build_image, build_root, pack
 from sealbatch.image.eif import Image, SectionKind, read_image
 from sealbatch.image.inputs import InputError
+from sealbatch.image.interpreter import Interpreter
 from sealbatch.image.kernel import ROOT, aws_kernel, debian_kernel
 from sealbatch.image.recipe import PACKAGES, wanted_of_deb, wanted_of_wheel
+from sealbatch.image.stage import Stage, StageError
 
 
 def build(folder: Path, *, emulated: bool = False) -> tuple[bytes, Image]:
@@ -85,6 +87,14 @@ def test_the_root_of_a_container_is_the_application_and_the_same_wherever_it_is_
     assert {(member.uid, member.gid, member.mtime, member.uname) for member in members} == {(0, 0, 0, "")}
     for member in members:
         assert member.issym() or member.mode == stat.S_IMODE(application[member.name][0])
+
+
+def test_a_compressor_that_cannot_go_on_says_why(tmp_path: Path) -> None:
+    """A full disk for one; it was `None: Broken pipe`."""
+    (tmp_path / "large").write_bytes(bytes(2**20))
+    fails = Interpreter([sys.executable, "-c", "import sys; sys.exit('No space left')"], {})
+    with pytest.raises(StageError, match="the image's interpreter cannot compress: No space left"):
+        pack(Stage(tmp_path), (), fails, tmp_path.with_suffix(".gz"))
 
 
 def test_a_missing_or_another_input_is_refused(tmp_path: Path) -> None:
