@@ -16,6 +16,7 @@ from scripted_engine import CONTEXT, MODEL, ScriptedEngine
 from waiting import wait_until
 
 from devstack.cms import envelop
+from devstack.machines.hostile_parent import document_of
 from wire import messages
 from wire.envelope import parse_questions
 from wire.errors import StreamClosed
@@ -153,6 +154,12 @@ def test_a_key_that_kms_refuses_refuses_the_chunk_and_may_be_had_later(
     parent.work(2, keyset, [record(0, QUESTION)])
     assert parent.take(Answer).ref == 2
     assert len({unwrap.document for unwrap in parent.unwraps}) == 2
+
+
+def test_a_parent_gets_a_document_for_a_chunk_of_its_own(enclave: RunningEnclave) -> None:
+    """So that KMS alone decides what a document is good for; the enclave serves on."""
+    assert [document_of(enclave.address, QUESTION_ARN)] == enclave.attestor.documents
+    assert serves(enclave)
 
 
 def test_forged_replies_of_kms_open_nothing_and_all_look_alike(enclave: RunningEnclave) -> None:
