@@ -197,7 +197,9 @@ def extend(digest: bytes) -> bytes:
 def _certificate(section: bytes) -> bytes:
     """DER of the signing certificate; in the file it is PEM inside CBOR, and AWS's writer spells bytes as numbers."""
     try:
-        value = cbor2.loads(section, max_depth=4)
-        return x509.load_pem_x509_certificate(bytes(value[0]["signing_certificate"])).public_bytes(Encoding.DER)
+        found = cbor2.loads(section, max_depth=4)[0]["signing_certificate"]
+        if not isinstance(found, bytes | list):
+            raise TypeError  # `bytes` of a number would be as many zeros
+        return x509.load_pem_x509_certificate(bytes(found)).public_bytes(Encoding.DER)
     except (cbor2.CBORError, *UNREADABLE, KeyError, IndexError, OverflowError, RecursionError):
         raise EifError("signature: not a list of certificates and signatures in CBOR") from None

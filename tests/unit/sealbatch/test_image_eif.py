@@ -101,6 +101,10 @@ REFUSED = {
         build([*PARTS, (4, cbor2.dumps([{"signing_certificate": odd_certificate(Encoding.PEM)}]))]),
         "signature: not",
     ),
+    "certificate that is a number, and took as much memory": (
+        build([*PARTS, (4, cbor2.dumps([{"signing_certificate": 2**40}]))]),
+        "signature: not",
+    ),
     "trailing byte": (WHOLE + b"\0", "follow the last section"),
     "wrong checksum": (WHOLE[:-1] + b"!", "eif_crc32"),
     "empty file": (b"", "header: 0 bytes"),
