@@ -43,7 +43,7 @@ PARENT_TYPE: Final = "c7i.xlarge"
 WEIGHTS: Final = "model.safetensors"
 TRUE: Final = "sealbatch"
 CHANGED: Final = "changed"
-GRACE: Final = 15.0
+GRACE: Final = 60.0
 
 
 def main() -> int:
@@ -167,7 +167,7 @@ class Night:
         fed = self._hostile.type("enclave", "feed", str(MODEL), *where)
         self._see(fed.returncode == 0, "the true weights are taken by the same enclave")
         address = self._hostile.address(CHANGED, PORT)
-        self._until(lambda: greeting(address) is not None, "the changed image's worker")
+        self._until(lambda: greeting(address) is not None or not self._hostile.lives(CHANGED), "the changed image")
         seen = self._hostile.type("enclave", "describe", "--release", str(self._release), "--address", str(address))
         self._see(seen.returncode == Exit.INTEGRITY, f"enclave describe: {_last(seen.stderr)}")
         self._asks_kms(self._hostile, CHANGED, pcr0, "AccessDeniedException")

@@ -41,6 +41,10 @@ class Parent:
         """Where a port of an enclave is reached."""
         return address_in(self.place(enclave), port)
 
+    def lives(self, enclave: str) -> bool:
+        """Whether its machine runs."""
+        return Path("/proc", (self.place(enclave) / "running").read_text(), "exe").exists()
+
     def type(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Type `sealbatch` with these words."""
         environment = {**os.environ, "PATH": self._path}

@@ -67,7 +67,9 @@ def able(name: str) -> Path:
     return Path(path)
 
 
-_HOW: Final = "name one with QEMU=PROGRAM: version 9.2 or newer, built with libcbor and gnutls (docs/enclave_vm.md)"
+_HOW: Final = (
+    "name one with QEMU=PROGRAM: version 9.2 or newer, built with libcbor and gnutls (docs/explanation/enclave_vm.md)"
+)
 
 
 def _measured(qemu: Path, image: Path, place: Path, patience: float) -> dict[int, bytes]:
