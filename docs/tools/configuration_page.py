@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from enclave_worker.settings import Settings
-from sealbatch.config import PREFIX, Profiles, Resources
+from sealbatch.config import Profiles, Resources
 from sealbatch.nightly.schedule import NightlySettings, Schedule, ScheduleParameters, Tell
+from sealbatch.paths import PREFIX
 from wire.names import IMAGE, KEY_ARN
 
 HEAD: Final = f"""# Configuration
