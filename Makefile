@@ -10,13 +10,13 @@ VENV ?= .venv
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-PACKAGES := wire enclave_worker vsock_bridge producer results_consumer sealbatch devstack
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
+BUILT_FROM := pyproject.toml hatch_build.py $(wildcard enclave_worker/native/*.cpp enclave_worker/native/*.h)
 
 export DEBIAN_MIRROR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vsock-test million eif eif-check enclave-vm eif-opinion chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly plan-check compose-test avx512 lint format docs-reference docs-test clean
+.PHONY: help demo test vsock-test million eif eif-check enclave-vm eif-opinion chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly roles-check plan-check compose-test avx512 lint format docs-reference docs-test clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ bench-nightly: $(VENV)/.demo ## Measure how fast WORKERS="1 2 4" processes seal 
 compose-test: ## Build compose.yaml and answer questions through it (docker compose, or podman and podman-compose)
 	@tests/compose/run.sh
 
+roles-check: ## Install each role (or ROLES="asker enclave") into a new environment, use it, and say what it took
+	@$(PYTHON) tests/roles_check.py $(ROLES) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+
 plan-check: $(VENV)/.demo ## Compare what `sealbatch plan` foresees with the real pipeline on this machine
 	@$(BIN)/python -m devstack.plan_check $(RECORDS)
 
@@ -82,7 +85,7 @@ attack: $(VENV)/.test ## Play the malicious parent: every attack, and by what ea
 fuzz: $(VENV)/.fuzz ## Feed every parser RUNS=200000 hostile inputs, guided by coverage
 	@$(BIN)/python tests/fuzz/run.py --runs $(or $(RUNS),200000)
 
-lint: $(VENV)/.test $(VENV)/.lint ## Check style, types and the boundaries between the packages
+lint: $(VENV)/.lint ## Check style, types and the boundaries between the packages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
@@ -111,33 +114,36 @@ clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) build dist enclave_worker/native/*.so .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# torch comes first and alone, so that an index named for it serves nothing else.
+# torch comes first and alone, so that an index named for it serves nothing else. No step compiles Python files ahead of
+# time: of torch's thousands, a tenth is ever used.
 $(VENV)/.torch: constraints.txt
 	@test -x $(BIN)/python || { echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sealbatch needs Python 3.11 or newer; name one with make PYTHON=...")'
 	@echo "Installing torch (the longest step of the first run)"
-	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	@$(subst --quiet,,$(PIP)) --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	@touch $@
 
+# Each takes what the ones before it have too: whoever begins with `make lint` or `make test` installs once.
 # The engine's compiled part is built by the installation.
-$(VENV)/.demo: $(VENV)/.torch pyproject.toml hatch_build.py $(wildcard enclave_worker/native/*.cpp enclave_worker/native/*.h)
+$(VENV)/.demo: $(VENV)/.torch $(BUILT_FROM)
 	@echo "Installing sealbatch"
 	@$(PIP) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.demo
-	@$(PIP) --constraint constraints.txt --editable '.[dev,bench]'
-	@touch $@
+$(VENV)/.test: $(VENV)/.torch $(BUILT_FROM)
+	@echo "Installing sealbatch and the tests' tools"
+	@$(PIP) --constraint constraints.txt --editable '.[test]'
+	@touch $(VENV)/.demo $@
 
-$(VENV)/.test: $(VENV)/.demo
-	@echo "Installing the tests' tools"
-	@$(PIP) --constraint constraints.txt --editable '.[dev,test]'
-	@touch $@
+$(VENV)/.lint: $(VENV)/.torch $(BUILT_FROM)
+	@echo "Installing sealbatch, the tests' tools and the linters"
+	@$(PIP) --constraint constraints.txt --editable '.[test,lint]'
+	@touch $(VENV)/.demo $(VENV)/.test $@
 
-$(VENV)/.fuzz: $(VENV)/.test
+$(VENV)/.bench: $(VENV)/.torch $(BUILT_FROM)
+	@$(PIP) --constraint constraints.txt --editable '.[bench]'
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.fuzz: $(VENV)/.torch $(BUILT_FROM)
 	@$(PIP) --constraint constraints.txt --editable '.[fuzz]'
-	@touch $@
-
-$(VENV)/.lint: $(VENV)/.torch pyproject.toml
-	@$(PIP) --constraint constraints.txt --editable '.[lint]'
-	@touch $@
+	@touch $(VENV)/.demo $(VENV)/.test $@

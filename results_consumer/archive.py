@@ -13,15 +13,15 @@ from typing import Any, Final
 from results_consumer.chunks import ChunkTable
 from results_consumer.cover import Range, gaps
 from results_consumer.errors import Check, IntegrityError
-from results_consumer.job import check_manifest, read_chunks
+from results_consumer.listed import check_manifest, read_chunks
 from results_consumer.output_reader import ReadLine
 from results_consumer.receipts import ReceiptRefused, ReceiptVerifier, Step, Subject
-from results_consumer.retries import MAX_RETRIES
 from results_consumer.trust import Trust
 from wire import ledger
 from wire.commitments import question_root, result_commitment, root_of
 from wire.envelope import parse_answers
 from wire.errors import LedgerError, SealError
+from wire.ledger import MAX_RETRIES
 from wire.manifest import MAX_MANIFEST, MAX_PAGE, Manifest, manifest_digest
 from wire.messages import MAX_SEALED
 from wire.names import JOB

@@ -8,9 +8,9 @@ from typing import Final
 
 from results_consumer.archive import JobArchive, Part, check_line, refused
 from results_consumer.errors import Check, IntegrityError
+from results_consumer.output import ANSWERED
 from results_consumer.output_reader import LineError, ReadLine, read_line
 from results_consumer.receipts import Step
-from results_consumer.retries import ANSWERED
 from results_consumer.row_reader import read_rows
 from results_consumer.trust import Trust
 from wire.payload import Record

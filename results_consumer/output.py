@@ -31,6 +31,9 @@ CSV_COLUMNS: Final = (
     "attested",
 )
 
+ANSWERED: Final = frozenset({Outcome.SUCCEEDED, Outcome.TRUNCATED})
+"""Outcomes that come with an answer."""
+
 _MESSAGES: Final = {
     ErrorCode.EMPTY_FILE: "the input is empty",
     ErrorCode.INVALID_ENCODING: "the line is not UTF-8",

@@ -18,19 +18,15 @@ from results_consumer.coverage import measure
 from results_consumer.errors import Check, IntegrityError, JobNotFinished
 from results_consumer.job import Job, open_job
 from results_consumer.keyring import unwrap_keys
-from results_consumer.output import OutputLine
+from results_consumer.output import ANSWERED, OutputLine
 from results_consumer.reveal import Revealer
 from results_consumer.settings import ReaderSettings
 from results_consumer.status import is_late
 from wire import keys, ledger
 from wire.errors import TicketError
+from wire.ledger import MAX_RETRIES
 from wire.manifest import Retry
-from wire.payload import Outcome
 from wire.ticket import TICKET_LENGTH, Ticket
-
-MAX_RETRIES: Final = 64
-"""Retries of one job that are looked at, and names in the bucket that are considered."""
-ANSWERED: Final = frozenset({Outcome.SUCCEEDED, Outcome.TRUNCATED})
 
 _log: Final = logging.getLogger("sealbatch.results_consumer")
 

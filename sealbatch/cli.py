@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command, get_group
 
 from sealbatch.exits import Exit
-from sealbatch.face import Face, complain
+from sealbatch.face import Face, complain, installed
 from sealbatch.help import Group, verb
 
 VERBS: Final[dict[str, dict[str, str]]] = {
@@ -64,7 +64,7 @@ def load(name: str) -> Any:
         command: Any = get_group(module.app)
     else:
         app = typer.Typer(rich_markup_mode=None, add_completion=False)
-        verb(app, module.EXAMPLES, name)(module.command)
+        verb(app, module.EXAMPLES, name)(installed(name, module.command))
         command = get_command(app)
     command.name = name
     command.rich_help_panel = heading
@@ -149,7 +149,7 @@ def make_command() -> Any:
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the command; `sealbatch.__main__` has seen that it can."""
     try:
         code = make_command()(prog_name="sealbatch", standalone_mode=False)
     except typer.Abort:

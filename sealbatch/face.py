@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec
 import typer
 
 from sealbatch.exits import Exit
+from sealbatch.extras import need_for
 from sealbatch.paths import state_folder
 from sealbatch.screen import Screen
 
@@ -93,5 +94,17 @@ def ends_well(body: Callable[P, None]) -> Callable[P, None]:
             if text:
                 complain(text, advice(error, getattr(kwargs.get("context"), "command_path", "")))
             raise typer.Exit(code) from None
+
+    return run
+
+
+def installed(verb: str, body: Callable[P, None]) -> Callable[P, None]:
+    """A verb's body that first says which extra it lacks, if it lacks one, and then has begun nothing."""
+
+    @ends_well
+    @functools.wraps(body)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        need_for(verb)
+        body(*args, **kwargs)
 
     return run

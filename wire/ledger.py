@@ -19,6 +19,8 @@ MESSAGE_VERSION: Final = 1
 MAX_BODY: Final = 256 * 1024
 """Characters of a queue message. SQS takes 1 MiB a batch and bills by 64 KiB; larger chunks are fetched from S3."""
 MAX_NOTE: Final = 4096
+MAX_RETRIES: Final = 64
+"""Retries of one job that are looked at, and names in the bucket that are considered."""
 MAX_CHUNK: Final = 2**32 - 1
 
 _ANSWER_NAME: Final = re.compile(r"([0-9]{8,10})\.([0-9]{1,13})\.([0-9]{1,13})(?:~([0-9a-f]{16}))?")

@@ -1,13 +1,13 @@
 """What is near this machine: Redis, the enclaves, the allocator of enclave memory, and the installed packages."""
 
 import importlib.metadata
-import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from sealbatch.doctor.finding import Finding, Status, judged
+from sealbatch.extras import missing
 from sealbatch.fleet.allocator import AllocatorError, read_allocation
 from sealbatch.fleet.memory import EIF_FACTOR
 from sealbatch.image.eif import EifError, read_image
@@ -18,12 +18,12 @@ from wire.messages import Ready
 from wire.stream import connect
 
 PATIENCE: Final = 5.0
-_PINNED: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^;\s]+)$")
+_PINNED: Final = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^;\s]+)(\s*;.*)?")
 
 
 def check_redis(url: str) -> Iterator[Finding]:
     """Reachable, and never drops a key to make room."""
-    if importlib.util.find_spec("redis") is None:
+    if missing("nightly"):
         yield Finding("redis", Status.SKIPPED, "nightly jobs are not installed", "pip install 'sealbatch[nightly]'")
         return
     from redis import Redis
@@ -97,19 +97,26 @@ def check_image(configured: str | None, images: Sequence[str], eif: Path | None)
     yield judged("image file", measured in images, found, "fetch the image of the release, or name its release file")
 
 
+def _pins() -> Iterator[tuple[str, str, bool]]:
+    """Name, version, and whether an extra brings it."""
+    for requirement in importlib.metadata.requires("sealbatch") or ():
+        if pinned := _PINNED.fullmatch(requirement):
+            yield pinned[1], pinned[2], pinned[3] is not None
+
+
 def check_versions() -> Iterator[Finding]:
     """Installed packages are those that this version was tested with."""
     skew = []
-    for requirement in importlib.metadata.requires("sealbatch") or ():
-        pinned = _PINNED.fullmatch(requirement)
-        if pinned is None:
-            continue  # of an extra
+    for name, wanted, of_extra in sorted(set(_pins())):
         try:
-            installed = importlib.metadata.version(pinned[1])
+            installed = importlib.metadata.version(name).partition("+")[0]
         except importlib.metadata.PackageNotFoundError:
+            if of_extra:
+                continue
             installed = "missing"
-        if installed != pinned[2]:
-            skew.append(f"{pinned[1]} {installed} instead of {pinned[2]}")
+        if installed != wanted:
+            skew.append(f"{name} {installed} instead of {wanted}")
     version = f"sealbatch {importlib.metadata.version('sealbatch')}"
     found = f"{version}: {', '.join(skew)}" if skew else version
-    yield judged("versions", not skew, found, "pip install --constraint constraints.txt sealbatch", Status.WARNING)
+    mend = "install this version of sealbatch again, with its constraints.txt"
+    yield judged("versions", not skew, found, mend, Status.WARNING)

@@ -3,7 +3,6 @@
 import typer
 
 from sealbatch.face import Face, ends_well
-from sealbatch.nightly.extra import need_nightly
 
 EXAMPLES = """\
 sealbatch beat
@@ -17,7 +16,6 @@ def command(context: typer.Context) -> None:
 
     One is enough; a second one stays quiet until the first is gone.
     """
-    need_nightly()
     from sealbatch.nightly.beat import LockedScheduler
     from sealbatch.nightly.celery_app import make_app
     from sealbatch.nightly.plan import read_plan

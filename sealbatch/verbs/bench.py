@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sealbatch.exits import Exit
+from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.help import make_group, verb
@@ -33,8 +34,9 @@ FOLDER = Annotated[Path, typer.Option(metavar="DIR", help="Where models are kept
 
 
 def _need_source_tree() -> None:
-    if importlib.util.find_spec("bench") is None or importlib.util.find_spec("torch") is None:
-        raise Stop(Exit.CONFIGURATION, "the bench runs in a source tree, with: pip install --editable '.[dev,bench]'")
+    if importlib.util.find_spec("bench") is None:
+        raise Stop(Exit.CONFIGURATION, "the bench runs in a source tree", "pip install --editable '.[bench]'")
+    need("bench")
 
 
 def _model(given: Path | None, build: Path) -> Path:

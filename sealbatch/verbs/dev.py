@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sealbatch.exits import Exit
+from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.help import make_group, verb
@@ -28,10 +29,7 @@ MODEL = Annotated[
 
 
 def _stack_options(model: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN202 - its import is late
-    import importlib.util
-
-    if importlib.util.find_spec("moto") is None or importlib.util.find_spec("torch") is None:
-        raise Stop(Exit.CONFIGURATION, "the development stack is not installed: pip install 'sealbatch[dev]'")
+    need("dev")
     from devstack.stack import StackOptions
 
     if model is None:

@@ -10,6 +10,7 @@ import typer
 
 from sealbatch import complete
 from sealbatch.exits import Exit
+from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.help import make_group, verb
@@ -147,6 +148,7 @@ def drop(
 
 
 def _open(face: Face) -> "DeadLetters":
+    need("bridge")
     from sealbatch.clients import Connector
     from sealbatch.config import ConfigError
     from vsock_bridge.dead_letters import DeadLetters

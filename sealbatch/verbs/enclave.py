@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealbatch.exits import Exit
+from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.fleet.allocator import ALLOCATOR
@@ -276,10 +277,7 @@ def worker() -> None:
 
     Its settings are measured into the image; it takes none from outside.
     """
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
-        raise Stop(Exit.CONFIGURATION, "the model stack is not installed: pip install 'sealbatch[enclave]'")
+    need("enclave")
     from enclave_worker.__main__ import main
 
     raise typer.Exit(main())

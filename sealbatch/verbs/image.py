@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealbatch.exits import Exit
+from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.help import make_group, verb
@@ -89,6 +90,7 @@ def release(
     It holds the registers, digests of model, template and inputs, and a
     signature; `release_key` in the configuration demands one.
     """
+    need("bridge")
     from sealbatch.image.release import make_release, read_inputs
     from wire.release import SignatureRefused, read_private_key
 
@@ -180,6 +182,7 @@ def build(
 
     The same inputs make the same file, bit for bit, wherever it is built.
     """
+    need("bridge")
     from enclave_worker.image import ImageSettings
     from sealbatch.image.build import Plan, build_image
     from sealbatch.image.inputs import load_inputs
@@ -215,6 +218,7 @@ def root(
 
     For those who build with nitro-cli, whose kernel and init it takes then.
     """
+    need("bridge")
     from enclave_worker.image import ImageSettings
     from sealbatch.image.build import Plan, build_root
     from sealbatch.image.inputs import load_inputs

@@ -7,6 +7,7 @@ import typer
 
 from sealbatch import complete
 from sealbatch.exits import Exit
+from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.help import make_group, verb
@@ -88,10 +89,7 @@ def pack(
     The packed file lies beside the checkpoint and in its manifest, whose digest, printed here, changes by it. The
     enclave runs what the folder is packed for.
     """
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
-        raise Stop(Exit.CONFIGURATION, "the model stack is not installed: pip install 'sealbatch[enclave]'")
+    need("enclave")
     from enclave_worker.bloom.packed import pack_folder, packed_name
     from enclave_worker.bloom.weights import Precision
     from enclave_worker.manifest import ModelError
@@ -118,12 +116,10 @@ def save(name: str, revision: str, target: Path) -> str:
     Raises:
         Stop: the hub cannot be reached, has no such model or keeps it to itself, or it has no safetensors.
     """
-    import importlib.util
     import logging
     import shutil
 
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise Stop(Exit.CONFIGURATION, "the model stack is not installed: pip install 'sealbatch[enclave]'")
+    need("enclave")
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.utils import logging as hub_logging

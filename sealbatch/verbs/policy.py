@@ -9,6 +9,7 @@ import typer
 
 from sealbatch import complete
 from sealbatch.exits import Exit
+from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.help import make_group, verb
@@ -117,6 +118,7 @@ def _lint_file(file: Path, purpose: str | None, required: "Sequence[Pin]") -> "l
 
 
 def _lint_keys(face: Face, screen: "Screen", required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
+    need("asker")
     from producer.key_guard import read_findings
     from sealbatch.clients import producer_clients
 

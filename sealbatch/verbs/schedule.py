@@ -9,10 +9,10 @@ import typer
 
 from sealbatch import complete
 from sealbatch.exits import Exit
+from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.help import make_group, verb
-from sealbatch.nightly.extra import need_nightly
 from sealbatch.verbs import questions as q
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ sealbatch --config new.toml schedule check benefits""",
 @ends_well
 def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = False) -> None:
     """Check the schedules line by line, and explain when they fire."""
-    need_nightly()
+    need("nightly")
     from sealbatch.nightly.clock import entry_clock
     from sealbatch.nightly.lint import lint
     from sealbatch.nightly.plan import ERROR, PlanError, read_plan
@@ -188,7 +188,7 @@ def resume(context: typer.Context, name: NAME) -> None:
 
 
 def _plan(face: Face, screen: "Screen") -> "Plan":
-    need_nightly()
+    need("nightly")
     from sealbatch.nightly.plan import read_plan
 
     return read_plan(face.config(screen))

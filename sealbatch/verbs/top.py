@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sealbatch.face import Face, ends_well
-from sealbatch.nightly.extra import need_nightly
 from sealbatch.verbs import questions as q
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ def command(
 
     Drawn anew every two seconds on a terminal; in a pipe, a line or a JSON object for each look.
     """
-    need_nightly()
     import json
 
     from rich.console import Console

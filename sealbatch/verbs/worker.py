@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from sealbatch.face import Face, ends_well
-from sealbatch.nightly.extra import need_nightly
 
 EXAMPLES = """\
 sealbatch worker
@@ -26,7 +25,6 @@ def command(
 
     Runs until SIGTERM. Run as many as you like, on many machines that see the inbox.
     """
-    need_nightly()
     from celery.signals import worker_ready
 
     from sealbatch.nightly.celery_app import make_app

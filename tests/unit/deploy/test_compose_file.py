@@ -39,7 +39,7 @@ def test_clients_have_neither_model_nor_root_of_trust() -> None:
     client = FILE.partition(" AS client\n")[2].partition("\nFROM ")[0]
     assert "model" not in client
     assert "torch" not in client
-    assert "[nightly]" in client
+    assert "[bridge,nightly]" in client
 
 
 def test_only_the_bridge_reaches_the_enclave() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import gzip
+import re
 import stat
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from image_inputs import LINKER, WHEEL, make_inputs, read_cpio, this_interpreter
+from packaging.utils import canonicalize_name
 
 from enclave_worker.image import ImageSettings
 from sealbatch.image import inputs
@@ -68,7 +70,7 @@ def test_an_image_holds_what_the_recipe_names_and_nothing_else(tmp_path: Path) -
     assert f"{packages}/enclave_worker/boot/init.py" in application
     for name in ("bin/sh", "lib/x86_64-linux-gnu/libnss_dns.so.2", f"{packages}/torch/bin/protoc"):
         assert name not in application
-    assert not [name for name in application if name.endswith((".cpp", "requirements.txt", "RECORD"))]
+    assert not [name for name in application if name.endswith((".cpp", "RECORD"))]
 
 
 def test_the_root_of_a_container_is_the_application_and_the_same_wherever_it_is_made(tmp_path: Path) -> None:
@@ -139,14 +141,17 @@ def test_a_fetch_that_fails_says_why_and_what_to_do(tmp_path: Path, monkeypatch:
 
 
 def test_the_pins_of_this_version_are_whole() -> None:
-    """Every wheel is one that the enclave's own requirements pin, by the same digest."""
+    """Every wheel is of the version that pyproject.toml and constraints.txt name for everybody else."""
     found = inputs.load_inputs(Path("/nonexistent"))
     names = {pin.name for pin in found.pins}
     assert {"torch", "cryptography", "libc6", "python3.11-minimal"} <= names
-    requirements = (Path(inputs.__file__).parents[2] / "enclave_worker" / "requirements.txt").read_text()
-    for pin in (pin for pin in found.pins if pin.kind == "wheels"):
-        assert f"{pin.name}=={pin.version}" in requirements
-        assert f"sha256:{pin.sha256}" in requirements
+    root = Path(inputs.__file__).parents[2]
+    named = re.split(r'["\s]+', (root / "constraints.txt").read_text() + (root / "pyproject.toml").read_text())
+    pinned = {canonicalize_name(one.partition("==")[0]): one.partition("==")[2] for one in named if "==" in one}
+    wheels = [pin for pin in found.pins if pin.kind == "wheels"]
+    assert {pin.name: pin.version.removesuffix("+cpu") for pin in wheels} == {
+        pin.name: pinned[pin.name] for pin in wheels
+    }
 
 
 def test_every_library_that_the_worker_imports_is_in_the_image() -> None:
