@@ -16,7 +16,7 @@ BUILT_FROM := pyproject.toml hatch_build.py $(wildcard enclave_worker/native/*.c
 export DEBIAN_MIRROR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vsock-test million eif eif-check enclave-vm eif-opinion chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly roles-check plan-check compose-test avx512 lint format docs-reference docs-test clean
+.PHONY: help demo test vsock-test million eif eif-check enclave-vm eif-opinion chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly roles-check plan-check compose-test avx512 lint format docs-reference docs-test alerts-test release release-check hooks clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ eif-opinion: $(VENV)/.demo ## Have the nitro-enclave machine of QEMU=PROGRAM mea
 	$(EMULATED_IMAGE)
 	@$(BIN)/python -m devstack.machines.second_opinion build/enclave-vm.eif $(if $(QEMU),--qemu $(QEMU))
 
+release: $(VENV)/.release ## Make what a release consists of from the commit, in build/release (KERNEL=DIR, KEY=PEM)
+	@$(BIN)/sealbatch image fetch --inputs build/inputs $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+	@$(BIN)/python -m releasing.build build/release $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KEY),--key $(KEY))
+
+release-check: release ## Make the release once more, elsewhere, and compare the two bit for bit
+	@$(BIN)/python -m releasing.build build/again/elsewhere/release --compare build/release $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KEY),--key $(KEY))
+
 chaos: $(VENV)/.test ## Kill, halt and fault real processes for SECONDS=120 by SEED=, every PAUSE=4 s; compare every answer
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(if $(PAUSE),--pause $(PAUSE))
 
@@ -75,6 +82,10 @@ compose-test: ## Build compose.yaml and answer questions through it (docker comp
 
 roles-check: ## Install each role (or ROLES="asker enclave") into a new environment, use it, and say what it took
 	@$(PYTHON) tests/roles_check.py $(ROLES) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+
+alerts-test: ## Run the alert rules' own tests in promtool (Debian's package prometheus)
+	@command -v promtool >/dev/null || { echo "promtool is missing: apt-get install prometheus"; exit 1; }
+	@cd deploy/monitoring && promtool check rules alerts.yaml && promtool test rules alerts_test.yaml
 
 plan-check: $(VENV)/.demo ## Compare what `sealbatch plan` foresees with the real pipeline on this machine
 	@$(BIN)/python -m devstack.plan_check $(RECORDS)
@@ -110,6 +121,10 @@ docs-reference: $(VENV)/.demo ## Write the pages of docs/reference that are made
 docs-test: $(VENV)/.demo ## Type what the documents say on this machine, and compare what they show (PAGES=docs/... for some)
 	@$(BIN)/python docs/tools/runner.py $(PAGES)
 
+hooks: $(VENV)/.lint ## Have git run the quick checks before each commit, with the tools of .venv
+	@$(PIP) --constraint constraints.txt --editable '.[hooks]'
+	@$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
+
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) build dist enclave_worker/native/*.so .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -142,6 +157,10 @@ $(VENV)/.lint: $(VENV)/.torch $(BUILT_FROM)
 
 $(VENV)/.bench: $(VENV)/.torch $(BUILT_FROM)
 	@$(PIP) --constraint constraints.txt --editable '.[bench]'
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.release: $(VENV)/.torch $(BUILT_FROM)
+	@$(PIP) --constraint constraints.txt --editable '.[dev,release]'
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.fuzz: $(VENV)/.torch $(BUILT_FROM)

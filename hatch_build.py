@@ -1,9 +1,14 @@
-"""Builds the engine's compiled operations when the package is installed; without a compiler it works without them."""
+"""Builds the engine's compiled operations when the package is installed; without a compiler it works without them.
+
+A wheel with them is for one kind of machine and any Python 3: they know nothing of Python. `SEALBATCH_COMPILED=0` makes
+the wheel without them, which is for all, and all that an asker or a reader needs.
+"""
 
 import os
 import platform
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,8 @@ class NativeBuildHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and make the wheel one of this platform; or say why not and go on."""
         del version
+        if os.environ.get("SEALBATCH_COMPILED") == "0":
+            return
         compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
         if self.target_name != "wheel" or platform.machine() != "x86_64" or compiler is None:
             self.app.display_warning("no C++ compiler for x86-64: the engine will compute with plain torch, slower")
@@ -35,7 +42,7 @@ class NativeBuildHook(BuildHookInterface[Any]):
             self.app.display_warning("the C++ compiler failed: the engine will compute with plain torch, slower")
             return
         build_data["artifacts"].append(f"{SOURCES}/{LIBRARY}")
-        build_data["infer_tag"] = True
+        build_data["tag"] = f"py3-none-{sysconfig.get_platform().translate(str.maketrans('-.', '__'))}"
         build_data["pure_python"] = False
 
 

@@ -59,7 +59,12 @@ class Connection:
         except StreamError:
             _log.info("connection lost connection=%d", self._number)
         except (WireError, DuplicateRef) as error:
-            _log.warning("connection dropped connection=%d reason=%s", self._number, type(error).__name__)
+            _log.warning(
+                "connection dropped connection=%d reason=%s: what came is not of this protocol; run the bridge of the "
+                "same release",
+                self._number,
+                type(error).__name__,
+            )
         finally:
             self.close()
             self._workers.shutdown()

@@ -52,4 +52,8 @@ def say(text: str) -> None:
 def _uncaught(kind: type[BaseException], _: BaseException | None, trace: TracebackType | None) -> None:
     """The text of the error may quote content; its type and the places of the code cannot."""
     places = " < ".join(f"{frame.f_code.co_name}:{line}" for frame, line in reversed(list(traceback.walk_tb(trace))))
-    _log.critical("uncaught error=%s at=%s", kind.__name__, places)
+    _log.critical(
+        "uncaught error=%s at=%s: a fault of sealbatch, which its text would not show; please report this line",
+        kind.__name__,
+        places,
+    )

@@ -106,7 +106,11 @@ class Driver:
                 completions = self._iterate()
             except Exception as error:  # noqa: BLE001 - whatever a model stack raises costs its batch, not the enclave
                 # The text may quote content; the type cannot.
-                _log.error("engine failed error=%s n=%d", type(error).__name__, len(self._running))
+                _log.error(
+                    "engine failed error=%s n=%d: so many records get errored; it goes on with the next",
+                    type(error).__name__,
+                    len(self._running),
+                )
                 self._fail_running()
             else:
                 for completion in completions:

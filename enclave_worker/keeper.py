@@ -83,7 +83,11 @@ class Keeper:
         try:
             process = self._start()
         except (EngineGone, ModelError) as error:
-            _log.error("engine process not started error=%s", type(error).__name__)
+            _log.error(
+                "engine process not started error=%s: tried again unless it was the first; look at memory, and at the "
+                "model",
+                type(error).__name__,
+            )
             with self._changed:
                 if self.starts == 0:
                     self._first_fault = error
@@ -102,5 +106,7 @@ class Keeper:
         with self._changed:
             self._process = None
         if not self._closed.is_set():
-            _log.error("engine process ended code=%d", code)
+            _log.error(
+                "engine process ended code=%d: started again; -9 is the kernel's, which was short of memory", code
+            )
         return True

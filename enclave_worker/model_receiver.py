@@ -48,7 +48,7 @@ class ModelReceiver:
             AttestorError: the manifest could not be measured. ModelError: a file could not be written.
             StreamClosed: the listener was closed.
         """
-        _log.info("waiting for a model")
+        _log.info("waiting for a model: `sealbatch enclave feed` gives it")
         try:
             while True:
                 stream = listener.accept(POLL)
@@ -70,11 +70,16 @@ class ModelReceiver:
                 stream.send(encode_reply(want), PATIENCE)
                 self._take(_received(stream, DATA, want.size), want)
         except RefusedModel as refusal:
-            _log.error("model refused: %s", refusal)
+            _log.error("model refused: %s; waiting for another connection, give the model of the manifest", refusal)
             _say(stream, Refused(str(refusal)))
             return False
         except WireError as error:
-            _log.warning("model connection lost error=%s missing=%d", type(error).__name__, len(self._missing))
+            _log.warning(
+                "model connection lost error=%s missing=%d: what is complete is kept; `sealbatch enclave feed` goes on "
+                "there",
+                type(error).__name__,
+                len(self._missing),
+            )
             return False
         _say(stream, Done())
         return True
@@ -184,4 +189,4 @@ def _say(stream: Stream, reply: Reply) -> None:
     try:
         stream.send(encode_reply(reply), PATIENCE)
     except WireError as error:
-        _log.warning("model connection lost error=%s", type(error).__name__)
+        _log.warning("model connection lost error=%s: the parent did not hear the end", type(error).__name__)

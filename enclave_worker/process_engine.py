@@ -183,7 +183,12 @@ class ProcessEngine:
         self._running.clear()
         self._cancelled.clear()
         self._reset, self._room = True, self._profile.room
-        _log.error("engine failed error=%s n=%d", why, len(suspects))
+        _log.error(
+            "engine failed error=%s n=%d: it is started again and what ran runs again, one at a time; a record that "
+            "ends it twice alone gets poison_record",
+            why,
+            len(suspects),
+        )
         if len(suspects) != 1:
             self._suspects += suspects
             return []

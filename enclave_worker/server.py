@@ -112,7 +112,10 @@ class EnclaveServer:
         if stream is None:
             return
         if len(self._served) >= self._settings.max_connections:
-            _log.warning("connection refused n=%d", len(self._served))
+            _log.warning(
+                "connection refused n=%d: there are as many as settings allow; more than one bridge calls",
+                len(self._served),
+            )
             stream.close()
             return
         self._serve(stream)

@@ -87,6 +87,6 @@ class JobStore:
             with mapped("S3", "DeleteObjects", self._bucket):
                 failed = self._s3.delete_objects(Bucket=self._bucket, Delete=request).get("Errors", [])
         except ServiceError as error:
-            _LOG.warning("objects left behind n=%d code=%s", len(keys), error.code)
+            _LOG.warning("objects left behind n=%d code=%s: run the purge again", len(keys), error.code)
             return len(keys)
         return len(failed)

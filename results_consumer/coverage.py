@@ -104,7 +104,12 @@ class _ByChunk:
             return ()
         names = tuple(islice(self._head[1], MAX_NAMES + 1))
         if len(names) > MAX_NAMES:
-            _log.warning("too many objects chunk=%d kept=%d", chunk, MAX_NAMES)
+            _log.warning(
+                "too many objects chunk=%d kept=%d: so many answers of one chunk nobody of ours writes; see who writes "
+                "to the bucket",
+                chunk,
+                MAX_NAMES,
+            )
         return names[:MAX_NAMES]
 
 

@@ -76,7 +76,7 @@ def open_retries(
         job = open_job(s3, settings, child)
         retry = job.manifest.parameters.retry
         if retry is None or retry.parent != ticket:
-            _log.warning("not a retry of this job job=%s", child.job)
+            _log.warning("not a retry of this job job=%s: passed over; its manifest names another", child.job)
             continue
         if retry.ranges and sum(retry.ranges[-1]) > parent.manifest.records:
             raise IntegrityError(Check.CHUNK_COVER, ledger.manifest_key(settings.tenant, child.job))
@@ -123,12 +123,16 @@ def _tickets(bucket: Bucket, parent: Job, key: bytes) -> Iterator[Ticket]:
         try:
             ticket = Ticket.parse(text)
         except TicketError:
-            _log.warning("no ticket where a retry's should be job=%s", job)
+            _log.warning("no ticket where a retry's should be job=%s: passed over; see who writes to the bucket", job)
             continue
         if hmac.compare_digest(mac, keys.retry_mac(key, job, text)):
             yield ticket
         else:
-            _log.warning("a retry that nobody asked for who could open the job job=%s", job)
+            _log.warning(
+                "a retry that nobody asked for who could open the job job=%s: passed over; see who writes to the "
+                "bucket",
+                job,
+            )
 
 
 class _Numbered:

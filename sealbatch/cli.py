@@ -33,6 +33,7 @@ VERBS: Final[dict[str, dict[str, str]]] = {
     "Let it run at night": {"schedule": "schedule", "worker": "worker", "beat": "beat", "top": "top"},
     "Operate": {
         "doctor": "doctor",
+        "support-bundle": "support_bundle",
         "plan": "plan",
         "bridge": "bridge",
         "enclave": "enclave",

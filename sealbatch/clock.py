@@ -45,4 +45,4 @@ class SkewWatch:
         if not said:
             way = "ahead of" if ahead > 0 else "behind"
             # Whatever the verb, its deadlines and its signatures are wrong: this is said without --verbose.
-            _log.critical("this machine's clock is %.0f s %s AWS's; set it, or deadlines come wrong", abs(ahead), way)
+            _log.critical("this machine's clock is %.0f s %s AWS's: deadlines come wrong; set it", abs(ahead), way)

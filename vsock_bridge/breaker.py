@@ -17,6 +17,12 @@ class CircuitBreaker:
         self._until = 0.0
         self._trial = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether less than everything is received."""
+        with self._lock:
+            return self._delay > 0.0
+
     def permits(self, wanted: int) -> int:
         """How many of `wanted` chunks may be received now; a trial is one chunk, and counts as begun."""
         with self._lock:

@@ -19,7 +19,7 @@ from vsock_bridge.link import Link
 from vsock_bridge.metrics import Metrics
 from vsock_bridge.plan import ALONE, REST, joined, ranges, unanswered
 from vsock_bridge.pool import Pool
-from vsock_bridge.reasons import reason
+from vsock_bridge.reasons import advice, reason
 from vsock_bridge.settings import HOLD, BridgeSettings
 from vsock_bridge.settle import Settler
 from vsock_bridge.store import ChunkMissingError, S3Client, Store
@@ -88,6 +88,7 @@ class Bridge:
         self.metrics.watch("in_flight", "Messages held", lambda: len(self._registry))
         self.metrics.watch("credits", "Pieces that the enclaves have room for", self._pool.room)
         self.metrics.watch("enclaves", "Enclaves connected", lambda: float(self._pool.connected))
+        self.metrics.watch("receiving_stopped", "1 while KMS gives no key", lambda: float(self._breaker.is_open))
         self.metrics.registry.register(EnclaveCollector(self._pool.states))
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
@@ -130,7 +131,7 @@ class Bridge:
         try:
             received = self._queue.receive(wanted)
         except (ClientError, BotoCoreError) as error:
-            _log.error("queue not read error=%s", reason(error))
+            _log.error("queue not read error=%s: asked again in %.0f s; %s", reason(error), QUEUE_PAUSE, advice(error))
             self.metrics.fault("sqs")
             self._breaker.release()
             self._stop.wait(QUEUE_PAUSE)
@@ -147,10 +148,21 @@ class Bridge:
             pieces = self._pieces(held)
             sealed = self._store.questions(chunk) if pieces else b""
         except ChunkMissingError:
-            _log.error("questions missing job=%s chunk=%d", chunk.job, chunk.chunk)
+            _log.error(
+                "questions missing job=%s chunk=%d: not in the bucket as the message names them, so looked for again "
+                "and at last given up as decrypt_failed; see whether objects were removed or `bucket` is another's",
+                chunk.job,
+                chunk.chunk,
+            )
             self._without_questions(held)
         except (ClientError, BotoCoreError) as error:
-            _log.error("chunk not prepared job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
+            _log.error(
+                "chunk not prepared job=%s chunk=%d error=%s: given back, it comes again; %s",
+                chunk.job,
+                chunk.chunk,
+                reason(error),
+                advice(error),
+            )
             self.metrics.fault("s3")
             self._breaker.release()
             self._settler.retry_later(held)
@@ -174,7 +186,7 @@ class Bridge:
             return []
         if chunk.deadline_ms is not None and now >= chunk.deadline_ms:
             # The reader knows the deadline from the manifest and needs no word of ours.
-            _log.info("chunk expired job=%s chunk=%d", chunk.job, chunk.chunk)
+            _log.info("chunk expired job=%s chunk=%d: its deadline came before its turn", chunk.job, chunk.chunk)
             self.metrics.failed("expired", chunk.count)
             self._queue.delete(held)
             return []

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vsock_bridge.dead_letters import encode_dead_letter
 from vsock_bridge.held import Held, HeldRegistry
 from vsock_bridge.metrics import Metrics
-from vsock_bridge.reasons import reason
+from vsock_bridge.reasons import advice, reason
 from vsock_bridge.settings import HOLD
 from wire.errors import LedgerError
 from wire.ledger import ChunkMessage, parse_chunk_message
@@ -84,7 +84,12 @@ class ChunkQueue:
             try:
                 chunk = parse_chunk_message(message["Body"])
             except LedgerError as error:
-                _log.error("message undecodable message_id=%s reason=%s", message["MessageId"], error)
+                _log.error(
+                    "message undecodable message_id=%s reason=%s: nobody of ours wrote it; see who may send to the "
+                    "queue, and `sealbatch dlq ls`",
+                    message["MessageId"],
+                    error,
+                )
                 self._metrics.undecodable()
                 self._bury(message, str(error))
                 continue
@@ -92,7 +97,7 @@ class ChunkQueue:
             attributes = message.get("Attributes", {})
             sent_ms = int(attributes.get("SentTimestamp", "0"))
             receives = _receives(chunk, int(attributes.get("ApproximateReceiveCount", "1")), sent_ms)
-            self._metrics.received(time.time() - sent_ms / 1000, receives)
+            self._metrics.received(time.time() - max(sent_ms, chunk.not_before_ms or 0) / 1000, receives)
             held = Held(message["MessageId"], message["ReceiptHandle"], receives, chunk, now, now)
             self._registry.add(held)
             received.append(held)
@@ -120,7 +125,13 @@ class ChunkQueue:
         try:
             self._sqs.send_message(QueueUrl=self._dead_letters, MessageBody=body)
         except (ClientError, BotoCoreError) as error:
-            _log.warning("not moved message_id=%s error=%s", message["MessageId"], reason(error))
+            self._metrics.fault("sqs")
+            _log.warning(
+                "not moved to the dead letters message_id=%s error=%s: it stays in the queue and comes again; %s",
+                message["MessageId"],
+                reason(error),
+                advice(error),
+            )
             return
         self._delete(message["MessageId"], message["ReceiptHandle"])
 
@@ -130,7 +141,13 @@ class ChunkQueue:
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
         except (ClientError, BotoCoreError) as error:
             # It comes again, finds its answer in S3 and is deleted then.
-            _log.warning("delete failed message_id=%s error=%s", message_id, reason(error))
+            self._metrics.fault("sqs")
+            _log.warning(
+                "message not deleted message_id=%s error=%s: it is settled, comes again and is deleted then; %s",
+                message_id,
+                reason(error),
+                advice(error),
+            )
 
     def _change(self, messages: Sequence[Held], seconds: int) -> None:
         entries = [
@@ -141,11 +158,21 @@ class ChunkQueue:
             reply = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
         except (ClientError, BotoCoreError) as error:
             # Nothing is lost: the message becomes visible by itself when its time is up.
-            _log.warning("visibility not changed n=%d error=%s", len(entries), reason(error))
+            self._metrics.fault("sqs")
+            _log.warning(
+                "visibility not changed n=%d error=%s: messages may come a second time, and lose nothing; %s",
+                len(entries),
+                reason(error),
+                advice(error),
+            )
             return
         for failed in reply.get("Failed", ()):
             held = messages[int(failed["Id"])]
-            _log.warning("visibility not changed message_id=%s code=%s", held.message_id, failed.get("Code"))
+            _log.warning(
+                "visibility not changed message_id=%s code=%s: it may come a second time, and loses nothing",
+                held.message_id,
+                failed.get("Code"),
+            )
 
 
 def _receives(chunk: ChunkMessage, receives: int, sent_ms: int) -> int:

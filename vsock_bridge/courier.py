@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vsock_bridge.metrics import Metrics
-from vsock_bridge.reasons import code, reason
+from vsock_bridge.reasons import code, reason, unwrap_advice
 from wire.messages import MAX_RECIPIENT, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused
 
 DENIED: Final = frozenset(
@@ -74,7 +74,10 @@ class Courier:
         if reply.get("Plaintext"):
             # This KMS does not honour Recipient: a key lay open on the parent. Drop it and shout. The wrapped key is
             # as good as before, so its chunks wait for an endpoint that is KMS.
-            _log.critical("kms returned a plaintext key: this endpoint does not honour attestation; reply dropped")
+            _log.critical(
+                "KMS returned a plaintext key: this endpoint does not honour attestation and is none of AWS's; reply "
+                "dropped; correct endpoint_url, and take chunks sealed under the key for readable by that endpoint"
+            )
             return self._refuse(request, UnwrapCode.UNAVAILABLE, "plaintext")
         ciphertext = reply.get("CiphertextForRecipient")
         if reply.get("KeyId") != request.key_arn or not ciphertext or len(ciphertext) > MAX_RECIPIENT:
@@ -84,5 +87,7 @@ class Courier:
 
     def _refuse(self, request: Unwrap, answer: UnwrapCode, why: str) -> UnwrapRefused:
         self._metrics.unwrap_refused(str(answer))
-        _log.warning("unwrap refused key_arn=%s code=%s reason=%s", request.key_arn, answer, why)
+        _log.warning(
+            "unwrap refused key_arn=%s code=%s reason=%s: %s", request.key_arn, answer, why, unwrap_advice(why)
+        )
         return UnwrapRefused(request.request, answer)

@@ -12,6 +12,11 @@ from vsock_bridge.settings import MAX_VISIBILITY, BridgeSettings
 BEATS: Final = 3
 """Extensions within one visibility period: two may fail before a message shows."""
 
+_MEANS: Final = {
+    "cap": "SQS hides a message for 12 hours at the most; it comes again, smaller",
+    "stall": "its enclave shows no progress; other bridges may take it",
+}
+
 _log = logging.getLogger("sealbatch.vsock_bridge")
 
 
@@ -58,9 +63,8 @@ class Heartbeat:
         if not held.abandoned:
             held.abandoned = True
             chunk = held.chunk
-            _log.error(
-                "chunk no longer kept job=%s chunk=%d reason=%s", chunk.job, chunk.chunk, "cap" if capped else "stall"
-            )
+            why = "cap" if capped else "stall"
+            _log.error("chunk no longer kept job=%s chunk=%d reason=%s: %s", chunk.job, chunk.chunk, why, _MEANS[why])
         return False
 
     def _run(self) -> None:

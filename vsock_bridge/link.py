@@ -113,7 +113,9 @@ class Link:
             while (body := self._stream.receive()) is not None:
                 self._handle(messages.decode(body))
         except WireError as error:
-            _log.warning("enclave connection failed reason=%s", error)
+            _log.warning(
+                "enclave connection failed address=%s reason=%s: what it had is asked of another", self.address, error
+            )
         finally:
             self.close()
             with self._lock:
@@ -169,12 +171,16 @@ class Link:
         try:
             self._stream.send(messages.encode(reply))
         except StreamError:
-            _log.warning("unwrap reply had no taker")
+            _log.warning("unwrap reply had no taker address=%s: its enclave has gone, and asks anew", self.address)
 
     def _carried(self, future: Future[None]) -> None:
         self._unwraps.release()
         if not future.cancelled() and (fault := future.exception()) is not None:
-            _log.critical("courier failed error=%s", type(fault).__name__)
+            _log.critical(
+                "courier failed error=%s: a fault of sealbatch; the enclave gives the chunk back, nothing is lost; "
+                "please report it with `sealbatch support-bundle`",
+                type(fault).__name__,
+            )
 
     def _take(self, ref: int) -> Piece | None:
         with self._lock:

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from wire.messages import RefusalCode, UnwrapCode
+
+OUTCOMES = ("answered", "expired", "canceled", "decrypt_failed", "enclave_lost")
 AGES = (1, 5, 15, 60, 300, 900, 3600, 14400, 43200)
 """Seconds; the bounds of the histogram of how long messages lay in the queue."""
 
@@ -14,16 +17,16 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._messages = self._counter("received_messages", "Messages received", "kind")
-        self._records = self._counter("records", "Records settled", "outcome")
-        self._refusals = self._counter("refusals", "Pieces that an enclave gave back", "code")
-        self._unwraps = self._counter("unwrap_refusals", "Keys that KMS did not give the enclave", "code")
+        self._messages = self._counter("received_messages", "Messages received", kind=("first", "again", "undecodable"))
+        self._records = self._counter("records", "Records settled", outcome=OUTCOMES)
+        self._refusals = self._counter("refusals", "Pieces that an enclave gave back", code=tuple(RefusalCode))
+        self._unwraps = self._counter("unwrap_refusals", "Keys that KMS did not give", code=tuple(UnwrapCode))
         self._losses = self._counter("losses", "Pieces whose enclave was lost")
         self._retries = self._counter("retries", "Messages given back to be received again")
-        self._faults = self._counter("aws_faults", "Calls to AWS that failed after all retries", "service")
+        self._faults = self._counter("aws_faults", "Calls to AWS that failed after all retries", service=("s3", "sqs"))
         self._age = Histogram(
             "sealbatch_queue_age_seconds",
-            "How long a message had been in the queue when it was received",
+            "How long a chunk could have been received before it was",
             registry=self.registry,
             buckets=AGES,
         )
@@ -44,9 +47,13 @@ class Metrics:
         self._seen = time.monotonic()
 
     def received(self, age: float, receives: int) -> None:
-        """A chunk's message came, for the first time or again, `age` seconds after it was sent."""
+        """A chunk's message came, for the first time or again.
+
+        `age`: seconds since it was sent, or since its time came; negative before that.
+        """
         self._messages.labels("first" if receives == 1 else "again").inc()
-        self._age.observe(max(0.0, age))
+        if age >= 0:
+            self._age.observe(age)
 
     def undecodable(self) -> None:
         """A message came that is none of ours."""
@@ -80,8 +87,16 @@ class Metrics:
         """A call failed for good."""
         self._faults.labels(service).inc()
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"sealbatch_{name}", text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, **labels: tuple[str, ...]) -> Counter:
+        """A counter of at most one label, which shows 0 for each value of it from the start.
+
+        A series that began with its first event would hide that event: Prometheus needs two points to see a rise.
+        """
+        counter = Counter(f"sealbatch_{name}", text, tuple(labels), registry=self.registry)
+        for values in labels.values():
+            for value in values:
+                counter.labels(str(value))
+        return counter
 
     def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         Gauge(f"sealbatch_{name}", text, registry=self.registry).set_function(read)

@@ -12,6 +12,8 @@ from wire.address import Address
 from wire.errors import WireError
 
 RECONNECT = Backoff(0.2, 15.0)
+SAID_EVERY = 40
+"""Attempts to connect between two lines about it."""
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
 
@@ -79,7 +81,12 @@ class Pool:
         """Close the connections of enclaves that have hung for more than `limit` seconds; they are tried again."""
         for link in self._current():
             if link.hung(limit):
-                _log.error("enclave hangs address=%s seconds=%d", link.address, limit)
+                _log.error(
+                    "enclave hangs address=%s seconds=%d: it has work and says nothing, so its connection is closed "
+                    "and others get the work; if it comes again, restart the enclave",
+                    link.address,
+                    limit,
+                )
                 link.close()
 
     def _current(self) -> list[Link]:
@@ -92,7 +99,13 @@ class Pool:
             try:
                 link = self._make(address)
             except WireError as error:
-                _log.warning("enclave not reached address=%s reason=%s", address, error)
+                if failures % SAID_EVERY == 0:
+                    _log.warning(
+                        "enclave not reached address=%s reason=%s: tried again, and said again in some minutes; one "
+                        "that loads its model does not answer yet; otherwise `sealbatch enclave describe`",
+                        address,
+                        error,
+                    )
                 failures += 1
                 self._stop.wait(RECONNECT.pause(failures))
                 continue
@@ -111,4 +124,4 @@ class Pool:
         finally:
             with self._changed:
                 del self._links[address]
-            _log.info("enclave disconnected address=%s", address)
+            _log.info("enclave disconnected address=%s: it is called again", address)

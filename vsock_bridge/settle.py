@@ -12,8 +12,9 @@ from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.chunk_queue import ChunkQueue
 from vsock_bridge.held import Held, HeldRegistry, Piece
 from vsock_bridge.metrics import Metrics
-from vsock_bridge.reasons import reason
+from vsock_bridge.reasons import REFUSALS, advice, reason
 from vsock_bridge.store import Store
+from wire.ledger import ChunkMessage
 from wire.messages import RefusalCode
 
 DELAYS = Backoff(2.0, 300.0)
@@ -68,7 +69,13 @@ class Settler:
     def lost(self, piece: Piece) -> None:
         """The enclave is gone: the chunk is for the next one, at once unless it may be what enclaves die of."""
         held = piece.held
-        _log.warning("chunk lost with its enclave job=%s chunk=%d", held.chunk.job, held.chunk.chunk)
+        _log.warning(
+            "chunk lost with its enclave job=%s chunk=%d receives=%d: asked of another; one that comes back again and "
+            "again is asked in ever smaller ranges",
+            held.chunk.job,
+            held.chunk.chunk,
+            held.receives,
+        )
         self._metrics.lost()
         self._breaker.release()
         if self._stopping.is_set() or held.receives == 1:
@@ -111,7 +118,11 @@ class Settler:
             if (fault := future.exception()) is not None:
                 chunk = piece.held.chunk
                 _log.critical(
-                    "chunk not settled job=%s chunk=%d error=%s", chunk.job, chunk.chunk, type(fault).__name__
+                    "chunk not settled job=%s chunk=%d error=%s: a fault of sealbatch; the chunk comes again, nothing "
+                    "is lost; please report it with `sealbatch support-bundle`",
+                    chunk.job,
+                    chunk.chunk,
+                    type(fault).__name__,
                 )
                 self.retry_later(piece.held)
 
@@ -122,7 +133,14 @@ class Settler:
         try:
             self._store.put_answer(chunk, sealed, piece.first, piece.count)
         except (ClientError, BotoCoreError) as error:
-            _log.error("answer not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
+            self._metrics.fault("s3")
+            _log.error(
+                "answer not stored job=%s chunk=%d error=%s: given back, it is answered again; %s",
+                chunk.job,
+                chunk.chunk,
+                reason(error),
+                advice(error),
+            )
             self.retry_later(piece.held)
             return
         self._metrics.answered(piece.count)
@@ -132,7 +150,7 @@ class Settler:
 
     def _refuse(self, piece: Piece, code: RefusalCode, image: str) -> None:
         held, chunk = piece.held, piece.held.chunk
-        _log.warning("chunk refused job=%s chunk=%d code=%s", chunk.job, chunk.chunk, code)
+        _log.warning("chunk refused job=%s chunk=%d code=%s: %s", chunk.job, chunk.chunk, code, REFUSALS[code])
         if code not in NO_KEY:
             self._breaker.release()
         try:
@@ -148,16 +166,22 @@ class Settler:
                 self._registry.died(piece)  # the enclave failed on it and said so instead of ending
                 return
         except (ClientError, BotoCoreError) as error:
-            _log.error("note not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
+            self._note_failed(chunk, error)
         self.retry_later(held)
 
     def _give_up(self, piece: Piece) -> None:
         chunk = piece.held.chunk
-        _log.error("record given up job=%s chunk=%d record=%d", chunk.job, chunk.chunk, piece.first)
+        _log.error(
+            "record given up job=%s chunk=%d record=%d: enclaves ended with it, alone, again and again; its reader "
+            "gets enclave_lost for it and all others their answers",
+            chunk.job,
+            chunk.chunk,
+            piece.first,
+        )
         try:
             self._fail(piece, "enclave_lost")
         except (ClientError, BotoCoreError) as error:
-            _log.error("note not stored job=%s chunk=%d error=%s", chunk.job, chunk.chunk, reason(error))
+            self._note_failed(chunk, error)
             self.retry_later(piece.held)
 
     def _fail(self, piece: Piece, code: str) -> None:
@@ -166,22 +190,37 @@ class Settler:
         if self._registry.settle(piece):
             self._queue.delete(piece.held)
 
+    def _note_failed(self, chunk: ChunkMessage, error: ClientError | BotoCoreError) -> None:
+        self._metrics.fault("s3")
+        _log.error(
+            "note not stored job=%s chunk=%d error=%s: the chunk comes again; %s",
+            chunk.job,
+            chunk.chunk,
+            reason(error),
+            advice(error),
+        )
+
     def _alarm(self, held: Held, code: RefusalCode, image: str) -> None:
         """Stop receiving, and say so where the operator and the submitter look."""
         pause = self._breaker.trip()
         if code == RefusalCode.KEY_DENIED:
             _log.critical(
-                "KMS refused the enclave image=%s: the key policy of %s does not admit it; "
-                "receiving stopped, next try in %.0f s",
+                "KMS refused the enclave image=%s: the key policy of %s does not admit it; nothing is lost; "
+                "receiving stopped, next try in %.0f s; run `sealbatch doctor --release FILE` as the producer",
                 image,
                 self._question_key,
                 pause,
             )
         elif code == RefusalCode.KEY_UNAVAILABLE:
-            _log.critical("KMS gives no key for now; receiving stopped, next try in %.0f s", pause)
+            _log.critical(
+                "KMS gives no key for now: nothing is lost; receiving stopped, next try in %.0f s; the line before "
+                "says why",
+                pause,
+            )
         else:
             _log.critical(
-                "job=%s demands another image than image=%s; receiving stopped, next try in %.0f s",
+                "job=%s demands another image than image=%s: nothing is lost; receiving stopped, next try in %.0f s; "
+                "start the image that the producer's `image` names",
                 held.chunk.job,
                 image,
                 pause,

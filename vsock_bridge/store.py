@@ -115,7 +115,12 @@ class Store:
             # Our own put, whose response was lost and which was then repeated.
             return
         # Whether the other object is a true answer is for the reader to find out: the bridge cannot.
-        _log.warning("answer key taken job=%s chunk=%d", chunk.job, chunk.chunk)
+        _log.warning(
+            "answer key taken job=%s chunk=%d: ours goes beside it, and the reader finds the true one; after a retry "
+            "this is harmless, otherwise see who else writes to the bucket",
+            chunk.job,
+            chunk.chunk,
+        )
         self._put_once(ledger.alternative(key, sealed), sealed)
 
     def put_failure(self, chunk: ChunkMessage, code: str, first: int, count: int) -> None:

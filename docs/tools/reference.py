@@ -1,10 +1,11 @@
-"""Writes the pages of the reference that are made from the code: `make docs-reference`."""
+"""Writes the pages that are made from the code, and the index of decisions: `make docs-reference`."""
 
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from adr_page import adr_page
 from cli_page import cli_page
 from codes_page import error_page, exit_page
 from configuration_page import configuration_page
@@ -16,6 +17,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "configuration.md": configuration_page,
     "exit-codes.md": exit_page,
     "error-codes.md": error_page,
+    "../adr/README.md": adr_page,
 }
 
 
@@ -30,7 +32,7 @@ def main() -> None:
         path, text = FOLDER / name, made(name)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-            sys.stdout.write(f"{path.relative_to(FOLDER.parents[1])} is new\n")
+            sys.stdout.write(f"{path.resolve().relative_to(FOLDER.parents[1])} is new\n")
 
 
 if __name__ == "__main__":

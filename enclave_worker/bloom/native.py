@@ -41,7 +41,10 @@ def library() -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(LIBRARY))
     except OSError:
-        _log.warning("no compiled operations: the engine computes with plain torch, several times slower")
+        _log.warning(
+            "no compiled operations: the engine computes with plain torch, several times slower; install where g++ is, "
+            "or a wheel for x86-64"
+        )
         return None
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(loaded, name)
@@ -61,7 +64,11 @@ def use(loaded: ctypes.CDLL, name: str) -> bool:
     loaded.sb_use(name.encode())
     if computes_exactly(loaded):
         return True
-    _log.error("compiled operations compute wrongly and are not used instructions=%s", name)
+    _log.error(
+        "compiled operations compute wrongly instructions=%s: not used, the next best are; this processor or its "
+        "emulation is at fault",
+        name,
+    )
     return False
 
 

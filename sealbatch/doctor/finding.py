@@ -24,6 +24,10 @@ class Finding:
     found: str
     mend: str = ""
 
+    def as_row(self) -> dict[str, str]:
+        """For a table, or a line of JSON."""
+        return {"check": self.check, "status": str(self.status), "found": self.found, "mend": self.mend}
+
 
 def judged(check: str, holds: bool, found: str, mend: str, status: Status = Status.ERROR) -> Finding:
     """`found` as well if it `holds`, else with `status` and how to mend it."""

@@ -72,7 +72,12 @@ def _try_report(context: Context, summary: RunSummary) -> Exception | None:
     except (ReaderError, OSError) as error:
         # The target may be the very thing that a person is to be told of.
         code = fault_of(error).code
-        _log.warning("report not written schedule=%s run=%s code=%s", summary.schedule, summary.run, code)
+        _log.warning(
+            "report not written schedule=%s run=%s code=%s: the run stays open until `answers` can be written",
+            summary.schedule,
+            summary.run,
+            code,
+        )
         return error
     return None
 
@@ -87,7 +92,13 @@ def _tell_all(context: Context, summary: RunSummary, kind: str) -> list[str]:
         try:
             tell(whom, event(summary, kind), context.aws.sns)
         except TellError as error:
-            _log.warning("not told schedule=%s run=%s who=%s: %s", summary.schedule, summary.run, whom.kind, error)
+            _log.warning(
+                "not told schedule=%s run=%s who=%s: %s; tried again later",
+                summary.schedule,
+                summary.run,
+                whom.kind,
+                error,
+            )
             untold.append(f"{whom.kind}: {error}")
         else:
             context.shelf.put_new(mark, context.dated())

@@ -94,10 +94,17 @@ class Night:
         try:
             return fan_out.work(number)
         except Exception as error:  # noqa: BLE001 - each failure is this range's alone
-            code = fault_of(error).code
-            name = self._context.schedule.name
-            _log.warning("range failed schedule=%s run=%s item=%s range=%d code=%s", name, run, item, number, code)
-            fan_out.failed(number, code)
+            fault = fault_of(error)
+            _log.warning(
+                "range failed schedule=%s run=%s item=%s range=%d code=%s: %s; only this range is tried again",
+                self._context.schedule.name,
+                run,
+                item,
+                number,
+                fault.code,
+                fault.text,
+            )
+            fan_out.failed(number, fault.code)
             return []
 
     def close(self, run: str) -> None:

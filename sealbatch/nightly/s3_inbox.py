@@ -152,7 +152,10 @@ class S3Inbox(TakenFiles):
         try:
             read_header(first)
         except SealedFileError:
-            _log.warning("not picked up: an object that ends with %s is not a sealed file", SUFFIX)
+            _log.warning(
+                "not picked up: an object that ends with %s is not a sealed file; `sealbatch schedule drop` makes one",
+                SUFFIX,
+            )
             return False
         received = self.own / "received"
         received.mkdir(mode=0o700, parents=True, exist_ok=True)

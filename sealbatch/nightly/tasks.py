@@ -68,7 +68,10 @@ class Desk:
             try:
                 todos = list(work(nights.of(str(todo.arguments[0]))) or ())
             except Exception as error:  # noqa: BLE001 - see above
-                _log.error("task failed task=%s code=%s", todo.task, fault_of(error).code)
+                fault = fault_of(error)
+                _log.error(
+                    "task failed task=%s code=%s: %s; the next tick tries again", todo.task, fault.code, fault.text
+                )
                 return
         hand_out(self._app, leases, todos)
 
@@ -79,7 +82,7 @@ def hand_out(app: Celery, leases: Leases, todos: Sequence[Todo]) -> None:
         for todo in leases.free(todos):
             send(app, todo)
     except (OperationalError, RedisError):  # not reached, or full
-        _log.warning("Redis does not take tasks")
+        _log.warning("Redis does not take tasks: away or full; the next tick hands them out, nothing is lost")
 
 
 def register(app: Celery, plan: Plan, clock: Clock) -> None:

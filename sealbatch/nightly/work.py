@@ -182,15 +182,22 @@ class ItemWork:
         swept = sweeper.sweep(ticket, now_ms=self._context.machine_now_ms())
         self._context.shelf.put(self._records.name("swept"), self._context.dated(sent=swept.sent))
         if swept.sent:
-            _log.warning("sent again schedule=%s job=%s chunks=%d", self._context.schedule.name, swept.job, swept.sent)
+            _log.warning(
+                "sent again schedule=%s job=%s chunks=%d: they had no answer, and no message that could bring one",
+                self._context.schedule.name,
+                swept.job,
+                swept.sent,
+            )
 
     def _failed(self, before: Attempts, fault: Fault) -> None:
         _log.warning(
-            "step failed schedule=%s run=%s item=%s code=%s",
+            "step failed schedule=%s run=%s item=%s code=%s: %s; %s",
             self._context.schedule.name,
             self._run,
             self._item,
             fault.code,
+            fault.text,
+            "the file is set aside in failed/" if fault.final else "tried again later",
         )
         failures = before.failures + 1
         if fault.final or (fault.code == "bug" and failures >= self._context.settings.max_attempts):

@@ -343,9 +343,11 @@ def test_a_chunk_that_comes_before_its_time_waits_for_it(world: World, enclave: 
     """It is put off until then, and that receipt does not count: it is asked for whole."""
     due = time.time_ns() // 1_000_000 + 3000
     world.send(0, not_before_ms=due)
-    world.bridge()
+    bridge = world.bridge()
     wait_until(lambda: world.names("answers/") == ["00000000.0.4"], 20, "the answer")
     assert time.time_ns() // 1_000_000 >= due
+    # The wait until then is none of the queue's: only the second receipt has an age.
+    assert bridge.metrics.registry.get_sample_value("sealbatch_queue_age_seconds_count") == 1
     assert [(work.first, work.count) for work in enclave.seen] == [(0, 4)]
 
 

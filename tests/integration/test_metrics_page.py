@@ -3,85 +3,31 @@
 import json
 import re
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fake_enclave import FakeEnclave
+from bridge_page import REPORT, World, samples
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_until
 
-from vsock_bridge.bridge import Bridge, Clients
-from vsock_bridge.health import HealthServer
-from vsock_bridge.settings import BridgeSettings
-from wire.address import Address
 from wire.messages import Refusal, RefusalCode, UnwrapCode
 from wire.report import Report
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md"
 ROW = re.compile(r"^\| `(sealbatch_\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
-REPORT = Report(ready=True, tokens=4, occupancy=7, sequences=8, waiting=2, restarts=2, memory=96)
-
-
-class NoAws:
-    """An empty queue, and nothing else."""
-
-    def receive_message(self, **_: Any) -> dict[str, Any]:
-        """No message."""
-        return {}
-
-
-class World:
-    """A bridge to two enclaves, of which one is there, and its endpoint."""
-
-    def __init__(self, folder: Path) -> None:
-        self.here, self.gone = (Address.parse(f"unix://{folder}/{name}") for name in "ab")
-        self.enclave = FakeEnclave(self.here)
-        settings = BridgeSettings("url", "bucket", "key", (self.here, self.gone), wait=1)
-        aws: Any = NoAws()
-        self.bridge = Bridge(settings, Clients(aws, aws, aws))
-        self.server = HealthServer("127.0.0.1", 0, self.bridge.metrics.registry, self.bridge.health)
-
-    def get(self, page: str) -> str:
-        """A page."""
-        host, port = self.server.address
-        with urllib.request.urlopen(f"http://{host}:{port}/{page}", timeout=10) as reply:
-            return str(reply.read(), "utf-8")
-
-    def figure(self, name: str) -> dict[str, float]:
-        """A gauge of the enclaves, by their addresses."""
-        families = text_string_to_metric_families(self.get("metrics"))
-        samples = [sample for family in families for sample in family.samples]
-        return {
-            sample.labels["enclave"]: sample.value for sample in samples if sample.name == f"sealbatch_enclave_{name}"
-        }
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """Connected to the enclave that is there."""
     world = World(tmp_path)
-    world.server.start()
-    world.bridge._pool.start()
-    try:
-        wait_until(lambda: world.bridge._pool.connected == 1, what="a connection")
+    with world:
         yield world
-    finally:
-        world.bridge._pool.stop()
-        world.enclave.stop()
-        world.server.stop()
 
 
 def test_the_documented_metrics_are_those_that_exist(world: World) -> None:
-    """Name, type and labels of each, after every label has been used."""
-    metrics = world.bridge.metrics
-    metrics.received(1.0, 1)
-    metrics.answered(1)
-    metrics.refused(RefusalCode.BUSY)
-    metrics.unwrap_refused(UnwrapCode.DENIED)
-    metrics.fault("s3")
+    """Name, type and labels of each."""
     world.enclave.say(REPORT)
     wait_until(lambda: world.figure("memory_bytes"), what="a report")
     served = set()
@@ -95,6 +41,49 @@ def test_the_documented_metrics_are_those_that_exist(world: World) -> None:
         for name, kind, labels in ROW.findall(TABLE.read_text(encoding="utf-8"))
     }
     assert documented == served
+
+
+def test_the_first_event_of_a_kind_is_a_rise(world: World) -> None:
+    """A series that begins at 1 rises by nothing for Prometheus: the first refusal by KMS would wake nobody."""
+    metrics = world.bridge.metrics
+    before = samples(world.get("metrics"))
+    counted = {name for name in before if "_total" in name}
+    assert {before[name] for name in counted} == {0}
+    metrics.received(1.0, 1)
+    metrics.received(1.0, 2)
+    metrics.undecodable()
+    metrics.answered(1)
+    for outcome in ("expired", "canceled", "decrypt_failed", "enclave_lost"):
+        metrics.failed(outcome, 1)
+    for refusal in RefusalCode:
+        metrics.refused(refusal)
+    for code in UnwrapCode:
+        metrics.unwrap_refused(code)
+    for service in ("s3", "sqs"):
+        metrics.fault(service)
+    metrics.lost()
+    metrics.retried()
+    after = samples(world.get("metrics"))
+    assert {name: after[name] for name in after if "_total" in name} == dict.fromkeys(counted, 1)
+
+
+def test_what_came_before_its_time_has_no_age(world: World) -> None:
+    """A job that is to wait until two o'clock is not late at midnight."""
+    metrics = world.bridge.metrics
+    metrics.received(-3600.0, 1)
+    assert samples(world.get("metrics"))["sealbatch_queue_age_seconds_count"] == 0
+    metrics.received(20.0, 2)
+    assert samples(world.get("metrics"))["sealbatch_queue_age_seconds_sum"] == 20
+
+
+def test_that_receiving_has_stopped_is_on_the_page(world: World) -> None:
+    """While KMS gives no key, and no longer."""
+    breaker = world.bridge._breaker
+    assert samples(world.get("metrics"))["sealbatch_receiving_stopped"] == 0
+    breaker.trip()
+    assert samples(world.get("metrics"))["sealbatch_receiving_stopped"] == 1
+    breaker.succeed()
+    assert samples(world.get("metrics"))["sealbatch_receiving_stopped"] == 0
 
 
 def test_what_an_enclave_reports_is_on_the_page(world: World) -> None:

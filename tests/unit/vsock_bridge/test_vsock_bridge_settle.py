@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.exceptions import ClientError
 
 from vsock_bridge.breaker import CircuitBreaker
 from vsock_bridge.held import Held, HeldRegistry, Piece
@@ -56,6 +57,7 @@ class World:
         self.outside = Outside()
         self.stopping = threading.Event()
         self.executor = executor
+        self.metrics = Metrics()
         self.settler = Settler(
             store=self.outside,  # type: ignore[arg-type]
             queue=self.outside,  # type: ignore[arg-type]
@@ -64,7 +66,7 @@ class World:
             executor=executor,
             question_key="key",
             stopping=self.stopping,
-            metrics=Metrics(),
+            metrics=self.metrics,
         )
 
     def settled(self) -> list[str]:
@@ -100,6 +102,18 @@ def test_a_fault_in_settling_keeps_the_message_and_is_said(world: World, caplog:
     assert world.settled() == ["back"]
     assert "chunk not settled" in caplog.text
     assert "error=RuntimeError" in caplog.text
+    assert "quote" not in caplog.text
+
+
+def test_an_answer_that_s3_does_not_take_is_counted_and_says_what_to_do(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The call's error code and what it means, none of its text; the chunk is kept."""
+    world.outside.fault = ClientError({"Error": {"Code": "AccessDenied", "Message": "may quote"}}, "PutObject")
+    world.settler.answered(held(), b"sealed")
+    assert world.settled() == ["back"]
+    assert world.metrics.registry.get_sample_value("sealbatch_aws_faults_total", {"service": "s3"}) == 1
+    assert "error=AccessDenied: given back, it is answered again; the bridge's role may not do this" in caplog.text
     assert "quote" not in caplog.text
 
 
