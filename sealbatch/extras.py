@@ -16,7 +16,7 @@ ROLES: Final = ("asker", "reader", "auditor", "bridge", "nightly", "dev")
 OF_VERBS: Final = {
     "auditor": ("validate", "verify", "plan", "completion"),
     "asker": ("run", "ask", "submit", "cancel", "retry", "purge", "sweep"),
-    "reader": ("status", "wait", "fetch", "list", "doctor"),
+    "reader": ("status", "wait", "fetch", "list", "doctor", "support-bundle"),
     "bridge": ("bridge",),
     "nightly": ("worker", "beat", "top"),
 }

@@ -33,7 +33,12 @@ def test_the_package_is_of_its_pins(bill: dict[str, Any]) -> None:
     needed = {"cbor2", "cryptography", "cffi", "msgpack"}
     assert needed <= {name for name, part in parts.items() if part["scope"] == "required"}
     roles = {name: prop["value"] for name, part in parts.items() for prop in part.get("properties", ())}
-    assert (roles["typer"], roles["boto3"], roles["celery"], roles["torch"]) == ("auditor", "asker", "nightly", "enclave")
+    assert (roles["typer"], roles["boto3"], roles["celery"], roles["torch"]) == (
+        "auditor",
+        "asker",
+        "nightly",
+        "enclave",
+    )
     assert (parts["celery"]["scope"], parts["torch"]["scope"]) == ("optional", "optional")
     assert parts.keys().isdisjoint({"moto", "pytest", "mypy"})
     assert [name for name in parts if name in pins and parts[name]["version"] != pins[name]] == []
