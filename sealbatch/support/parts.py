@@ -21,6 +21,7 @@ from sealbatch.clients import Connector, reader_s3
 from sealbatch.config import Config, ConfigError
 from sealbatch.doctor.examination import PATIENCE, Examination
 from sealbatch.explain import explain
+from sealbatch.extras import need
 from sealbatch.paths import dev_folder
 from sealbatch.support import endpoint, log_lines
 from sealbatch.support.configuration import shown
@@ -143,13 +144,12 @@ class Case:
         config = self._needed()
         if not config.resources.schedules:
             return _json([])
+        need("nightly")
         from sealbatch.nightly.assembly import Nights
         from sealbatch.nightly.clock import entry_clock
-        from sealbatch.nightly.extra import need_nightly
         from sealbatch.nightly.plan import read_plan
         from sealbatch.nightly.view import schedule_view
 
-        need_nightly()
         nights = Nights(read_plan(config), entry_clock())
         return _json([asdict(schedule_view(nights, schedule)) for schedule in nights.plan.schedules])
 
