@@ -19,7 +19,12 @@ _PATTERNS: Final = (
     # The name of a session is often that of a person.
     (re.compile(r"(:assumed-role/[^/\s\"]+/|:user/)[^\s\"]+"), rf"\1{REMOVED}"),
     # Keys and tokens in base64; digests are hexadecimal and stay.
-    (re.compile(r"(?<![\w/+.-])(?=[\w/+-]*[A-Z])(?=[\w/+-]*[a-z])(?=[\w/+-]*\d)[\w/+-]{40,}={0,2}"), REMOVED),
+    (
+        re.compile(
+            r"(?<![\w/+.-])(?!(?:assumed-)?role/|user/)(?=[\w/+-]*[A-Z])(?=[\w/+-]*[a-z])(?=[\w/+-]*\d)[\w/+-]{40,}={0,2}"
+        ),
+        REMOVED,
+    ),
 )
 
 

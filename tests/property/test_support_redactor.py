@@ -69,6 +69,10 @@ def test_what_helps_stays(text: str) -> None:
             "arn:aws:sts::123456789012:assumed-role/r/ann@example.org",
             "arn:aws:sts::********9012:assumed-role/r/[removed]",
         ),
+        (
+            "arn:aws:sts::123456789012:assumed-role/sealbatch-BridgeRole-1A2B3C4D5E6F/i-0123456789abcdef0",
+            "arn:aws:sts::********9012:assumed-role/sealbatch-BridgeRole-1A2B3C4D5E6F/[removed]",
+        ),
         ("arn:aws:iam::123456789012:user/ann", "arn:aws:iam::********9012:user/[removed]"),
         ("AKIAIOSFODNN7EXAMPLE", "[removed]"),
         ("sb1-" + "a" * 48, "sb1-[removed]"),
