@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ class NativeBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and make the wheel one of this platform; or say why not and go on."""
-        del version
         if os.environ.get("SEALBATCH_COMPILED") == "0":
             return
         compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
@@ -37,13 +37,21 @@ class NativeBuildHook(BuildHookInterface[Any]):
             return
         folder = Path(self.root) / SOURCES
         try:
-            compile_library(compiler, folder)
+            if version != "editable" or not up_to_date(folder):
+                compile_library(compiler, folder)
         except (OSError, subprocess.CalledProcessError):
             self.app.display_warning("the C++ compiler failed: the engine will compute with plain torch, slower")
             return
         build_data["artifacts"].append(f"{SOURCES}/{LIBRARY}")
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().translate(str.maketrans('-.', '__'))}"
         build_data["pure_python"] = False
+
+
+def up_to_date(folder: Path) -> bool:
+    """Whether the library is younger than all that it is made from."""
+    library = folder / LIBRARY
+    sources = [*folder.glob("*.cpp"), *folder.glob("*.h"), Path(__file__)]
+    return library.exists() and library.stat().st_mtime > max(source.stat().st_mtime for source in sources)
 
 
 def compile_library(compiler: str, folder: Path) -> None:
@@ -54,13 +62,16 @@ def compile_library(compiler: str, folder: Path) -> None:
     """
     build = folder / "build"
     build.mkdir(exist_ok=True)
+
+    def compile_one(source: Path) -> str:
+        target = str(build / f"{source.stem}.o")
+        flags = [*COMMON, *EXTRA.get(source.name, ())]
+        subprocess.run([compiler, *flags, "-c", str(source), "-o", target], check=True)
+        return target
+
     try:
-        objects = []
-        for source in sorted(folder.glob("*.cpp")):
-            target = build / f"{source.stem}.o"
-            flags = [*COMMON, *EXTRA.get(source.name, ())]
-            subprocess.run([compiler, *flags, "-c", str(source), "-o", str(target)], check=True)
-            objects.append(str(target))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = list(pool.map(compile_one, sorted(folder.glob("*.cpp"))))
         part = build / LIBRARY
         subprocess.run([compiler, "-shared", "-pthread", *objects, "-o", str(part)], check=True)
         part.replace(folder / LIBRARY)
