@@ -50,6 +50,12 @@ def test_the_enclave_installs_no_way_out() -> None:
     }
 
 
+def test_the_nights_install_what_their_broker_imports() -> None:
+    """Kombu asks for `packaging` where it speaks to Redis: without it, `worker` and `beat` ended at once."""
+    code = "import kombu.transport.redis, celery.backends.redis"
+    subprocess.run([sys.executable, str(ONE_ROLE), "nightly", "-c", code], check=True)
+
+
 @pytest.mark.parametrize(
     ("has", "words", "lacks"),
     [
