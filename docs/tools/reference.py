@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code, and the index of decisions: `make docs-reference`."""
+"""Writes the pages and pictures that are made from code, and the index of decisions: `make docs-reference`."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -9,30 +9,34 @@ from adr_page import adr_page
 from cli_page import cli_page
 from codes_page import error_page, exit_page
 from configuration_page import configuration_page
+from pictures import PICTURES
 
-FOLDER: Final = Path(__file__).resolve().parents[1] / "reference"
+DOCS: Final = Path(__file__).resolve().parents[1]
 MARK: Final = "<!-- Made by `make docs-reference` from the code; change it there. -->\n\n"
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
-    "cli.md": cli_page,
-    "configuration.md": configuration_page,
-    "exit-codes.md": exit_page,
-    "error-codes.md": error_page,
-    "../adr/README.md": adr_page,
+    "reference/cli.md": cli_page,
+    "reference/configuration.md": configuration_page,
+    "reference/exit-codes.md": exit_page,
+    "reference/error-codes.md": error_page,
+    "adr/README.md": adr_page,
 }
+MADE: Final = (*PAGES, *(f"pictures/{name}" for name in PICTURES))
 
 
 def made(name: str) -> str:
-    """What the page of that name must hold."""
+    """What the page or picture of that name must hold."""
+    if name not in PAGES:
+        return PICTURES[name.removeprefix("pictures/")]()
     return MARK + PAGES[name]().rstrip() + "\n"
 
 
 def main() -> None:
     """Write what has changed, and say so."""
-    for name in PAGES:
-        path, text = FOLDER / name, made(name)
+    for name in MADE:
+        path, text = DOCS / name, made(name)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-            sys.stdout.write(f"{path.resolve().relative_to(FOLDER.parents[1])} is new\n")
+            sys.stdout.write(f"{path.relative_to(DOCS.parent)} is new\n")
 
 
 if __name__ == "__main__":
