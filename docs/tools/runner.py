@@ -18,6 +18,7 @@ from typing import Final
 
 from pages import ROOT, Block, Page, all_pages
 from session import Session, Typed
+from typed import simple_commands
 
 EXCEPTIONS: Final = {
     "aws": "needs an account of AWS",
@@ -26,6 +27,10 @@ EXCEPTIONS: Final = {
     "service": "runs until it is told to stop",
     "outside": "changes something outside the session's folder",
 }
+ELSEWHERE: Final = frozenset({"aws", "docker", "git", "nitro-cli", "npm", "pip", "systemctl"})
+"""Programs whose commands need an exception: they reach beyond the session's folder."""
+QUICK: Final = frozenset({"demo", "demo-nightly"})
+"""What `make` makes within minutes, and for the session alone."""
 ANY: Final = "…"
 
 
@@ -36,11 +41,26 @@ def unknown_marks(block: Block) -> list[str]:
     ]
 
 
+def unsafe(block: Block) -> list[str]:
+    """Commands of a block to be typed that must not be typed here."""
+    if EXCEPTIONS.keys() & set(block.marks):
+        return []
+    as_root = re.findall(r"\bsudo\b", block.text)
+    return as_root + [" ".join(words) for words in simple_commands(block.text) if _reaches_out(words)]
+
+
+def _reaches_out(words: list[str]) -> bool:
+    name, targets = words[0].rpartition("/")[2], [word for word in words[1:] if "=" not in word]
+    return name in ELSEWHERE or (name == "make" and not (targets and set(targets) <= QUICK))
+
+
 def differs(shown: str, printed: str) -> bool:
     """Whether `printed` is other than what a document shows, placeholders apart."""
-    lines = [re.escape(line.rstrip()).replace(re.escape(ANY), ".*") for line in shown.splitlines()]
-    pattern = "\n".join(r"(?:.*\n)*?.*" if line == ".*" else line for line in lines)
-    return re.fullmatch(pattern, "\n".join(line.rstrip() for line in printed.strip().splitlines())) is None
+    lines = [line.strip() for line in shown.splitlines()]
+    pattern = "".join(
+        r"(?:.*\n)*" if line == ANY else re.escape(line).replace(re.escape(ANY), ".*") + r"\n" for line in lines
+    )
+    return re.fullmatch(pattern, "".join(f"{line.strip()}\n" for line in printed.strip().splitlines())) is None
 
 
 def main() -> int:
@@ -49,6 +69,8 @@ def main() -> int:
     parser.add_argument("pages", nargs="*", type=Path, help="pages, if not all that have something to type")
     wanted = {path.resolve() for path in parser.parse_args().pages}
     chosen = [page for page in all_pages() if (page.path in wanted if wanted else _typeable(page))]
+    if reaching := [f"{block.where}: {line}" for page in chosen for block in _shell(page) for line in unsafe(block)]:
+        raise SystemExit("not typed, since it reaches out and no mark says so:\n" + "\n".join(reaching))
     faults: list[str] = []
     count = 0
     with _home() as home:
@@ -64,7 +86,11 @@ def main() -> int:
 
 def _typeable(page: Page) -> bool:
     """Its shell blocks are labelled and one of them is to be typed here."""
-    return any(block.language == "sh" and not EXCEPTIONS.keys() & set(block.marks) for block in page.blocks)
+    return any(not EXCEPTIONS.keys() & set(block.marks) for block in _shell(page))
+
+
+def _shell(page: Page) -> list[Block]:
+    return [block for block in page.blocks if block.language == "sh"]
 
 
 def _type(page: Page, home: Path) -> tuple[list[str], int]:

@@ -38,6 +38,9 @@ class Session:
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "COLUMNS": "120",
+            # Whatever is typed: no credentials of whoever runs this, of their machine or of their instance.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
             "XDG_STATE_HOME": str(home / ".local/state"),
         }
         self._bash = subprocess.Popen(

@@ -55,10 +55,11 @@ def test_every_command_in_a_sentence_exists(name: str) -> None:
 
 @pytest.mark.parametrize("block", SHELL, ids=lambda block: block.where)
 def test_bash_reads_every_block(block: pages.Block) -> None:
-    """Bash takes it, and its marks are known to `make docs-test`."""
+    """Bash takes it, its marks are known to `make docs-test`, and what that would type does not reach out."""
     done = subprocess.run(["bash", "-n"], input=block.text.encode(), capture_output=True, check=False)
     assert done.returncode == 0, f"{block.where}: {done.stderr.decode()}"
     assert not runner.unknown_marks(block), block.where
+    assert not runner.unsafe(block), f"{block.where}: mark it, such as ```sh aws or ```sh long"
 
 
 @pytest.mark.parametrize("name", reference.MADE)
@@ -135,3 +136,35 @@ def test_links_and_anchors_are_read_as_github_reads_them(tmp_path: Path) -> None
     page = pages.Page(path)
     assert page.anchors == {"a-b-c-d_e", "twice", "twice-1"}
     assert list(page.links()) == [(4, "y.md#z")]
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("a\nb", "a\nb\n", True),
+        ("a…c", "a b c", True),
+        ("a…c", "a\nc", False),
+        ("…\nlast", "first\nmiddle\nlast", True),
+        ("…\nlast", "last", True),
+        ("first\n…", "first", True),
+        ("first\n…\nlast", "first\nlast", True),
+        ("first\n…", "none\nother", False),
+        ("1 + 1 (twice)", "1 + 1 (twice)", True),
+        ("a", "a\nb", False),
+    ],
+)
+def test_shown_output_is_compared(shown: str, printed: str, same: bool) -> None:
+    """`…` is any text within a line, and on a line of its own any lines or none; all else stands for itself."""
+    assert runner.differs(shown, printed) is not same
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("aws s3 ls", 1), ("make test", 1), ("make demo", 0), ("x=$(sudo id)", 1), ("sealbatch list", 0)],
+)
+def test_what_reaches_out_needs_a_mark(text: str, count: int) -> None:
+    """Else `make docs-test` does not begin."""
+    block = pages.Block(pages.ROOT / "README.md", 1, "sh", (), text)
+    assert len(runner.unsafe(block)) == count
+    marked = pages.Block(pages.ROOT / "README.md", 1, "sh", ("aws",), text)
+    assert not runner.unsafe(marked)
