@@ -14,12 +14,13 @@ from devstack.part import PartDiedError
 from devstack.stack import ROOT, NotReadyError, Stack, StackOptions
 from producer.forms import InputForm
 from producer.questions import read_records
-from results_consumer.sink import FileSink
-from sealbatch.clients import Connector, reader_s3
-from sealbatch.config import Config, load_config
+from sealbatch.client import Client
+from sealbatch.clients import Connector
+from sealbatch.config import Config
 from sealbatch.exits import Exit
-from sealbatch.face import Face
 from sealbatch.faults import Stop
+from sealbatch.intake import Intake
+from sealbatch.questions import Questions
 from sealbatch.screen import Screen, make_table, printable
 from sealbatch.verbs import jobs
 from wire.payload import Params, Record
@@ -32,7 +33,7 @@ CHUNK: Final = 4
 QUESTION_WIDTH: Final = 160
 
 
-def run(face: Face, screen: Screen, options: StackOptions) -> Exit:
+def run(screen: Screen, options: StackOptions) -> Exit:
     """Start a stack, do the job, show it, stop the stack; the exit code is the job's."""
     if not EXAMPLES.is_file():
         raise Stop(Exit.CONFIGURATION, "the demonstration runs from a checkout, where its examples are")
@@ -41,27 +42,23 @@ def run(face: Face, screen: Screen, options: StackOptions) -> Exit:
         stack = Stack(Path(folder) / "stack", replace(options, bridge=False))
         try:
             stack.start(screen.say)
-            return _demonstrate(replace(face, config_path=stack.config), screen, stack)
+            return _demonstrate(screen, stack)
         except (PartDiedError, NotReadyError) as error:
             raise Stop(Exit.TEMPORARY, str(error)) from None
         finally:
             stack.stop()
 
 
-def _demonstrate(face: Face, screen: Screen, stack: Stack) -> Exit:
-    config = load_config(stack.config, ())
-    intake = jobs.Intake(str(EXAMPLES), InputForm(name=EXAMPLES.name), Params(), "demo", chunk_size=CHUNK)
-    with EXAMPLES.open("rb") as source:
-        submission = jobs.submit_job(face, screen, config, source, intake)
-    ticket = submission.ticket
-    if ticket is None:
-        raise AssertionError("only a dry run has no ticket")
-    screen.say(f"ticket {ticket}")
-    seen = _peek(config)
+def _demonstrate(screen: Screen, stack: Stack) -> Exit:
+    client = Client(stack.config)
+    intake = Intake(name="demo", chunk_size=CHUNK)
+    submission = jobs.submit_job(screen, client, str(EXAMPLES), Questions(EXAMPLES), intake)
+    job = client.job(str(submission.sent_ticket()))
+    screen.say(f"ticket {job.ticket}")
+    seen = _peek(client.config)
     stack.start_bridge()
-    s3 = reader_s3(config)
-    jobs.wait_for(screen, config, s3, ticket, timeout=600)
-    summary = jobs.fetch_job(screen, config, s3, ticket, FileSink(OUTPUT, overwrite=True))
+    jobs.wait_for(screen, job, timeout=600)
+    summary = jobs.fetch_job(screen, client, job, OUTPUT, overwrite=True)
     _show(screen)
     jobs.show_summary(screen, summary, str(OUTPUT))
     _explain(screen, submission.chunks, seen)

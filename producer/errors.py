@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from producer.policy_lint import Finding
 from producer.validate import ValidationReport
+from wire.errors import SealbatchError
 from wire.ticket import Ticket
 
 
-class ProducerError(Exception):
+class ProducerError(SealbatchError):
     """Base of the family. No text of it holds a question, a custom_id or a key."""
 
 

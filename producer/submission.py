@@ -75,3 +75,13 @@ class Submission:
     sealed_bytes: int
     report: ValidationReport
     existed: bool = False
+
+    def sent_ticket(self) -> Ticket:
+        """The ticket.
+
+        Raises:
+            ValueError: it was a dry run, which has none.
+        """
+        if self.ticket is None:
+            raise ValueError("a dry run has no ticket")
+        return self.ticket

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from results_consumer.cover import Range
+from wire.errors import SealbatchError
 
 
 class Check(enum.IntEnum):
@@ -70,7 +71,7 @@ class Check(enum.IntEnum):
     """The enclave's signed receipt stands each step of its own plan."""
 
 
-class ReaderError(Exception):
+class ReaderError(SealbatchError):
     """The one family: any other exception out of this package is a bug. No text of it holds content."""
 
 

@@ -50,11 +50,14 @@ class Only(enum.StrEnum):
     OK = "ok"
     FAILED = "failed"
     TRUNCATED = "truncated"
+    ANSWERED = "answered"
+    """Both ok and truncated."""
 
 
 _WANTED: Final = {
     Only.OK: frozenset({Outcome.SUCCEEDED}),
     Only.TRUNCATED: frozenset({Outcome.TRUNCATED}),
+    Only.ANSWERED: frozenset({Outcome.SUCCEEDED, Outcome.TRUNCATED}),
     Only.FAILED: frozenset({Outcome.ERRORED, Outcome.EXPIRED, Outcome.CANCELED}),
 }
 

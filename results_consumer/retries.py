@@ -40,14 +40,14 @@ class Repeated:
     retry: Retry
 
 
-def has_retries(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> bool:
-    """Whether something lies in the bucket that calls itself a retry of the job.
+def retry_names(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> list[str]:
+    """What lies in the bucket and calls itself a retry of the job.
 
     Raises:
         ServiceError: S3 does not answer.
     """
     names = Bucket(s3, settings.bucket).names(ledger.retry_prefix(settings.tenant, ticket.job))
-    return next(names, None) is not None
+    return list(islice(names, MAX_RETRIES))
 
 
 def link_key(kms: KmsClient, parent: Job) -> bytes:

@@ -50,6 +50,8 @@ class JobStatus:
     chunks: int
     chunks_answered: int
     notice: Notice | None
+    deadline_ms: int | None = None
+    """What has no outcome by then is expired; None if nothing ever is."""
 
 
 def job_status(s3: S3Client, settings: ReaderSettings, ticket: Ticket, *, now_ms: int | None = None) -> JobStatus:
@@ -86,6 +88,7 @@ def status_of(s3: S3Client, settings: ReaderSettings, job: Job, *, now_ms: int |
         chunks=manifest.chunks,
         chunks_answered=found.chunks_done,
         notice=notice,
+        deadline_ms=manifest.parameters.deadline_ms,
     )
 
 

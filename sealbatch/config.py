@@ -20,12 +20,13 @@ from results_consumer.trust import Release, ReleaseError, Trust, load_roots
 from sealbatch.paths import PREFIX, config_file
 from vsock_bridge.settings import BridgeSettings
 from wire.address import Address
+from wire.errors import SealbatchError
 from wire.names import IMAGE, KEY_ARN, TENANT
 
 NO_FILE: Final = "no configuration file"
 
 
-class ConfigError(Exception):
+class ConfigError(SealbatchError):
     """The configuration is missing, unreadable, or lacks what the verb needs; the text says where."""
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from producer import errors as producing
 from results_consumer import errors as reading
 from sealbatch.config import NO_FILE, ConfigError
+from sealbatch.errors import InputFileError, JobStalled, NotInstalledError, OptionError, ReleaseRefused, WaitTimeout
 from sealbatch.exits import Exit
 from sealbatch.faults import Stop
 from sealbatch.tickets import NoSuchJobError
@@ -30,8 +31,18 @@ _SINK: Final = {
     reading.SinkCode.OTHER: Exit.USAGE,
     reading.SinkCode.NOT_OURS: Exit.NO_PERMISSION,
 }
-
-
+_SAID: Final[dict[type[Exception], Exit]] = {
+    ConfigError: Exit.CONFIGURATION,
+    NotInstalledError: Exit.CONFIGURATION,
+    TicketError: Exit.USAGE,
+    NoSuchJobError: Exit.NO_SUCH_JOB,
+    ReleaseRefused: Exit.INTEGRITY,
+    WaitTimeout: Exit.TIMEOUT,
+    JobStalled: Exit.NO_PERMISSION,
+}
+"""Errors whose text is all there is to say."""
+_NO_OPTIONS: Final = frozenset({"output", "questions", "ticket"})
+"""Arguments of the API that the command takes without a name."""
 _AFTER: Final = {
     Exit.TEMPORARY: "type the same again",
     Exit.NO_PERMISSION: "sealbatch doctor",
@@ -48,15 +59,16 @@ _AFTER_SINK: Final = {
 def explain(error: Exception) -> tuple[Exit, str]:
     """Exit code and message for what a verb raised."""
     text = str(error)
+    for kind, code in _SAID.items():
+        if isinstance(error, kind):
+            return code, text
     match error:
         case Stop():
             return error.code, text
-        case ConfigError():
-            return Exit.CONFIGURATION, text
-        case TicketError():
-            return Exit.USAGE, text
-        case NoSuchJobError():
-            return Exit.NO_SUCH_JOB, text
+        case OptionError():
+            return Exit.USAGE, error.why if error.option in _NO_OPTIONS else f"{_typed(error.option)}: {error.why}"
+        case InputFileError():
+            return Exit.NO_PERMISSION if error.denied else Exit.USAGE, text
         case producing.ProducerError():
             return _producing(error)
         case reading.ReaderError():
@@ -89,6 +101,11 @@ def advice(error: Exception, typed: str) -> str:
         case _:
             code, _text = explain(error)
             return f"{typed} --help" if code is Exit.USAGE and typed else _AFTER.get(code, "")
+
+
+def _typed(option: str) -> str:
+    """An argument of the API as the command spells it."""
+    return f"--{option.replace('_', '-')}"
 
 
 def _producing(error: producing.ProducerError) -> tuple[Exit, str]:

@@ -15,6 +15,7 @@ from sealbatch.paths import state_folder
 from sealbatch.screen import Screen
 
 if TYPE_CHECKING:
+    from sealbatch.client import Client
     from sealbatch.config import Config
     from sealbatch.tickets import TicketBook
 
@@ -45,6 +46,16 @@ class Face:
         if config.development:
             screen.say("using the development stack: for trying out, not for secrets")
         return config
+
+    def client(self, screen: Screen) -> "Client":
+        """What does the verb's work.
+
+        Raises:
+            ConfigError: the configuration is missing or wrong.
+        """
+        from sealbatch.client import Client
+
+        return Client(self.config(screen))
 
     def release_key(self) -> Path | None:
         """The configured key that release files must be signed by.

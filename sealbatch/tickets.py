@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wire.errors import TicketError
+from wire.errors import SealbatchError, TicketError
 from wire.ticket import Ticket
 
 MIN_PREFIX = 4
 """Fewest characters of a job id that stand for it."""
 
 
-class NoSuchJobError(Exception):
+class NoSuchJobError(SealbatchError):
     """No ticket is known by that name."""
 
 

@@ -1,4 +1,4 @@
-"""Times and spans as people type them."""
+"""Times and spans as people type them, and as programs have them."""
 
 import re
 from collections.abc import Callable
@@ -35,6 +35,16 @@ def parse_span(text: str) -> timedelta:
     if match is None or int(match[1]) == 0:
         raise ValueError("a span is spelled like 90m, 24h or 2d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def spell_moment(moment: datetime | str | None) -> str | None:
+    """A time as it is typed."""
+    return moment.isoformat() if isinstance(moment, datetime) else moment
+
+
+def spell_span(span: timedelta | str | None) -> str | None:
+    """A span as it is typed; it is counted in minutes, and never shorter than asked for."""
+    return f"{-(-span // timedelta(minutes=1))}m" if isinstance(span, timedelta) else span
 
 
 @dataclass(frozen=True, slots=True)

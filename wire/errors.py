@@ -1,7 +1,11 @@
-"""The one error family of everything that is parsed off the wire."""
+"""The family of all our errors, and the one of everything that is parsed off the wire."""
 
 
-class WireError(Exception):
+class SealbatchError(Exception):
+    """What the programs raise on purpose. No text of it holds a question, an answer or a key."""
+
+
+class WireError(SealbatchError):
     """Bytes from a peer are not what the specification says.
 
     The text names what is wrong and never holds content: it may be logged.

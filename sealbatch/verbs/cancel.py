@@ -24,18 +24,14 @@ def command(
     The job ends at once: records without an answer get the outcome canceled. Canceling twice, or a job that has ended,
     changes nothing and is no error.
     """
-    from sealbatch.canceler import cancel
-    from sealbatch.clients import producer_clients, reader_s3
-
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    found = face.tickets().find(ticket)
-    config = face.config(screen)
-    done = cancel(reader_s3(config), config.reader(), producer_clients(config), config.producer(), found)
+    job = face.client(screen).job(ticket)
+    done = job.cancel()
     if not screen.tables:
         screen.data(json.dumps({"job": done.job, "records": done.records, "canceled": done.canceled}))
     if done.canceled:
         screen.say(f"{done.canceled:,} of {done.records:,} records are canceled; what was answered before is kept")
     else:
         screen.say("nothing was left to cancel: every record has its outcome")
-    screen.next_step(f"sealbatch fetch {found} -o answers.jsonl")
+    screen.next_step(f"sealbatch fetch {job.ticket} -o answers.jsonl")

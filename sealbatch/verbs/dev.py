@@ -115,7 +115,7 @@ def demo(context: typer.Context) -> None:
     from devstack.demo import run
 
     face: Face = context.obj
-    raise typer.Exit(run(face, face.screen(), options))
+    raise typer.Exit(run(face.screen(), options))
 
 
 @verb(app, "sealbatch dev demo-nightly", "demo-nightly")

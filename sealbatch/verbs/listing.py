@@ -24,10 +24,7 @@ def command(
 ) -> None:
     """List the jobs whose tickets you hold, and how far each is."""
     from results_consumer.errors import IntegrityError
-    from results_consumer.status import job_status
-    from sealbatch.clients import reader_s3
     from sealbatch.verbs.status import COLUMNS, as_row
-    from wire.ticket import Ticket
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
@@ -36,12 +33,11 @@ def command(
         screen.say("no jobs yet")
         screen.next_step("sealbatch run questions.jsonl -o answers.jsonl")
         return
-    config = face.config(screen)
-    s3, settings = reader_s3(config), config.reader()
+    client = face.client(screen)
 
     def row(item: Kept) -> dict[str, Any]:
         try:
-            found = as_row(job_status(s3, settings, Ticket.parse(item.ticket)))
+            found = as_row(client.job(item.ticket).status())
         except IntegrityError as error:
             # Another stack's job, a job that was purged, or one that somebody tampered with: fetch tells which.
             created = datetime.fromtimestamp(item.created, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -27,20 +27,15 @@ def command(
     Its wrapped keys go first: without them, every copy of its ciphertext that anybody may have kept is noise. What
     stays is a tombstone with the ticket and the time.
     """
-    from producer.purge import Purger
-    from sealbatch.clients import producer_clients
-
     face: Face = context.obj
     screen = face.screen()
-    found = face.tickets().find(ticket)
-    config = face.config(screen)
-    purger = Purger(producer_clients(config).s3, config.producer())
+    job = face.client(screen).job(ticket)
     if dry_run:
-        screen.data(f"{purger.count(found)} objects would be removed")
+        screen.data(f"{job.purge(dry_run=True)} objects would be removed")
         return
     if not yes:
         if not sys.stdin.isatty():
             raise Stop(Exit.USAGE, "this cannot be undone; --yes says that it is meant")
-        typer.confirm(f"Remove job {found.job} for good?", abort=True, err=True)
-    removed = purger.purge(found)
-    screen.say(f"{removed:,} objects of job {found.job} are removed; its keys are gone, and a tombstone is left")
+        typer.confirm(f"Remove job {job.id} for good?", abort=True, err=True)
+    removed = job.purge()
+    screen.say(f"{removed:,} objects of job {job.id} are removed; its keys are gone, and a tombstone is left")

@@ -1,10 +1,8 @@
 """The options that describe an input of questions, and the input itself; shared by run, submit and validate."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,32 +12,34 @@ from sealbatch.exits import Exit
 from sealbatch.faults import Stop
 
 if TYPE_CHECKING:
-    from producer.forms import InputForm
     from producer.validate import ValidationReport
+    from sealbatch.questions import Questions
     from sealbatch.screen import Screen
-    from wire.payload import Params
 
 MAX_TOKENS = 65_536
 """`wire.payload.MAX_TOKENS`, said here so that a help or a completion loads no cryptography; a test compares them."""
 
 INPUT = Annotated[
-    str, typer.Argument(metavar="FILE", help="Questions: JSON lines (OpenAI's batch lines too) or CSV; - for a pipe.")
+    str,
+    typer.Argument(
+        metavar="FILE", help="Questions: JSON lines (OpenAI's batch lines too), CSV or Parquet; - for a pipe."
+    ),
 ]
 FORMAT = Annotated[
     str,
     typer.Option(
         "--format",
         metavar="KIND",
-        help="jsonl, csv, or auto: by the file's name or first line.",
+        help="jsonl, csv, parquet, or auto: by the file's name or first line.",
         rich_help_panel=h.INPUT,
-        autocompletion=complete.one_of("auto", "jsonl", "csv"),
+        autocompletion=complete.one_of("auto", "jsonl", "csv", "parquet"),
     ),
 ]
 ID_COLUMN = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="CSV column of the custom_id.",
+        help="Column of the custom_id, in CSV and Parquet.",
         show_default="custom_id",
         rich_help_panel=h.INPUT,
     ),
@@ -48,7 +48,7 @@ QUESTION_COLUMN = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="CSV column of the question.",
+        help="Column of the question, in CSV and Parquet.",
         show_default="question",
         rich_help_panel=h.INPUT,
     ),
@@ -154,63 +154,24 @@ TIMEOUT = Annotated[
 JSON = Annotated[bool, typer.Option("--json", help="JSON lines on standard output, even on a terminal.")]
 
 
-def make_form(
-    path: str, kind: str, id_column: str | None, question_column: str | None, delimiter: str | None
-) -> "InputForm":
-    """How to read the input, from its options.
+def questions_of(
+    path: str,
+    kind: str = "auto",
+    id_column: str | None = None,
+    question_column: str | None = None,
+    delimiter: str | None = None,
+) -> "Questions":
+    """The input, from the options that describe it.
 
     Raises:
-        Stop: an option is wrong.
+        OptionError: an option is wrong. Stop: nothing is piped in.
     """
-    from producer.forms import InputForm
+    from sealbatch.questions import Questions
 
-    if kind not in {"auto", "jsonl", "csv"}:
-        raise Stop(Exit.USAGE, "--format is auto, jsonl or csv")
-    name = "" if path == "-" else Path(path).name
-    try:
-        return InputForm(cast("Literal['auto', 'jsonl', 'csv']", kind), name, id_column, question_column, delimiter)
-    except ValueError as error:
-        raise Stop(Exit.USAGE, f"--{error}") from None
-
-
-def make_params(max_tokens: int | None, temperature: float, seed: int | None, stop: list[str] | None) -> "Params":
-    """What holds where a line says nothing.
-
-    Raises:
-        Stop: an option is wrong.
-    """
-    from wire.payload import MAX_STOP, MAX_STOPS, Params
-
-    stops = tuple(stop or ())
-    if len(stops) > MAX_STOPS or not all(0 < len(text) <= MAX_STOP for text in stops):
-        raise Stop(Exit.USAGE, f"--stop: at most {MAX_STOPS} texts of 1 to {MAX_STOP} characters")
-    if seed is not None and not -(2**63) <= seed < 2**63:
-        raise Stop(Exit.USAGE, "--seed: a 64-bit number")
-    return Params(max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stops)
-
-
-@contextmanager
-def open_input(path: str) -> Iterator[BinaryIO]:
-    """The input's bytes.
-
-    Raises:
-        Stop: there is no such file, it is a directory, or it may not be read.
-    """
-    if path == "-":
-        if sys.stdin.isatty():
-            raise Stop(Exit.USAGE, "standard input is a terminal; pipe the questions in, or name a file")
-        yield sys.stdin.buffer
-        return
-    try:
-        file = Path(path).open("rb")  # noqa: SIM115 - closed below; errors of the body are not the opening's
-    except IsADirectoryError:
-        raise Stop(Exit.USAGE, f"{path} is a directory; name a file") from None
-    except FileNotFoundError:
-        raise Stop(Exit.USAGE, f"{path}: there is no such file") from None
-    except PermissionError:
-        raise Stop(Exit.NO_PERMISSION, f"{path} cannot be read: permission denied") from None
-    with file:
-        yield file
+    if path == "-" and sys.stdin.isatty():
+        raise Stop(Exit.USAGE, "standard input is a terminal; pipe the questions in, or name a file")
+    source = sys.stdin.buffer if path == "-" else Path(path)
+    return Questions(source, format=kind, id_column=id_column, question_column=question_column, delimiter=delimiter)
 
 
 def show_problems(screen: "Screen", path: str, report: "ValidationReport") -> None:

@@ -8,7 +8,6 @@ from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
-from sealbatch.verbs.fetch import pairs
 from sealbatch.verbs.status import TICKET
 
 EXAMPLES = """\
@@ -42,46 +41,31 @@ def command(
     canceled becomes a job of its own, whose ticket is printed; fetch of the first job then gives all answers together.
     """
     from results_consumer.errors import JobNotFinished
-    from results_consumer.fetch import FetchOptions
-    from results_consumer.job import open_job
-    from results_consumer.retries import link_key
-    from sealbatch.clients import reader_kms, reader_s3
-    from sealbatch.retrying import FailedRecords
-    from sealbatch.times import JobTimes
+    from sealbatch.intake import Intake
     from sealbatch.verbs import jobs
-    from wire.manifest import Retry
 
     face: Face = context.obj
     screen = face.screen()
-    found = face.tickets().find(ticket)
-    config = face.config(screen)
-    form = q.make_form(file, kind, id_column, question_column, delimiter)
-    failed = FailedRecords(every=every)
-    s3 = reader_s3(config)
-    parent = open_job(s3, config.reader(), found)
-    if (first := parent.manifest.parameters.retry) is not None:
-        raise Stop(Exit.USAGE, f"that job is a retry itself; retry the first one: {first.parent}")
-    if file == "-":
-        raise Stop(Exit.USAGE, "the input is read more than once; name a file")
+    job = face.client(screen).job(ticket)
+    intake = Intake(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        stop=stop or (),
+        chunk_size=chunk_size,
+        deadline=deadline,
+        completion_window=window,
+        not_before=not_before,
+    )
+    questions = q.questions_of(file, kind, id_column, question_column, delimiter)
     try:
-        jobs.fetch_job(screen, config, s3, found, failed, FetchOptions(inputs=pairs(file, form)))
+        with jobs.showing_problems(screen, file), screen.meter() as meter:
+            done = job.ask_again(questions, intake, every=every, progress=jobs.telling(meter))
     except JobNotFinished as error:
         raise Stop(Exit.TEMPORARY, f"{error}; wait for it, or cancel it: what is canceled is retried") from None
-    if not failed.ranges:
+    if done is None:
         screen.say("no record of the job is worth another try" + ("" if every else "; --all takes every failed one"))
         return
-    intake = jobs.Intake(
-        path=file,
-        form=form,
-        params=q.make_params(max_tokens, temperature, seed, stop),
-        chunk_size=chunk_size,
-        skip_invalid=True,
-        times=JobTimes(deadline, window, not_before),
-        retry=Retry(found, tuple(failed.ranges)),
-        retry_key=link_key(reader_kms(config), parent),
-    )
-    with q.open_input(file) as source:
-        done = jobs.submit_job(face, screen, config, source, intake)
     screen.data(str(done.ticket))
     screen.say(f"{done.records:,} records are asked again")
-    screen.next_step(f"sealbatch wait {done.ticket} && sealbatch fetch {found} -o answers.jsonl")
+    screen.next_step(f"sealbatch wait {done.ticket} && sealbatch fetch {job.ticket} -o answers.jsonl")

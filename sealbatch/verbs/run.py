@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
+
+if TYPE_CHECKING:
+    from sealbatch.fetching import Output
 
 EXAMPLES = """\
 sealbatch run questions.jsonl -o answers.jsonl
@@ -26,7 +29,7 @@ OUTPUT = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="File for the answers: CSV if its name ends in .csv, else JSON lines; - for a pipe.",
+        help="File for the answers: CSV or Parquet if its name ends so, else JSON lines; - for a pipe.",
         rich_help_panel=h.OUTPUT,
     ),
 ]
@@ -59,18 +62,9 @@ def check_output(path: str, *, force: bool, begun: bool = False) -> None:
         raise Stop(Exit.NO_PERMISSION, f"{path}: the folder {folder} may not be written")
 
 
-def open_sink(path: str, *, force: bool):  # type: ignore[no-untyped-def]  # noqa: ANN201 - either sink
-    """The sink for `path`."""
-    from results_consumer.sink import FileSink, StreamSink
-
-    return StreamSink(sys.stdout.buffer) if path == "-" else FileSink(path, overwrite=force)
-
-
-def output_form(path: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    """CSV if the file's name says so, else JSON lines."""
-    from results_consumer.output import OutputForm
-
-    return OutputForm.CSV if path.lower().endswith(".csv") else OutputForm.JSONL
+def target(path: str) -> "Output":
+    """Where an output goes."""
+    return sys.stdout.buffer if path == "-" else path
 
 
 @ends_well
@@ -102,38 +96,32 @@ def command(
 
     It is submit, wait and fetch in one. Interrupted, it says what to type to go on; the job goes on by itself.
     """
-    from results_consumer.fetch import FetchOptions
-    from sealbatch.clients import reader_s3
-    from sealbatch.secret import make_idempotency
-    from sealbatch.times import JobTimes
+    from sealbatch.intake import Intake
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
     screen = face.screen()
     check_output(output, force=force)
-    config = face.config(screen)
-    times = JobTimes(deadline, window, not_before)
-    intake = jobs.Intake(
-        path=file,
-        form=q.make_form(file, kind, id_column, question_column, delimiter),
-        params=q.make_params(max_tokens, temperature, seed, stop),
+    client = face.client(screen)
+    intake = Intake(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        stop=stop or (),
         name=name,
         chunk_size=chunk_size,
         skip_invalid=skip_invalid,
-        times=times,
-        idempotency=make_idempotency(config, key, times),
-        required=t.required(face, require_pcr0),
+        deadline=deadline,
+        completion_window=window,
+        not_before=not_before,
+        idempotency_key=key,
+        require=t.required(face, require_pcr0),
     )
-    with q.open_input(file) as source:
-        ticket = jobs.submit_job(face, screen, config, source, intake).ticket
-    if ticket is None:
-        raise AssertionError("only a dry run has no ticket")
-    screen.say(f"ticket {ticket}")
-    with jobs.resumable(f"wait {ticket}"):
-        s3 = reader_s3(config)
-        jobs.wait_for(screen, config, s3, ticket, timeout=timeout)
-        sink = open_sink(output, force=force)
-        options = FetchOptions(form=output_form(output), receipts=receipts, replace_receipts=force)
-        summary = jobs.fetch_job(screen, config, s3, ticket, sink, options)
+    questions = q.questions_of(file, kind, id_column, question_column, delimiter)
+    job = client.job(str(jobs.submit_job(screen, client, file, questions, intake).sent_ticket()))
+    screen.say(f"ticket {job.ticket}")
+    with jobs.resumable(f"wait {job.ticket}"):
+        jobs.wait_for(screen, job, timeout=timeout)
+        summary = jobs.fetch_job(screen, client, job, target(output), receipts=receipts, overwrite=force)
     jobs.show_summary(screen, summary, "standard output" if output == "-" else output)
     raise typer.Exit(jobs.exit_for(summary))

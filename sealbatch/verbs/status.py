@@ -73,15 +73,13 @@ def command(context: typer.Context, ticket: TICKET, as_json: q.JSON = False) -> 
 
     It tells by what lies in the bucket; nothing is opened.
     """
-    from results_consumer.status import JobState, job_status
-    from sealbatch.clients import reader_s3
-    from sealbatch.verbs.jobs import stalled
+    from results_consumer.status import JobState
+    from sealbatch.errors import stalled
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    found = face.tickets().find(ticket)
-    config = face.config(screen)
-    status = job_status(reader_s3(config), config.reader(), found)
+    job = face.client(screen).job(ticket)
+    status = job.status()
     if screen.tables:
         screen.rows(COLUMNS, [as_row(status)])
     else:
@@ -89,4 +87,4 @@ def command(context: typer.Context, ticket: TICKET, as_json: q.JSON = False) -> 
     if status.notice is not None and status.state is JobState.STALLED:
         screen.say(stalled(status.notice))
     done = status.state is JobState.COMPLETED
-    screen.next_step(f"sealbatch fetch {found} -o answers.jsonl" if done else f"sealbatch wait {found}")
+    screen.next_step(f"sealbatch fetch {job.ticket} -o answers.jsonl" if done else f"sealbatch wait {job.ticket}")

@@ -47,28 +47,28 @@ def command(
     """
     import json
 
-    from sealbatch.secret import make_idempotency
-    from sealbatch.times import JobTimes
+    from sealbatch.intake import Intake
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    config = face.config(screen)
-    times = JobTimes(deadline, window, not_before)
-    intake = jobs.Intake(
-        path=file,
-        form=q.make_form(file, kind, id_column, question_column, delimiter),
-        params=q.make_params(max_tokens, temperature, seed, stop),
+    client = face.client(screen)
+    intake = Intake(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        stop=stop or (),
         name=name,
         chunk_size=chunk_size,
         skip_invalid=skip_invalid,
-        times=times,
-        idempotency=make_idempotency(config, key, times),
-        required=t.required(face, require_pcr0),
-        dry_run=dry_run,
+        deadline=deadline,
+        completion_window=window,
+        not_before=not_before,
+        idempotency_key=key,
+        require=t.required(face, require_pcr0),
     )
-    with q.open_input(file) as source:
-        done = jobs.submit_job(face, screen, config, source, intake)
+    questions = q.questions_of(file, kind, id_column, question_column, delimiter)
+    done = jobs.submit_job(screen, client, file, questions, intake, dry_run=dry_run)
     counts = f"{done.records:,} records in {done.chunks:,} chunks, {done.sealed_bytes:,} bytes sealed"
     if done.ticket is None:
         screen.say(f"{counts}; nothing was sent")

@@ -13,7 +13,6 @@ from sealbatch.faults import Stop
 if TYPE_CHECKING:
     from producer.pins import Pin
     from results_consumer.trust import Release
-    from wire.release import PublicKey
 
 PCR0 = Annotated[
     list[str] | None,
@@ -50,7 +49,7 @@ def releases(face: Face, pcr0: list[str] | None, files: list[Path] | None) -> "t
     """What the options accept; nothing if neither is given.
 
     Raises:
-        Stop: a value is no PCR0, or a file no release.
+        Stop, OptionError, ReleaseRefused: a value is no PCR0, or a file no release.
     """
     from results_consumer.trust import Release, ReleaseError
 
@@ -65,7 +64,7 @@ def images(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) 
     """PCR0s that the options name, in their order.
 
     Raises:
-        Stop: a value is no PCR0, or a file no release.
+        Stop, OptionError, ReleaseRefused: a value is no PCR0, or a file no release.
     """
     return tuple(release.pcrs[0].hex() for release in releases(face, pcr0, files))
 
@@ -74,18 +73,20 @@ def pins(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) ->
     """The enclaves that the options name: PCR0 and, where a release states it, the model's register.
 
     Raises:
-        Stop: a value is no PCR0, or a file no release.
+        Stop, OptionError, ReleaseRefused: a value is no PCR0, or a file no release.
     """
-    return tuple(_pin(release) for release in releases(face, pcr0, files))
+    from sealbatch.intake import pin_of
+
+    return tuple(pin_of(release) for release in releases(face, pcr0, files))
 
 
-def required(face: Face, values: list[str] | None) -> "tuple[Pin, ...]":
-    """The enclaves that --require-pcr0 names, each by a PCR0 or a release file.
+def required(face: Face, values: list[str] | None) -> "tuple[Release, ...]":
+    """The releases that --require-pcr0 names, each by a PCR0 or a release file.
 
     Raises:
         Stop: a value is neither.
     """
-    return tuple(_pin(_of_text(face, value)) for value in values or ())
+    return tuple(_of_text(face, value) for value in values or ())
 
 
 def _of_text(face: Face, value: str) -> "Release":
@@ -102,37 +103,7 @@ def _of_text(face: Face, value: str) -> "Release":
         return _read(face, path)
 
 
-def _pin(release: "Release") -> "Pin":
-    from producer.pins import Pin
-    from wire.measurement import MODEL_PCR
-
-    model = release.pcrs.get(MODEL_PCR)
-    return Pin(release.pcrs[0].hex(), None if model is None else model.hex())
-
-
 def _read(face: Face, path: Path) -> "Release":
-    from results_consumer.trust import MAX_RELEASE, ReleaseError, parse_release
+    from sealbatch.releases import read_release
 
-    key = _demanded_key(face)
-    try:
-        with path.open("rb") as file:
-            return parse_release(file.read(MAX_RELEASE + 1), key)
-    except OSError as error:
-        raise Stop(Exit.USAGE, f"{path}: {error.strerror}") from None
-    except ReleaseError as error:
-        raise Stop(Exit.USAGE if key is None else Exit.INTEGRITY, f"{path}: {error}") from None
-
-
-def _demanded_key(face: Face) -> "PublicKey | None":
-    """The configured key by which releases must be signed; None if any will do."""
-    from wire.release import SignatureRefused, read_public_key
-
-    named = face.release_key()
-    if named is None:
-        return None
-    try:
-        return read_public_key(named.read_bytes())
-    except OSError as error:
-        raise Stop(Exit.CONFIGURATION, f"release_key {named}: {error.strerror}") from None
-    except SignatureRefused as error:
-        raise Stop(Exit.CONFIGURATION, f"release_key {named}: {error}") from None
+    return read_release(path, key=face.release_key())

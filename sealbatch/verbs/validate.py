@@ -29,20 +29,14 @@ def command(
 
     Nothing is sealed or sent, and AWS is not asked. The exit code is 8 if a line is invalid.
     """
-    from producer.validate import validate
-    from wire.payload import Params
+    from sealbatch.checking import validate
+    from sealbatch.verbs.jobs import telling
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    form = q.make_form(file, kind, id_column, question_column, delimiter)
-    with q.open_input(file) as source, screen.meter() as meter:
-        report = validate(
-            source,
-            form,
-            Params(),
-            max_problems=max_errors,
-            progress=lambda done: meter.update("checking lines", done, None),
-        )
+    questions = q.questions_of(file, kind, id_column, question_column, delimiter)
+    with screen.meter() as meter:
+        report = validate(questions, max_problems=max_errors, progress=telling(meter))
     q.show_notes(screen, report)
     if not report.valid:
         q.show_problems(screen, file, report)

@@ -22,13 +22,11 @@ def command(
 
     What the outcomes are, `fetch` tells.
     """
-    from sealbatch.clients import reader_s3
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
     screen = face.screen()
-    found = face.tickets().find(ticket)
-    config = face.config(screen)
-    with jobs.resumable(f"wait {found}"):
-        jobs.wait_for(screen, config, reader_s3(config), found, timeout=timeout)
-    screen.next_step(f"sealbatch fetch {found} -o answers.jsonl")
+    job = face.client(screen).job(ticket)
+    with jobs.resumable(f"wait {job.ticket}"):
+        jobs.wait_for(screen, job, timeout=timeout)
+    screen.next_step(f"sealbatch fetch {job.ticket} -o answers.jsonl")

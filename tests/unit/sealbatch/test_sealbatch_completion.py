@@ -87,7 +87,7 @@ def test_the_script_is_one_of_that_shell(home: Path, name: str) -> None:
 def test_fish_completes(home: Path) -> None:
     """In fish itself."""
     script = "sealbatch completion fish | source; complete -C 'sealbatch fetch --only '"
-    assert run(home, shell("fish"), "--no-config", "-c", script).split() == ["failed", "ok", "truncated"]
+    assert run(home, shell("fish"), "--no-config", "-c", script).split() == ["answered", "failed", "ok", "truncated"]
 
 
 def test_another_shell_is_refused_by_name(home: Path) -> None:

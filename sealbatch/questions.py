@@ -1,0 +1,237 @@
+"""Questions as a caller has them - a file, a stream, a table, any iterable - as the bytes that the producer reads."""
+
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast
+
+from producer.forms import InputForm
+from sealbatch.errors import InputFileError, OptionError
+from wire.payload import Params, Record
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+FORMATS: Final = ("auto", "jsonl", "csv", "parquet")
+_PLAIN: Final = InputForm("jsonl")
+
+
+class ArrowTable(Protocol):
+    """What has the Arrow stream interface: tables of pandas, pyarrow, polars, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
+
+class Questions:
+    """Questions, and how to read them where that is not plain.
+
+    Args:
+        source: a path, an open binary file, a table with Arrow's stream interface (such as a pandas DataFrame), or an
+            iterable of texts, mappings, dataclass instances and named tuples. A mapping has the fields of a JSON line:
+            `question`, and if wanted `custom_id`, `context` and parameters of generation; or OpenAI's. A text alone is
+            a question, and no path.
+        format: `jsonl`, `csv` or `parquet` for a path or file; `auto` goes by the name's ending or the first line.
+        id_column: column of the custom_id, if not `custom_id`; for CSV, Parquet and tables.
+        question_column: column of the question, if not `question`.
+        delimiter: between the cells of CSV, if not a comma.
+
+    Raises:
+        OptionError: `format` or `delimiter` is none. TypeError: the source is a single text or mapping.
+
+    >>> from sealbatch import Questions
+    >>> mail = Questions(["How many sick days do I have?", {"custom_id": "b", "question": "When is open enrollment?"}])
+    >>> [(line, custom_id) for line, custom_id in mail.pairs()]
+    [(1, 'line-1'), (2, 'b')]
+    """
+
+    def __init__(
+        self,
+        source: "Source",
+        *,
+        format: str = "auto",  # noqa: A002 - as the command calls it
+        id_column: str | None = None,
+        question_column: str | None = None,
+        delimiter: str | None = None,
+    ) -> None:
+        if isinstance(source, str | bytes | bytearray | Mapping):
+            raise TypeError("questions come as a list of them, or as a pathlib.Path; this is one text or mapping")
+        if format not in FORMATS:
+            raise OptionError("format", f"is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        path = Path(source) if isinstance(source, os.PathLike) else None
+        self._source = source
+        self._path = path
+        self._id_column = id_column
+        self._question_column = question_column
+        name = "" if path is None else path.name
+        self._is_parquet = format == "parquet" or (format == "auto" and name.lower().endswith(".parquet"))
+        try:
+            kind = cast("Literal['auto', 'jsonl', 'csv']", "jsonl" if self._is_parquet else format)
+            self._form = InputForm(kind, name, id_column, question_column, delimiter)
+        except ValueError as error:
+            raise OptionError.of(error) from None
+        self._read = False
+
+    @classmethod
+    def of(cls, source: "Source") -> "Questions":
+        """`source` itself if it is one already."""
+        return source if isinstance(source, Questions) else cls(source)
+
+    @property
+    def name(self) -> str:
+        """The path, or what stands for it in messages."""
+        return "the questions" if self._path is None else str(self._path)
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[BinaryIO, InputForm]]:
+        """The bytes, from their beginning, and their form.
+
+        Raises:
+            InputFileError: the file cannot be opened. OptionError: what can be read once only was read before.
+            InputInvalid: while reading: a table lacks a column, or cannot be read. TypeError: an item is no question.
+        """
+        if self._path is not None:
+            with opened(self._path) as file:
+                yield self._of_file(file)
+        elif hasattr(self._source, "__arrow_c_stream__"):
+            from sealbatch.arrow_rows import table_lines
+
+            self._once(isinstance(self._source, Iterator))
+            yield _stream(table_lines(self._source, self._question_column, self._id_column)), _PLAIN
+        elif hasattr(self._source, "readline"):
+            file = cast("BinaryIO", self._source)
+            self._once(not file.seekable())
+            if file.seekable():
+                file.seek(0)
+            yield self._of_file(file)
+        else:
+            items = cast("Iterable[object]", self._source)
+            self._once(isinstance(items, Iterator))
+            yield _stream(map(_json_line, items, count(1))), _PLAIN
+
+    def records(self) -> Iterator[Record]:
+        """A record for each line that is not blank; for an invalid one, one without messages.
+
+        Raises:
+            As `open`. OSError: reading failed.
+        """
+        from producer.questions import read_records
+
+        with self.open() as (stream, form):
+            for item in read_records(stream, form, Params(), keep_invalid=True):
+                if isinstance(item, Record):
+                    yield item
+
+    def pairs(self) -> Iterator[tuple[int, str]]:
+        """Line and custom_id of each record.
+
+        Raises:
+            As `records`.
+        """
+        return ((record.line, record.custom_id) for record in self.records())
+
+    def again(self) -> "Questions":
+        """The same, such that they can be read any number of times; what an iterator gives is kept in memory.
+
+        Raises:
+            OptionError: a stream cannot be read twice.
+        """
+        if isinstance(self._source, Iterator) and not hasattr(self._source, "readline"):
+            self._once(once=True)
+            return Questions(list(self._source))
+        if hasattr(self._source, "readline") and not cast("BinaryIO", self._source).seekable():
+            raise OptionError("questions", "the input is read more than once; name a file")
+        return self
+
+    def _once(self, once: bool) -> None:
+        if once and self._read:
+            raise OptionError(
+                "questions", "the input was read before, and cannot be read twice; name a file, or make a list"
+            )
+        self._read = True
+
+    def _of_file(self, file: BinaryIO) -> tuple[BinaryIO, InputForm]:
+        if not self._is_parquet:
+            return file, self._form
+        from sealbatch.arrow_rows import parquet_lines
+
+        if not file.seekable():
+            raise OptionError("format", "a Parquet file is read from its end; name a file, and no pipe")
+        return _stream(parquet_lines(file, self._question_column, self._id_column)), _PLAIN
+
+
+Source: TypeAlias = os.PathLike[str] | BinaryIO | ArrowTable | Iterable[object] | Questions
+"""What can be submitted."""
+
+
+class _Lines(io.RawIOBase):
+    """Bytes out of an iterator, as they are asked for."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """The next bytes; 0 at the end."""
+        while not self._rest:
+            line = next(self._lines, None)
+            if line is None:
+                return 0
+            self._rest = memoryview(line)
+        room = memoryview(buffer).cast("B")
+        size = min(len(room), len(self._rest))
+        room[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+def _stream(lines: Iterator[bytes]) -> BinaryIO:
+    return io.BufferedReader(_Lines(lines), 1 << 16)
+
+
+def _json_line(item: object, number: int) -> bytes:
+    """The JSON line of one question. Whether it is a valid one, the producer says, by its number."""
+    if isinstance(item, str):
+        item = {"question": item}
+    elif dataclasses.is_dataclass(item) and not isinstance(item, type):
+        item = _said(dataclasses.asdict(item))
+    elif isinstance(item, tuple) and hasattr(item, "_asdict"):
+        item = _said(item._asdict())
+    if not isinstance(item, Mapping):
+        raise TypeError(f"question {number}: a {type(item).__name__} is no question; a text or a mapping is")
+    try:
+        return json.dumps(dict(item)).encode() + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"question {number}: holds what JSON has not ({type(error).__name__})") from None
+
+
+def _said(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields that say nothing."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file that somebody named.
+
+    Raises:
+        InputFileError: it cannot be opened.
+    """
+    try:
+        file = path.open("rb")
+    except IsADirectoryError:
+        raise InputFileError(f"{path} is a directory; name a file") from None
+    except FileNotFoundError:
+        raise InputFileError(f"{path}: there is no such file") from None
+    except PermissionError:
+        raise InputFileError(f"{path} cannot be read: permission denied", denied=True) from None
+    with file:
+        yield file
