@@ -73,7 +73,8 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        raise ImportError(f"{error.name} is not installed: pip install 'sealbatch[asker,reader]'") from error
+        absent = str(error.name).partition(".")[0]
+        raise ImportError(f"{absent} is not installed: pip install 'sealbatch[asker,reader]'") from error
 
 
 def __dir__() -> list[str]:

@@ -39,6 +39,7 @@ VERBS: Final[dict[str, dict[str, str]]] = {
         "enclave": "enclave",
         "dlq": "dlq",
         "sweep": "sweep",
+        "serve": "serve",
         "policy": "policy",
     },
     "Build and measure": {"image": "image", "model": "model", "bench": "bench"},

@@ -17,6 +17,7 @@ OF_VERBS: Final = {
     "auditor": ("validate", "verify", "plan", "completion"),
     "asker": ("run", "ask", "submit", "cancel", "retry", "purge", "sweep"),
     "reader": ("status", "wait", "fetch", "list", "doctor", "support-bundle"),
+    "serve": ("serve",),
     "bridge": ("bridge",),
     "nightly": ("worker", "beat", "top"),
 }

@@ -3,8 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import PurePath
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any
 
 from results_consumer.errors import JobNotFinished
 from results_consumer.fetch import FetchOptions, FetchProgress, fetch
@@ -17,15 +16,11 @@ from results_consumer.settings import ReaderSettings
 from results_consumer.sink import FileSink, Sink, StreamSink
 from results_consumer.tally import FetchSummary
 from sealbatch.channel import Channel
-from sealbatch.errors import OptionError, WaitTimeout, refuse_stalled
+from sealbatch.errors import WaitTimeout, refuse_stalled
+from sealbatch.formats import Output
 from sealbatch.progress import Limit, Progress, Told
-from sealbatch.questions import FORMATS
 from sealbatch.waiting import NO_ANSWER, wait_for
 from wire.ticket import Ticket
-
-Format: TypeAlias = Literal["auto", "jsonl", "csv", "parquet"]
-Output: TypeAlias = str | os.PathLike[str] | BinaryIO
-"""A file by its path, or a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +119,6 @@ class Fetching:
             ServiceError: S3 does not answer.
         """
         return bool(retry_names(self.s3, self.settings, self.ticket))
-
-
-def output_format(output: Output, named: str) -> str:
-    """jsonl, csv or parquet: as named, or by the file's ending.
-
-    Raises:
-        OptionError: it is none of them.
-    """
-    if named not in FORMATS:
-        raise OptionError("format", f"is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
-    if named != "auto":
-        return named
-    ending = PurePath(output).suffix.lower() if isinstance(output, str | os.PathLike) else ""
-    return {".csv": "csv", ".parquet": "parquet"}.get(ending, "jsonl")
 
 
 def open_sink(output: Output, form: str, *, overwrite: bool) -> Sink:

@@ -19,7 +19,8 @@ from results_consumer.trust import Release
 from sealbatch.canceler import Canceled, cancel
 from sealbatch.channel import Channel, pulled
 from sealbatch.errors import OptionError
-from sealbatch.fetching import Fetching, Format, Output, open_sink, output_format
+from sealbatch.fetching import Fetching, open_sink
+from sealbatch.formats import Format, Output, output_format
 from sealbatch.intake import Intake
 from sealbatch.progress import Limit, Pause, Told, ignore, sleep
 from sealbatch.questions import Questions, Source

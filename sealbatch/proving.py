@@ -10,7 +10,7 @@ from results_consumer.archive import evidence_of
 from results_consumer.offline import ArchiveReport, verify_output
 from results_consumer.trust import Release, ReleaseError, Trust, load_roots
 from sealbatch.errors import OptionError
-from sealbatch.fetching import output_format
+from sealbatch.formats import output_format
 from sealbatch.paths import state_folder
 from sealbatch.questions import Questions, Source, opened
 from sealbatch.tickets import TicketBook

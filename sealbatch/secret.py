@@ -1,14 +1,14 @@
-"""The producer's secret, under which idempotency keys are hidden from the host."""
+"""Secrets in files: the producer's, under which idempotency keys are hidden from the host, and the endpoint's token."""
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from producer.lookup import Idempotency
 from sealbatch.config import Config, ConfigError
-from sealbatch.exits import Exit
-from sealbatch.faults import Stop
+from sealbatch.errors import OptionError
 from sealbatch.paths import state_folder
 from sealbatch.times import JobTimes
 
@@ -22,43 +22,63 @@ def producer_secret(config: Config) -> bytes:
         ConfigError: the configured file is missing or too short, or others may read it.
     """
     named = config.resources.secret_file
-    path = Path(named) if named is not None else state_folder() / "producer.secret"
-    if named is None and not path.exists():
-        _make(path)
-    try:
-        secret = path.read_bytes()
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise ConfigError(f"{path}: the producer's secret cannot be read: {error.strerror}") from None
+    path, secret = _kept(None if named is None else Path(named), "producer.secret", "the producer's secret")
     if len(secret) < SIZE:
         raise ConfigError(
             f"{path}: the producer's secret has fewer than {SIZE} bytes; head -c {SIZE} /dev/urandom makes one"
         )
-    if mode & 0o077:
-        raise ConfigError(f"{path}: others may read the producer's secret; chmod 600 it")
     return secret
+
+
+def endpoint_token(named: Path | None) -> tuple[Path, str]:
+    """The token of `sealbatch serve` in the named file, or in this user's own, which is made when it is first needed.
+
+    Raises:
+        ConfigError: the named file is missing or holds no token, or others may read it.
+    """
+    path, data = _kept(named, "serve.token", "the token", lambda: secrets.token_urlsafe(SIZE).encode())
+    try:
+        return path, data.decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: the token has characters that no HTTP header can carry") from None
 
 
 def make_idempotency(config: Config, key: str | None, times: JobTimes) -> Idempotency | None:
     """The key with the secret that hides it, for a submission at these `times`; None without a key.
 
     Raises:
-        ConfigError: there is no secret to be had. Stop: the key is empty or too long.
+        ConfigError: there is no secret to be had. OptionError: the key is empty or too long.
     """
     if key is None:
         return None
     try:
         return Idempotency(key, producer_secret(config), typed=str(times))
     except ValueError as error:
-        raise Stop(Exit.USAGE, f"--{error}") from None
+        raise OptionError.of(error) from None
 
 
-def _make(path: Path) -> None:
+def _kept(
+    named: Path | None, own: str, what: str, make: Callable[[], bytes] = lambda: secrets.token_bytes(SIZE)
+) -> tuple[Path, bytes]:
+    """A secret in a file that nobody else may read: the named one, or this user's `own`."""
+    path = named or state_folder() / own
+    if named is None and not path.exists():
+        _write(path, make())
+    try:
+        data, mode = path.read_bytes(), path.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"{path}: {what} cannot be read: {error.strerror}") from None
+    if mode & 0o077:
+        raise ConfigError(f"{path}: others may read {what}; chmod 600 it")
+    return path, data
+
+
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.write(descriptor, secrets.token_bytes(SIZE))
+        os.write(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -12,7 +12,7 @@ from sealbatch.client import Client
 from sealbatch.config import Config
 from sealbatch.exits import Exit
 from sealbatch.faults import Stop
-from sealbatch.fetching import Output
+from sealbatch.formats import Output
 from sealbatch.intake import Intake
 from sealbatch.job import Job
 from sealbatch.meter import Meter

@@ -14,7 +14,7 @@ from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
 if TYPE_CHECKING:
-    from sealbatch.fetching import Output
+    from sealbatch.formats import Output
 
 EXAMPLES = """\
 sealbatch run questions.jsonl -o answers.jsonl

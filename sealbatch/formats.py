@@ -1,0 +1,26 @@
+"""Where an output goes, and in which form."""
+
+import os
+from pathlib import PurePath
+from typing import BinaryIO, Literal, TypeAlias
+
+from sealbatch.errors import OptionError
+from sealbatch.questions import FORMATS
+
+Format: TypeAlias = Literal["auto", "jsonl", "csv", "parquet"]
+Output: TypeAlias = str | os.PathLike[str] | BinaryIO
+"""A file by its path, or a stream."""
+
+
+def output_format(output: Output, named: str) -> str:
+    """jsonl, csv or parquet: as named, or by the file's ending.
+
+    Raises:
+        OptionError: it is none of them.
+    """
+    if named not in FORMATS:
+        raise OptionError("format", f"is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    if named != "auto":
+        return named
+    ending = PurePath(output).suffix.lower() if isinstance(output, str | os.PathLike) else ""
+    return {".csv": "csv", ".parquet": "parquet"}.get(ending, "jsonl")

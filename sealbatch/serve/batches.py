@@ -1,0 +1,285 @@
+"""Batches: jobs, as OpenAI's clients know them. A batch's id holds its job's ticket."""
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from producer.errors import InputInvalid
+from producer.validate import ValidationReport
+from results_consumer.errors import IntegrityError, JobNotFinished
+from results_consumer.status import JobState, JobStatus
+from sealbatch.client import Client
+from sealbatch.errors import stalled
+from sealbatch.job import Job
+from sealbatch.questions import Questions
+from sealbatch.serve.api_error import ApiError, missing
+from sealbatch.serve.outcomes import Outcome, Outcomes
+from sealbatch.serve.vault import Upload
+
+ENDPOINT: Final = "/v1/chat/completions"
+BATCH: Final = "batch_"
+OUTPUT: Final = "file-output_"
+ERRORS: Final = "file-errors_"
+MAX_REFUSED: Final = 1000
+"""Batches whose input was invalid, that are remembered."""
+_FIELDS: Final = frozenset({"input_file_id", "endpoint", "completion_window", "metadata"})
+_WINDOW: Final = "24h"
+_AT_ONCE: Final = 0.25
+"""Seconds that a look waits for a verification: a small job's is over by then."""
+
+
+class Batches:
+    """All batches of this user, and what this process alone remembers of them: metadata, and those that were refused.
+
+    Threads may share it.
+    """
+
+    def __init__(self, client: Client, outcomes: Outcomes) -> None:
+        self._client = client
+        self._outcomes = outcomes
+        self._refused: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._said: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def create(self, upload: Upload, fields: dict[str, Any]) -> dict[str, Any]:
+        """Submit a file; one with invalid lines becomes a batch that failed, with each line's fault.
+
+        Raises:
+            ApiError: a field is missing or wrong. SealbatchError: as `Client.submit`.
+        """
+        window = _window(fields)
+        said = {"completion_window": window, "metadata": _metadata(fields.get("metadata"))}
+        questions = Questions(upload.blob.open(), format="jsonl")
+        try:
+            job = self._client.submit(questions, name=upload.id, completion_window=window)
+        except InputInvalid as error:
+            return self._refuse(upload, error.report, said)
+        with self._lock:
+            self._said[job.ticket] = said
+        return self.describe(job)
+
+    def get(self, name: str) -> dict[str, Any]:
+        """A batch by its id.
+
+        Raises:
+            ApiError: there is none. SealbatchError: as `Job.status`.
+        """
+        with self._lock:
+            refused = self._refused.get(name)
+        return self.describe(self.job(name)) if refused is None else refused
+
+    def cancel(self, name: str) -> dict[str, Any]:
+        """End a batch; what is answered is kept.
+
+        Raises:
+            ApiError: there is none, or it has failed. SealbatchError: as `Job.cancel`.
+        """
+        with self._lock:
+            if name in self._refused:
+                raise ApiError(400, "The batch has failed; there is nothing to cancel.", code="not_cancelable")
+        job = self.job(name)
+        canceled = job.cancel().canceled
+        self._outcomes.forget(job.ticket)
+        found = self.describe(job)
+        return found | {"status": "cancelling", "cancelling_at": int(time.time())} if canceled else found
+
+    def list(self, after: str | None, limit: int) -> dict[str, Any]:
+        """A page of batches, newest first.
+
+        Raises:
+            ApiError: `after` is none of them.
+        """
+        with self._lock:
+            known = [(batch["created_at"], name) for name, batch in self._refused.items()]
+        known += [(kept.created, BATCH + kept.ticket) for kept in self._client.jobs() if kept.name.startswith("file-")]
+        names = [name for _, name in sorted(known, key=lambda one: one[0], reverse=True)]
+        with ThreadPoolExecutor(8) as pool:
+            return page(names, after, limit, lambda some: [one for one in pool.map(self._found, some) if one])
+
+    def job(self, name: str) -> Job:
+        """The job of a batch, or of one of its files.
+
+        Raises:
+            ApiError: it is none.
+        """
+        prefix, _, ticket = name.partition("_")
+        if f"{prefix}_" not in {BATCH, OUTPUT, ERRORS} or not ticket.startswith("sb1-"):
+            what = "batch" if name.startswith(BATCH) else "file"
+            raise missing(what, name, f"{what}_id")
+        return self._client.job(ticket)
+
+    def outcome(self, job: Job, seconds: float) -> Outcome | None:
+        """What a job came to, if it has ended and is verified; for that, `seconds` are waited.
+
+        Raises:
+            SealbatchError: as `Job.status` and `Job.fetch`.
+        """
+        return self._outcome(job, job.status(), seconds)
+
+    def _outcome(self, job: Job, status: JobStatus, seconds: float) -> Outcome | None:
+        if status.state is not JobState.COMPLETED:
+            return None
+        try:
+            return self._outcomes.look(job, seconds)
+        except JobNotFinished:  # it was asked again, and that has not ended
+            return None
+
+    def describe(self, job: Job) -> dict[str, Any]:
+        """The batch object of a job.
+
+        Raises:
+            SealbatchError: as `Job.status`; also if S3 or KMS do not let it be verified.
+        """
+        status = job.status()
+        found = self._base(job, status)
+        try:
+            outcome = self._outcome(job, status, _AT_ONCE)
+        except IntegrityError as error:
+            problem = {"message": str(error), "code": error.code}
+            return found | {"status": "failed", "errors": _errors(problem)}
+        if outcome is None:
+            ended = status.state is JobState.COMPLETED
+            notice = status.notice if status.state is JobState.STALLED else None
+            return found | {
+                "status": "finalizing" if ended else "in_progress",
+                "request_counts": _counts(status.total, status.answered, status.failed_unattested),
+                "errors": None if notice is None else _errors({"code": notice.code, "message": stalled(notice)}),
+            }
+        summary = outcome.summary
+        answered = summary.succeeded + summary.truncated
+        state = "cancelled" if summary.canceled else "expired" if summary.expired else "completed"
+        return found | {
+            "status": state,
+            f"{state}_at": outcome.verified,
+            "output_file_id": OUTPUT + job.ticket if outcome.output_bytes else None,
+            "error_file_id": ERRORS + job.ticket if outcome.error_bytes else None,
+            "request_counts": _counts(summary.records, answered, summary.records - answered),
+            "model": summary.model or None,
+            "usage": _usage(summary.prompt_tokens, summary.completion_tokens),
+        }
+
+    def _base(self, job: Job, status: JobStatus) -> dict[str, Any]:
+        with self._lock:
+            said = self._said.get(job.ticket, {})
+        created = status.created_ms // 1000
+        expires = None if status.deadline_ms is None else status.deadline_ms // 1000
+        window = _WINDOW if expires is None else f"{max(1, round((expires - created) / 3600))}h"
+        batch = _batch(BATCH + job.ticket, created, status.name, {"completion_window": window, "metadata": None} | said)
+        return batch | {"in_progress_at": created, "expires_at": expires}
+
+    def _found(self, name: str) -> dict[str, Any] | None:
+        """A batch for a list; None if it is another stack's, or was purged."""
+        try:
+            return self.get(name)
+        except IntegrityError:
+            return None
+
+    def _refuse(self, upload: Upload, report: ValidationReport, said: dict[str, Any]) -> dict[str, Any]:
+        now = int(time.time())
+        problems = [
+            {"code": str(one.code), "line": one.line, "message": one.message, "param": one.param}
+            for one in report.problems
+        ]
+        batch = _batch(f"{BATCH}{secrets.token_hex(12)}", now, upload.id, said) | {
+            "status": "failed",
+            "failed_at": now,
+            "errors": _errors(*problems),
+            "request_counts": _counts(0, 0, 0),
+        }
+        with self._lock:
+            self._refused[batch["id"]] = batch
+            while len(self._refused) > MAX_REFUSED:
+                self._refused.popitem(last=False)
+        return batch
+
+
+def page(names: list[str], after: str | None, limit: int, describe: Any) -> dict[str, Any]:
+    """OpenAI's list object: what comes `after`, at most `limit` of it.
+
+    Raises:
+        ApiError: `after` is none of them.
+    """
+    if after is not None and after not in names:
+        raise missing("object", after, "after")
+    rest = names if after is None else names[names.index(after) + 1 :]
+    data = describe(rest[:limit])
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": len(rest) > limit,
+    }
+
+
+def check_fields(fields: dict[str, Any]) -> str:
+    """The file that a batch is asked for.
+
+    Raises:
+        ApiError: a field is missing, unknown or wrong.
+    """
+    for name, value in fields.items():
+        if name not in _FIELDS and value is not None:
+            raise ApiError(400, f"{name[:100]} is not supported.", code="unknown_parameter", param=name[:100])
+    if fields.get("endpoint") != ENDPOINT:
+        raise ApiError(400, f"endpoint must be {ENDPOINT}.", code="invalid_value", param="endpoint")
+    file = fields.get("input_file_id")
+    if not isinstance(file, str):
+        raise ApiError(400, "input_file_id must be a file's id.", code="invalid_value", param="input_file_id")
+    return file
+
+
+def _window(fields: dict[str, Any]) -> str:
+    window = fields.get("completion_window")
+    if not isinstance(window, str):
+        message = "completion_window must be a span such as 24h."
+        raise ApiError(400, message, code="invalid_value", param="completion_window")
+    return window
+
+
+def _metadata(value: Any) -> dict[str, str] | None:
+    if value is None:
+        return None
+    pairs = list(value.items()) if isinstance(value, dict) else [("", None)]
+    if len(pairs) > 16 or not all(isinstance(v, str) and len(v) <= 512 and len(k) <= 64 for k, v in pairs):
+        message = "metadata: at most 16 pairs of text, of 64 and 512 characters."
+        raise ApiError(400, message, code="invalid_value", param="metadata")
+    return dict(value)
+
+
+def _batch(name: str, created: int, file: str, said: dict[str, Any]) -> dict[str, Any]:
+    states = ("cancelled", "cancelling", "completed", "expired", "failed", "finalizing", "in_progress")
+    return {
+        "id": name,
+        "object": "batch",
+        "endpoint": ENDPOINT,
+        "errors": None,
+        "input_file_id": file,
+        "created_at": created,
+        "expires_at": None,
+        "output_file_id": None,
+        "error_file_id": None,
+        **dict.fromkeys(f"{state}_at" for state in states),
+        **said,
+    }
+
+
+def _counts(total: int, completed: int, failed: int) -> dict[str, int]:
+    return {"total": total, "completed": completed, "failed": failed}
+
+
+def _usage(read: int, written: int) -> dict[str, Any]:
+    return {
+        "input_tokens": read,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": written,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": read + written,
+    }
+
+
+def _errors(*problems: dict[str, Any]) -> dict[str, Any]:
+    return {"object": "list", "data": [{"line": None, "param": None, **problem} for problem in problems]}

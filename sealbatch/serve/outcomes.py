@@ -1,0 +1,107 @@
+"""What jobs that have ended came to, each verified once."""
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from results_consumer.errors import JobNotFinished, ServiceError
+from results_consumer.tally import FetchSummary
+from sealbatch.job import Job
+
+KEPT: Final = 1000
+"""Outcomes that are remembered; others are verified again when they are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A job that was `verified` at that second since 1970: its counts, and the bytes of answers and errors as lines."""
+
+    verified: int
+    summary: FetchSummary
+    output_bytes: int
+    error_bytes: int
+
+
+class _Sizes:
+    """A sink that counts and keeps nothing."""
+
+    revocable = True
+
+    def __init__(self) -> None:
+        self.output = self.error = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        """Take one line."""
+        if data:
+            if json.loads(data)["response"] is None:
+                self.error += len(data)
+            else:
+                self.output += len(data)
+
+    def commit(self) -> None:
+        """Nothing to keep."""
+
+
+class Outcomes:
+    """Verifies jobs that have ended, two at a time, in the background."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(2, "sealbatch-verify")
+        self._found: OrderedDict[str, tuple[list[str], Future[Outcome]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def look(self, job: Job, seconds: float) -> Outcome | None:
+        """The outcome of a job that has ended; None while it is being verified, for which `seconds` are waited.
+
+        Raises:
+            SealbatchError: it does not verify. What may pass is tried again at the next look.
+        """
+        retries = job.retries()
+        with self._lock:
+            verified, future = self._found.get(job.ticket, (None, None))
+            if future is None or verified != retries:
+                future = self._pool.submit(_verify, job)
+                self._found[job.ticket] = retries, future
+                while len(self._found) > KEPT:
+                    self._found.popitem(last=False)
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            return None
+        except (JobNotFinished, ServiceError):
+            self.forget(job.ticket)
+            raise
+
+    def known(self) -> list[tuple[str, Outcome]]:
+        """Tickets and outcomes of what was verified."""
+        with self._lock:
+            done = [(ticket, future) for ticket, (_, future) in self._found.items() if future.done()]
+        return [(ticket, future.result()) for ticket, future in done if future.exception() is None]
+
+    def forget(self, ticket: str) -> None:
+        """Verify it anew when it is asked for."""
+        with self._lock:
+            self._found.pop(ticket, None)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _verify(job: Job) -> Outcome:
+    sizes = _Sizes()
+    summary = job.fetch_into(sizes)
+    return Outcome(int(time.time()), summary, sizes.output, sizes.error)

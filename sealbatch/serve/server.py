@@ -1,0 +1,80 @@
+"""Serves the endpoint on a socket until SIGTERM or Ctrl-C."""
+
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from sealbatch.client import Client
+from sealbatch.serve.app import make_app
+
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+MAX_CONNECTIONS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to listen, by which names requests may come beside this machine's own, and the certificate for TLS."""
+
+    host: str
+    port: int
+    token: str
+    names: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def hosts(self) -> Collection[str]:
+        """Every name that a Host header may have."""
+        return {*LOOPBACK, self.host, *self.names}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serve(client: Client, endpoint: Endpoint, ready: Callable[[str], None]) -> None:
+    """Serve until a signal; `ready` is told the URL when connections are taken.
+
+    Raises:
+        OSError: the address is taken or not this machine's, or the certificate cannot be read.
+    """
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    with socket.create_server((endpoint.host, endpoint.port), family=family) as listener:
+        app, api = make_app(client, token=endpoint.token, hosts=endpoint.hosts())
+        # A server's log lines and traces may quote what it carries: errors are told to whoever asked.
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=10,
+            ssl_certfile=endpoint.certificate,
+            ssl_keyfile=endpoint.key,
+        )
+        config.load()  # a certificate that cannot be read is told before anybody connects
+        # uvicorn ends gracefully and then gives the signal to whoever had it before: it has done all there is to do.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        scheme = "http" if endpoint.certificate is None else "https"
+        host = f"[{endpoint.host}]" if family is socket.AF_INET6 else endpoint.host
+        ready(f"{scheme}://{host}:{listener.getsockname()[1]}/v1")
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            api.close()

@@ -1,0 +1,259 @@
+"""The endpoint without a stack: who gets in, what is too large, what is no form, and what lies where."""
+
+import hashlib
+import io
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from sealbatch.client import Client
+from sealbatch.config import Config, Resources
+from sealbatch.serve import app as served
+from sealbatch.serve import vault
+from sealbatch.serve.app import make_app
+from sealbatch.serve.guard import Guard
+from sealbatch.serve.server import Endpoint, is_loopback
+from sealbatch.serve.vault import SEGMENT, SealedBlob
+
+TOKEN = "sk-0123456789abcdef"
+URL = "http://127.0.0.1:8321"
+LET_IN = {"authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A client of an endpoint that has no AWS."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    app, api = make_app(
+        Client(Config(Resources(), "here")), token=TOKEN, hosts=Endpoint("127.0.0.1", 8321, TOKEN).hosts()
+    )
+    client = TestClient(
+        app, base_url=URL, headers=LET_IN
+    )  # entering it would ask for a lifespan, which we have none of
+    yield client
+    api.close()
+    client.close()
+
+
+def post(http: TestClient, data: bytes = b"{}\n", purpose: str = "batch") -> Any:
+    """Upload a file."""
+    return http.post("/v1/files", files={"file": ("in.jsonl", data)}, data={"purpose": purpose})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8321", "localhost", "LOCALHOST:1", "[::1]:8321", "127.0.0.1"])
+def test_our_own_names_are_let_in(http: TestClient, host: str) -> None:
+    """With and without a port."""
+    assert http.get("/v1/files", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8321", "127.0.0.1.evil.example", "localhost.evil:8321", "", "0.0.0.0:8321", "]:1"],
+)
+def test_another_name_is_refused_whatever_the_token(http: TestClient, host: str) -> None:
+    """A page whose name was pointed at this machine sends its own."""
+    answer = http.get("/v1/files", headers={"host": host})
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "bad_host"
+
+
+def test_no_web_page_may_ask_and_none_may_read(http: TestClient) -> None:
+    """Neither by a preflight nor with the token; no answer has a CORS header."""
+    for method in ("GET", "OPTIONS", "POST"):
+        answer = http.request(method, "/v1/files", headers={"origin": "https://evil.example"})
+        assert answer.status_code == 403
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    answer = http.get("/v1/files")
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer \xff"],
+)
+def test_nobody_gets_in_without_the_token(http: TestClient, value: str) -> None:
+    """In OpenAI's form, before anything of the request is read."""
+    answer = http.post("/v1/files", headers={"authorization": value.encode("latin-1")}, content=b"x" * 10)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "invalid_api_key"
+
+
+def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By digests of one length, and by the function that is made for it."""
+    compared = list[tuple[bytes, bytes]]()
+
+    def compare(a: bytes, b: bytes) -> bool:
+        compared.append((a, b))
+        return a == b
+
+    monkeypatch.setattr("sealbatch.serve.guard.hmac.compare_digest", compare)
+    guard = Guard(served.Starlette(), token=TOKEN, hosts=["testserver"])
+    assert TestClient(guard).get("/", headers={"authorization": "Bearer short"}).status_code == 401
+    assert compared == [(hashlib.sha256(b"short").digest(), hashlib.sha256(TOKEN.encode()).digest())]
+
+
+def test_a_file_beyond_the_limit_is_refused_while_it_arrives(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing of it is kept; so is one too many."""
+    monkeypatch.setattr(vault, "MAX_FILE", 100_000)
+    assert post(http, b"x" * 100_000).status_code == 200
+    answer = post(http, b"x" * 100_001)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "file_too_large")
+    monkeypatch.setattr(vault, "MAX_TOTAL", 150_000)
+    assert post(http, b"x" * 60_000).json()["error"]["code"] == "too_many_files"
+    assert len(http.get("/v1/files").json()["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"{}"),
+        ("multipart/form-data", b""),
+        ("multipart/form-data; boundary=" + "x" * 300, b""),
+        ("multipart/form-data; boundary=x", b"no form at all"),
+        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\ncut'),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--x--',
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n' + b"y" * 5000 + b"\r\n--x--",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n1\r\n' * 2 + b"--x--",
+        ),
+    ],
+)
+def test_what_is_no_form_is_a_bad_request(http: TestClient, kind: str, body: bytes) -> None:
+    """Never an error of the server's, and nothing is kept."""
+    answer = http.post("/v1/files", headers={"content-type": kind}, content=body)
+    assert answer.status_code == 400
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert http.get("/v1/files").json()["data"] == []
+
+
+@settings(max_examples=50)
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_bad_form_or_a_good_one(body: bytes) -> None:
+    """The parser of forms ends in one of two ways."""
+    app, api = make_app(Client(Config(Resources(), "here")), token=TOKEN, hosts=["testserver"])
+    head = b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--x\r\n'
+    kind = {"content-type": "multipart/form-data; boundary=x"} | LET_IN
+    assert TestClient(app).post("/v1/files", headers=kind, content=head + body).status_code in {200, 400}
+    api.close()
+
+
+def test_bodies_lists_and_paths_are_checked(http: TestClient) -> None:
+    """Each in OpenAI's form."""
+    for body in (b"", b"[]", b"nonsense", b"[" * 60_000):
+        assert http.post("/v1/batches", content=body).json()["error"]["code"] == "invalid_json"
+    assert http.post("/v1/batches", content=b" " * (served.MAX_BODY + 1)).status_code == 413
+    for limit in ("0", "-1", "x", "101", "9" * 30):
+        assert http.get("/v1/batches", params={"limit": limit}).json()["error"]["param"] == "limit"
+    assert http.get("/v1/files", params={"after": "none"}).status_code == 404
+    for method, path in (("GET", "/"), ("GET", "/v1/models"), ("DELETE", "/v1/batches"), ("GET", "/v1/files/x/y")):
+        answer = http.request(method, path)
+        assert answer.status_code in {404, 405}
+        assert answer.json()["error"]["code"] == "unknown_url"
+    assert post(http, purpose="assistants").json()["error"]["param"] == "purpose"
+    file = post(http).json()["id"]
+    fields = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    bad = {"metadata": {"a": "x" * 513}, "secret_option": 1, "completion_window": 24, "input_file_id": 7}
+    for name, value in bad.items():
+        assert http.post("/v1/batches", json=fields | {name: value}).json()["error"]["param"] == name
+
+
+def test_an_unforeseen_error_is_told_by_class_and_place(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its text may hold content: neither the client nor a log sees it."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("insulin for case 17")
+
+    monkeypatch.setattr(vault.Vault, "get", fail)
+    answer = http.get("/v1/files/file-x")
+    assert answer.status_code == 500
+    assert "RuntimeError" in answer.json()["error"]["message"]
+    assert "insulin" not in answer.text
+
+
+def test_a_configuration_that_lacks_something_says_what(http: TestClient) -> None:
+    """The settings are named when they are needed."""
+    file = post(http, b'{"custom_id":"a","question":"b"}\n').json()["id"]
+    fields = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    answer = http.post("/v1/batches", json=fields)
+    assert answer.status_code == 500
+    assert "tenant" in answer.json()["error"]["message"]
+
+
+@given(st.lists(st.integers(0, 3 * SEGMENT), max_size=4))
+@settings(max_examples=20)
+def test_a_sealed_file_gives_back_what_it_was_given(sizes: list[int]) -> None:
+    """Whatever the pieces; what lies on disk has none of it."""
+    pieces = [secrets.token_bytes(size) for size in sizes]
+    blob = SealedBlob()
+    for piece in pieces:
+        blob.write(piece)
+    blob.end()
+    assert blob.open().read() == b"".join(pieces)
+    assert blob.size == sum(sizes)
+    blob.close()
+
+
+def test_a_sealed_file_that_somebody_changed_cannot_be_read() -> None:
+    """Neither a flipped bit, nor exchanged segments, nor a cut end."""
+    import os
+
+    blob = SealedBlob()
+    blob.write(b"a" * SEGMENT + b"b" * SEGMENT)
+    blob.end()
+    whole = os.pread(blob._descriptor, 10**6, 0)
+    half = len(whole) // 2
+    for bent in (whole[:-1], whole[half:] + whole[:half], bytes([whole[0] ^ 1]) + whole[1:]):
+        os.ftruncate(blob._descriptor, 0)
+        os.pwrite(blob._descriptor, bent, 0)
+        with pytest.raises(OSError, match="cannot be read again"):
+            blob.open().read()
+    blob.close()
+
+
+def test_a_file_that_is_deleted_is_read_to_its_end_by_who_reads_it() -> None:
+    """And its descriptor is closed after that."""
+    import gc
+    import os
+
+    kept = vault.Vault()
+    blob = SealedBlob()
+    blob.write(b"x" * 3 * SEGMENT)
+    blob.end()
+    descriptor = blob._descriptor
+    upload = kept.add("in.jsonl", blob)
+    stream = upload.blob.open()
+    stream.read(10)
+    kept.remove(upload.id)
+    del upload, blob
+    assert len(stream.read()) == 3 * SEGMENT - 10
+    del stream
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_loopback_is_told_from_everything_else() -> None:
+    """By address, and by the one name that is certain."""
+    assert all(map(is_loopback, ("127.0.0.1", "127.3.2.1", "::1", "localhost")))
+    assert not any(map(is_loopback, ("192.0.2.1", "::", "10.0.0.1", "localhost.evil.example", "")))
+
+
+def test_a_csv_is_no_batch_file() -> None:
+    """What is uploaded is read as JSON lines, whatever it looks like."""
+    from sealbatch.questions import Questions
+
+    assert [record.problem for record in Questions(io.BytesIO(b"question\nx\n"), format="jsonl").records()]
