@@ -18,8 +18,15 @@ export DEBIAN_MIRROR
 .DEFAULT_GOAL := help
 .PHONY: help demo test vsock-test million eif eif-check enclave-vm eif-opinion chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly roles-check plan-check compose-test avx512 lint format docs-reference docs-test alerts-test release release-check hooks clean
 
+# What `make help` shows, in this order; targets of no group come last.
+HELP_GROUPS := Try it: demo demo-nightly; \
+  Change it: lint test format hooks docs-reference docs-test clean help; \
+  Publish it: release release-check eif eif-check enclave-vm eif-opinion roles-check compose-test; \
+  Torment it: attack fuzz chaos soak nights vsock-test alerts-test avx512; \
+  Measure it: bench-engine bench-nightly million plan-check
+
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -v groups='$(HELP_GROUPS)' -f docs/tools/make_help.awk $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.demo ## Seal, answer and open the example questions on this machine
 	@$(BIN)/sealbatch dev demo

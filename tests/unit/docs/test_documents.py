@@ -168,3 +168,11 @@ def test_what_reaches_out_needs_a_mark(text: str, count: int) -> None:
     assert len(runner.unsafe(block)) == count
     marked = pages.Block(pages.ROOT / "README.md", 1, "sh", ("aws",), text)
     assert not runner.unsafe(marked)
+
+
+def test_make_help_names_every_target_once_in_80_columns() -> None:
+    """In groups, with what each is for; nothing that can be made is left to be found in the Makefile."""
+    said = subprocess.run(["make", "help"], cwd=pages.ROOT, capture_output=True, check=True, text=True).stdout
+    named = [line.split()[1] for line in said.splitlines() if line.startswith("  make ")]
+    assert sorted(named) == sorted(typed._targets())
+    assert max(map(len, said.splitlines())) <= 80
