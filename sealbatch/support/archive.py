@@ -31,6 +31,11 @@ def write(path: Path, folder: str, files: Mapping[str, str]) -> None:
                     archive.addfile(entry, io.BytesIO(data))
             raw.flush()
             os.fsync(raw.fileno())
-        path.hardlink_to(part)  # never replaces
+        try:
+            path.hardlink_to(part)  # never replaces
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links, such as that of a stick
+            part.rename(path)
     finally:
-        part.unlink()
+        part.unlink(missing_ok=True)

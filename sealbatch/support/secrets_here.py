@@ -2,6 +2,7 @@
 
 import configparser
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,8 @@ from sealbatch.config import Resources
 from sealbatch.paths import state_folder
 from sealbatch.tickets import TicketBook
 
+WORD: Final = 12
+"""Characters from which on a part of an address or an argument of a command is taken for a secret."""
 _VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SETTINGS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
@@ -52,8 +55,9 @@ def _of_nights(nightly: Mapping[str, Any], schedules: tuple[dict[str, Any], ...]
         told = schedule.get("tell", ())
         for whom in told if isinstance(told, list | tuple) else ():
             if isinstance(whom, dict):
-                command = whom.get("command", ())
-                yield from (str(word).encode() for word in (whom.get("webhook"), *command) if word)
+                address = str(whom.get("webhook") or "")
+                words = (address, *re.split(r"[/?&=]", address), *whom.get("command", ()))
+                yield from (str(word).encode() for word in words if len(str(word)) >= WORD)
 
 
 def _bytes_of(path: Path) -> bytes | None:
