@@ -11,6 +11,7 @@ from bridge_page import REPORT, World, samples
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_until
 
+from sealbatch.support import endpoint
 from wire.messages import Refusal, RefusalCode, UnwrapCode
 from wire.report import Report
 
@@ -65,6 +66,18 @@ def test_the_first_event_of_a_kind_is_a_rise(world: World) -> None:
     metrics.retried()
     after = samples(world.get("metrics"))
     assert {name: after[name] for name in after if "_total" in name} == dict.fromkeys(counted, 1)
+
+
+def test_a_support_bundle_takes_the_whole_page(world: World) -> None:
+    """Its filter knows every line that a bridge serves, figures of enclaves included."""
+    world.enclave.say(REPORT)
+    wait_until(lambda: world.figure("memory_bytes"), what="a report")
+    address = "{}:{}".format(*world.server.address)
+    names = [line.partition(" ")[0] for line in world.get("metrics").splitlines() if line[0] != "#"]
+    taken = endpoint.metrics(address).splitlines()
+    assert [line.partition(" ")[0] for line in taken if line[0] != "#"] == names
+    assert len([line for line in taken if line[0] == "#"]) == world.get("metrics").count("# ")
+    assert endpoint.health(address)["enclaves"] == {str(world.here): "ready", str(world.gone): "not connected"}
 
 
 def test_what_came_before_its_time_has_no_age(world: World) -> None:
