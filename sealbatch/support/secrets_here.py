@@ -55,8 +55,8 @@ def _of_nights(nightly: Mapping[str, Any], schedules: tuple[dict[str, Any], ...]
         told = schedule.get("tell", ())
         for whom in told if isinstance(told, list | tuple) else ():
             if isinstance(whom, dict):
-                address = str(whom.get("webhook") or "")
-                words = (address, *re.split(r"[/?&=]", address), *whom.get("command", ()))
+                webhook = str(whom.get("webhook") or "")
+                words = (webhook, *re.split(r"[/?&=]", webhook), *whom.get("command", ()))
                 yield from (str(word).encode() for word in words if len(str(word)) >= WORD)
 
 
