@@ -168,7 +168,7 @@ $(VENV)/.bench: $(VENV)/.torch $(BUILT_FROM)
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.release: $(VENV)/.torch $(BUILT_FROM)
-	@$(PIP) --constraint constraints.txt --editable '.[dev,release]'
+	@$(PIP) --constraint constraints.txt --editable '.[dev,parquet,serve,release]'
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.fuzz: $(VENV)/.torch $(BUILT_FROM)

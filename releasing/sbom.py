@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 SCHEMA: Final = SchemaVersion.V1_6
-EXTRAS: Final = ("", "auditor", "asker", "reader", "bridge", "nightly", "enclave")
+EXTRAS: Final = ("", "auditor", "asker", "reader", "bridge", "parquet", "serve", "nightly", "enclave")
 """The roles of pyproject.toml; the first is what all share."""
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)$", re.MULTILINE)
 
@@ -117,7 +117,10 @@ def _package(requirement: Requirement, pins: dict[str, str], extra: str) -> Comp
     name = canonicalize_name(requirement.name)
     exact = {pin.version for pin in requirement.specifier if pin.operator == "=="}
     pinned = pins.get(name) or (exact.pop() if exact else None)
-    metadata = importlib.metadata.metadata(name)
+    try:
+        metadata = importlib.metadata.metadata(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise BillError(f"{name} is not installed; `make release` installs what a bill is made from") from None
     installed = metadata["Version"].partition("+")[0]  # without the kind of machine that torch was built for
     if pinned is not None and pinned != installed:
         raise BillError(f"{name} {installed} is installed, and constraints.txt says {pinned}")

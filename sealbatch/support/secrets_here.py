@@ -14,12 +14,14 @@ from sealbatch.tickets import TicketBook
 
 WORD: Final = 12
 """Characters from which on a part of an address or an argument of a command is taken for a secret."""
-_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+LARGEST: Final = 4096
+"""Bytes of the largest file that is taken for a secret."""
+_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "SEALBATCH_SERVE_TOKEN")
 _SETTINGS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
 def secrets_here(resources: Resources | None, tickets: TicketBook, environ: Mapping[str, str]) -> Iterator[bytes]:
-    """Credentials, tickets, names of files that were asked, the producer's secret, and what schedules hold."""
+    """Credentials, tickets, names of files that were asked, our own secrets, and what schedules hold."""
     for kept in tickets.all():
         yield kept.ticket.encode()
         # Not the short ones: `a.csv` is no secret, and stands in many words.
@@ -28,14 +30,23 @@ def secrets_here(resources: Resources | None, tickets: TicketBook, environ: Mapp
     yield from (environ[name].encode() for name in _VARIABLES if name in environ)
     files = [Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")]
     files += [Path(environ.get("AWS_CONFIG_FILE") or Path.home() / ".aws" / "config")]
-    secrets = [state_folder() / "producer.secret"]
+    secrets = list(_own_secrets(state_folder()))
     if resources is not None:
         files += [Path(name) for name in (resources.credentials_file,) if name]
         secrets += [Path(name) for name in (resources.secret_file,) if name]
         yield from _of_nights(resources.nightly, resources.schedules)
     for path in files:
         yield from _of_credentials(path)
-    yield from filter(None, map(_bytes_of, secrets))
+    yield from (data.strip() for data in map(_bytes_of, secrets) if data)
+
+
+def _own_secrets(folder: Path) -> Iterator[Path]:
+    """What Sealbatch keeps for this user beside the tickets: the producer's secret, the token of an endpoint."""
+    try:
+        found = sorted(folder.iterdir())
+    except OSError:
+        return
+    yield from (path for path in found if path.is_file() and path.suffix != ".jsonl" and path.stat().st_size <= LARGEST)
 
 
 def _of_credentials(path: Path) -> Iterator[bytes]:

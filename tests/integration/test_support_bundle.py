@@ -83,6 +83,7 @@ tell = [
         texts = [
             f"{OURS}queue not read error=AccessDenied: ticket={ticket}",
             f"{OURS}a fault: {secret} {secret.encode().hex()} {base64.b64encode(b'x' + secret.encode()).decode()}",
+            f"{OURS}tokens: {self.words['servetoken']} {self.words['ownservetoken'].encode().hex()}",
             f"{OURS}a login: {session}{self.plant('session')} AKIA{'Q' * 16} sb1-{'a' * 48}",
             f"{OURS}a key: {base64.b64encode(secrets.token_bytes(48)).decode()}A1b",
             "Traceback (most recent call last):",
@@ -167,6 +168,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine,
             "SEALBATCH_DEV_HOME": str(folder / "dev"),
             "AWS_SECRET_ACCESS_KEY": machine.plant("secretkey"),
             "AWS_SESSION_TOKEN": machine.plant("sessiontoken"),
+            "SEALBATCH_SERVE_TOKEN": machine.plant("servetoken"),
             "SEALBATCH_SOMETHING": machine.plant("variable"),
         }
         (folder / ".aws").mkdir()
@@ -179,6 +181,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine,
         ticket = done.stdout.decode().strip()
         machine.words["ticket"] = ticket
         machine.words["secretfile"] = (folder / ".local/state/sealbatch/producer.secret").read_bytes().hex()
+        token = folder / ".local" / "state" / "sealbatch" / "serve.token"
+        token.write_text(f"{machine.plant('ownservetoken')}\n")
         machine.lay_journal(ticket)
         (folder / "dev" / "log").mkdir(parents=True)
         (folder / "dev" / "log" / "bridge.log").write_text(f"{OURS}said: by us\n{machine.plant('devlog')}\n")
@@ -258,13 +262,14 @@ def test_the_bundle_helps(made: tuple[Machine, Bundle, list[dict[str, str]], str
         'sealbatch_enclave_ready{enclave="vsock://16:5005"} 1.0',
     ]
     journal = files["journal.txt"].splitlines()
-    assert len(journal) == 6
+    assert len(journal) == 7
     assert journal[0].endswith(f"{OURS}queue not read error=AccessDenied: ticket=[removed]")
     assert journal[1].endswith(f"{OURS}a fault: [removed] [removed] {journal[1].rpartition(' ')[2]}")
-    assert journal[2].endswith("arn:aws:sts::********9012:assumed-role/bridge/[removed] [removed] sb1-[removed]")
-    assert journal[3].endswith(f"{OURS}a key: [removed]")
-    assert journal[4].endswith("systemd sealbatch-bridge.service: Main process exited")
-    assert journal[5] == "(7 lines of another form were left out)"
+    assert journal[2].endswith(f"{OURS}tokens: [removed] [removed]")
+    assert journal[3].endswith("arn:aws:sts::********9012:assumed-role/bridge/[removed] [removed] sb1-[removed]")
+    assert journal[4].endswith(f"{OURS}a key: [removed]")
+    assert journal[5].endswith("systemd sealbatch-bridge.service: Main process exited")
+    assert journal[6] == "(7 lines of another form were left out)"
     assert files["development-bridge.log"].splitlines() == [
         f"{OURS}said: by us",
         "(1 lines of another form were left out)",
