@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from results_consumer.certificates import AWS_ROOT, UNREADABLE
+from wire.errors import SealbatchError
 from wire.measurement import MODEL_PCR, model_register
 from wire.release import SIGNATURE, PublicKey, SignatureRefused, verify
 
@@ -25,7 +26,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _INDEX: Final = re.compile(r"[0-9]|[12][0-9]|3[01]")
 
 
-class ReleaseError(Exception):
+class ReleaseError(SealbatchError):
     """A release file is malformed; the text names the field."""
 
 

@@ -2,11 +2,6 @@
 
 Data goes to standard output, talk to standard error. Nothing here seals, opens or decides; it reads options and
 configuration, calls `producer`, `results_consumer`, `vsock_bridge` or `enclave_worker`, and shows what comes back.
-
->>> from sealbatch import Client
->>> job = Client().submit(["How many weeks of parental leave can I take?"])
->>> [result.outcome for result in job.results(timeout=60)]
-['succeeded']
 """
 
 from typing import TYPE_CHECKING, Any, Final

@@ -77,8 +77,7 @@ class Job:
             WaitTimeout: the time is over. JobStalled: the host says that KMS refuses the enclave.
             IntegrityError, ServiceError: as `status`.
 
-        >>> from sealbatch import Client
-        >>> job = Client().submit(["How many weeks of parental leave can I take?"])
+        >>> job = client.submit(["How many weeks of parental leave can I take?"])
         >>> job.wait(timeout=60).answered
         1
         """
@@ -103,8 +102,7 @@ class Job:
         Raises:
             As `fetch`.
 
-        >>> from sealbatch import Client
-        >>> job = Client().submit([{"custom_id": "leave", "question": "How many weeks of parental leave can I take?"}])
+        >>> job = client.submit([{"custom_id": "leave", "question": "How many weeks of parental leave can I take?"}])
         >>> for result in job.results(timeout=60):
         ...     print(result.custom_id, result.outcome, result.attested)
         leave succeeded True
@@ -174,8 +172,7 @@ class Job:
         Raises:
             As `fetch`.
 
-        >>> from sealbatch import Client
-        >>> job = Client().submit(["How many weeks of parental leave can I take?"])
+        >>> job = client.submit(["How many weeks of parental leave can I take?"])
         >>> status = job.wait(timeout=60)
         >>> job.table().column("outcome").to_pylist()
         ['succeeded']

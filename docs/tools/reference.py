@@ -10,6 +10,7 @@ from cli_page import cli_page
 from codes_page import error_page, exit_page
 from configuration_page import configuration_page
 from pictures import PICTURES
+from python_page import python_page
 
 DOCS: Final = Path(__file__).resolve().parents[1]
 MARK: Final = "<!-- Made by `make docs-reference` from the code; change it there. -->\n\n"
@@ -18,6 +19,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/configuration.md": configuration_page,
     "reference/exit-codes.md": exit_page,
     "reference/error-codes.md": error_page,
+    "reference/python.md": python_page,
     "adr/README.md": adr_page,
 }
 MADE: Final = (*PAGES, *(f"pictures/{name}" for name in PICTURES))

@@ -16,16 +16,16 @@ from sealbatch.errors import stalled
 from sealbatch.job import Job
 from sealbatch.questions import Questions
 from sealbatch.serve.api_error import ApiError, missing
+from sealbatch.serve.objects import make_batch, make_counts, make_errors, make_usage, page
 from sealbatch.serve.outcomes import Outcome, Outcomes
 from sealbatch.serve.vault import Upload
+from sealbatch.serve.wishes import read_metadata, read_window
 
-ENDPOINT: Final = "/v1/chat/completions"
 BATCH: Final = "batch_"
 OUTPUT: Final = "file-output_"
 ERRORS: Final = "file-errors_"
-MAX_REFUSED: Final = 1000
-"""Batches whose input was invalid, that are remembered."""
-_FIELDS: Final = frozenset({"input_file_id", "endpoint", "completion_window", "metadata"})
+MAX_REMEMBERED: Final = 1000
+"""Batches of which something is remembered: metadata, or why their input was refused."""
 _WINDOW: Final = "24h"
 _AT_ONCE: Final = 0.25
 """Seconds that a look waits for a verification: a small job's is over by then."""
@@ -41,7 +41,7 @@ class Batches:
         self._client = client
         self._outcomes = outcomes
         self._refused: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        self._said: dict[str, dict[str, Any]] = {}
+        self._said: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
     def create(self, upload: Upload, fields: dict[str, Any]) -> dict[str, Any]:
@@ -50,15 +50,14 @@ class Batches:
         Raises:
             ApiError: a field is missing or wrong. SealbatchError: as `Client.submit`.
         """
-        window = _window(fields)
-        said = {"completion_window": window, "metadata": _metadata(fields.get("metadata"))}
+        window = read_window(fields)
+        said = {"completion_window": window, "metadata": read_metadata(fields.get("metadata"))}
         questions = Questions(upload.blob.open(), format="jsonl")
         try:
             job = self._client.submit(questions, name=upload.id, completion_window=window)
         except InputInvalid as error:
             return self._refuse(upload, error.report, said)
-        with self._lock:
-            self._said[job.ticket] = said
+        self._remember(self._said, job.ticket, said)
         return self.describe(job)
 
     def get(self, name: str) -> dict[str, Any]:
@@ -139,14 +138,14 @@ class Batches:
             outcome = self._outcome(job, status, _AT_ONCE)
         except IntegrityError as error:
             problem = {"message": str(error), "code": error.code}
-            return found | {"status": "failed", "errors": _errors(problem)}
+            return found | {"status": "failed", "errors": make_errors(problem)}
         if outcome is None:
             ended = status.state is JobState.COMPLETED
             notice = status.notice if status.state is JobState.STALLED else None
             return found | {
                 "status": "finalizing" if ended else "in_progress",
-                "request_counts": _counts(status.total, status.answered, status.failed_unattested),
-                "errors": None if notice is None else _errors({"code": notice.code, "message": stalled(notice)}),
+                "request_counts": make_counts(status.total, status.answered, status.failed_unattested),
+                "errors": None if notice is None else make_errors({"code": notice.code, "message": stalled(notice)}),
             }
         summary = outcome.summary
         answered = summary.succeeded + summary.truncated
@@ -156,9 +155,9 @@ class Batches:
             f"{state}_at": outcome.verified,
             "output_file_id": OUTPUT + job.ticket if outcome.output_bytes else None,
             "error_file_id": ERRORS + job.ticket if outcome.error_bytes else None,
-            "request_counts": _counts(summary.records, answered, summary.records - answered),
+            "request_counts": make_counts(summary.records, answered, summary.records - answered),
             "model": summary.model or None,
-            "usage": _usage(summary.prompt_tokens, summary.completion_tokens),
+            "usage": make_usage(summary.prompt_tokens, summary.completion_tokens),
         }
 
     def _base(self, job: Job, status: JobStatus) -> dict[str, Any]:
@@ -167,7 +166,9 @@ class Batches:
         created = status.created_ms // 1000
         expires = None if status.deadline_ms is None else status.deadline_ms // 1000
         window = _WINDOW if expires is None else f"{max(1, round((expires - created) / 3600))}h"
-        batch = _batch(BATCH + job.ticket, created, status.name, {"completion_window": window, "metadata": None} | said)
+        batch = make_batch(
+            BATCH + job.ticket, created, status.name, {"completion_window": window, "metadata": None} | said
+        )
         return batch | {"in_progress_at": created, "expires_at": expires}
 
     def _found(self, name: str) -> dict[str, Any] | None:
@@ -183,103 +184,17 @@ class Batches:
             {"code": str(one.code), "line": one.line, "message": one.message, "param": one.param}
             for one in report.problems
         ]
-        batch = _batch(f"{BATCH}{secrets.token_hex(12)}", now, upload.id, said) | {
+        batch = make_batch(f"{BATCH}{secrets.token_hex(12)}", now, upload.id, said) | {
             "status": "failed",
             "failed_at": now,
-            "errors": _errors(*problems),
-            "request_counts": _counts(0, 0, 0),
+            "errors": make_errors(*problems),
+            "request_counts": make_counts(0, 0, 0),
         }
-        with self._lock:
-            self._refused[batch["id"]] = batch
-            while len(self._refused) > MAX_REFUSED:
-                self._refused.popitem(last=False)
+        self._remember(self._refused, batch["id"], batch)
         return batch
 
-
-def page(names: list[str], after: str | None, limit: int, describe: Any) -> dict[str, Any]:
-    """OpenAI's list object: what comes `after`, at most `limit` of it.
-
-    Raises:
-        ApiError: `after` is none of them.
-    """
-    if after is not None and after not in names:
-        raise missing("object", after, "after")
-    rest = names if after is None else names[names.index(after) + 1 :]
-    data = describe(rest[:limit])
-    return {
-        "object": "list",
-        "data": data,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
-        "has_more": len(rest) > limit,
-    }
-
-
-def check_fields(fields: dict[str, Any]) -> str:
-    """The file that a batch is asked for.
-
-    Raises:
-        ApiError: a field is missing, unknown or wrong.
-    """
-    for name, value in fields.items():
-        if name not in _FIELDS and value is not None:
-            raise ApiError(400, f"{name[:100]} is not supported.", code="unknown_parameter", param=name[:100])
-    if fields.get("endpoint") != ENDPOINT:
-        raise ApiError(400, f"endpoint must be {ENDPOINT}.", code="invalid_value", param="endpoint")
-    file = fields.get("input_file_id")
-    if not isinstance(file, str):
-        raise ApiError(400, "input_file_id must be a file's id.", code="invalid_value", param="input_file_id")
-    return file
-
-
-def _window(fields: dict[str, Any]) -> str:
-    window = fields.get("completion_window")
-    if not isinstance(window, str):
-        message = "completion_window must be a span such as 24h."
-        raise ApiError(400, message, code="invalid_value", param="completion_window")
-    return window
-
-
-def _metadata(value: Any) -> dict[str, str] | None:
-    if value is None:
-        return None
-    pairs = list(value.items()) if isinstance(value, dict) else [("", None)]
-    if len(pairs) > 16 or not all(isinstance(v, str) and len(v) <= 512 and len(k) <= 64 for k, v in pairs):
-        message = "metadata: at most 16 pairs of text, of 64 and 512 characters."
-        raise ApiError(400, message, code="invalid_value", param="metadata")
-    return dict(value)
-
-
-def _batch(name: str, created: int, file: str, said: dict[str, Any]) -> dict[str, Any]:
-    states = ("cancelled", "cancelling", "completed", "expired", "failed", "finalizing", "in_progress")
-    return {
-        "id": name,
-        "object": "batch",
-        "endpoint": ENDPOINT,
-        "errors": None,
-        "input_file_id": file,
-        "created_at": created,
-        "expires_at": None,
-        "output_file_id": None,
-        "error_file_id": None,
-        **dict.fromkeys(f"{state}_at" for state in states),
-        **said,
-    }
-
-
-def _counts(total: int, completed: int, failed: int) -> dict[str, int]:
-    return {"total": total, "completed": completed, "failed": failed}
-
-
-def _usage(read: int, written: int) -> dict[str, Any]:
-    return {
-        "input_tokens": read,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": written,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": read + written,
-    }
-
-
-def _errors(*problems: dict[str, Any]) -> dict[str, Any]:
-    return {"object": "list", "data": [{"line": None, "param": None, **problem} for problem in problems]}
+    def _remember(self, known: OrderedDict[str, dict[str, Any]], name: str, value: dict[str, Any]) -> None:
+        with self._lock:
+            known[name] = value
+            while len(known) > MAX_REMEMBERED:
+                known.popitem(last=False)

@@ -6,7 +6,8 @@ from typing import Any, BinaryIO, Final
 from results_consumer.fetch import Only
 from sealbatch.channel import PIECE, Channel, pulled
 from sealbatch.serve.api_error import ApiError, missing
-from sealbatch.serve.batches import ERRORS, OUTPUT, Batches, page
+from sealbatch.serve.batches import ERRORS, OUTPUT, Batches
+from sealbatch.serve.objects import page
 from sealbatch.serve.outcomes import Outcomes
 from sealbatch.serve.vault import Upload, Vault
 

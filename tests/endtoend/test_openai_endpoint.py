@@ -205,8 +205,11 @@ def test_wrong_requests_are_told_as_openai_tells_them(
     client: openai.OpenAI, served: tuple[subprocess.Popen[bytes], str]
 ) -> None:
     """By class, code and parameter."""
-    with pytest.raises(openai.AuthenticationError) as refused:
-        openai.OpenAI(base_url=served[1], api_key="sk-wrong", max_retries=0).files.list()
+    with (
+        openai.OpenAI(base_url=served[1], api_key="sk-wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError) as refused,
+    ):
+        stranger.files.list()
     assert refused.value.code == "invalid_api_key"
     with pytest.raises(openai.NotFoundError):
         client.files.retrieve("file-none")
