@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -34,11 +34,11 @@ class Purger:
         """
         return sum(1 for _ in self._versions(ticket))
 
-    def purge(self, ticket: Ticket) -> int:
+    def purge(self, ticket: Ticket, told: Callable[[int, int], None] = lambda _done, _total: None) -> int:
         """Leave a tombstone, remove the manifest, then all else; how many versions of objects were removed.
 
         The tombstone comes first: bridges drop what they still have of the job, and a purge that was interrupted shows.
-        Doing it again goes on where it ended.
+        Doing it again goes on where it ended. `told` is told how many of the rest are removed, and how many there are.
 
         Raises:
             ServiceError: S3 did not remove everything.
@@ -46,7 +46,7 @@ class Purger:
         self._leave_tombstone(ticket)
         manifest = ledger.manifest_key(self._settings.tenant, ticket.job)
         removed = self._remove(version for version in self._versions(ticket) if version["Key"] == manifest)
-        return removed + self._remove(self._versions(ticket))
+        return removed + self._remove(self._versions(ticket), told)
 
     def _leave_tombstone(self, ticket: Ticket) -> None:
         body = {"v": _TOMBSTONE, "ticket": str(ticket), "at_ms": time.time_ns() // 1_000_000}
@@ -68,13 +68,17 @@ class Purger:
                 return
             position = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker", "")}
 
-    def _remove(self, versions: Iterable[Version]) -> int:
+    def _remove(
+        self, versions: Iterable[Version], told: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> int:
         removed = 0
-        rest = iter(list(versions))
+        found = list(versions)
+        rest = iter(found)
         while batch := list(islice(rest, DELETE_BATCH)):
             with mapped("S3", "DeleteObjects", self._settings.bucket):
                 reply = self._s3.delete_objects(Bucket=self._settings.bucket, Delete={"Objects": batch, "Quiet": True})
             if reply.get("Errors"):
                 raise ServiceError(ServiceKind.DENIED, "S3", "DeleteObjects", self._settings.bucket)
             removed += len(batch)
+            told(removed, len(found))
         return removed

@@ -17,6 +17,8 @@ from wire.payload import Record
 from wire.ticket import Ticket
 
 MAX_NAMED: Final = 10
+TOLD_EVERY: Final = 64
+"""Lines between two words of progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ def verify_output(
     partial: bool = False,
     records: Callable[[], Iterator[Record]] | None = None,
     now: datetime | None = None,
+    told: Callable[[int, int], None] = lambda _done, _records: None,
 ) -> ArchiveReport:
     """Verify the lines of an output with the evidence below `parent`.
 
@@ -56,6 +59,7 @@ def verify_output(
         partial: the lines may be a selection.
         records: gives the input's records anew, to verify the questions too.
         now: the reader's time, the clock's if None.
+        told: is told now and then how many lines are verified, and how many records the jobs seen so far have.
 
     Raises:
         IntegrityError: the first check or step that failed, and where.
@@ -72,6 +76,8 @@ def verify_output(
             outputs[job].check(spellings)
             attested += spellings[0].attested
             count += 1
+            if count % TOLD_EVERY == 0:
+                told(count, sum(output.first.manifest.records for output in outputs.values()))
     except LineError:
         raise refused(Step.COMPLETE, f"line {count + 1} of the output, which is none of fetch's") from None
     for output in outputs.values():

@@ -22,7 +22,7 @@ from sealbatch.errors import OptionError
 from sealbatch.fetching import Fetching, open_sink
 from sealbatch.formats import Format, Output, output_format
 from sealbatch.intake import Intake
-from sealbatch.progress import Limit, Pause, Told, ignore, sleep
+from sealbatch.progress import Limit, Pause, Progress, Told, ignore, sleep
 from sealbatch.questions import Questions, Source
 from sealbatch.result import Result
 from sealbatch.retrying import FailedRecords
@@ -261,7 +261,7 @@ class Job:
         """
         return retry_names(self._client.s3, self._client.config.reader(), self._ticket)
 
-    def purge(self, *, dry_run: bool = False) -> int:
+    def purge(self, *, dry_run: bool = False, progress: Told = ignore) -> int:
         """Remove the job's questions, answers and keys for good; how many objects that were. A tombstone stays.
 
         A `dry_run` counts and removes nothing.
@@ -272,7 +272,9 @@ class Job:
         from producer.purge import Purger
 
         purger = Purger(self._client.producer.s3, self._client.config.producer())
-        return purger.count(self._ticket) if dry_run else purger.purge(self._ticket)
+        if dry_run:
+            return purger.count(self._ticket)
+        return purger.purge(self._ticket, lambda done, total: progress(Progress("removing objects", done, total)))
 
     def _options(
         self,

@@ -12,6 +12,7 @@ from results_consumer.trust import Release, ReleaseError, Trust, load_roots
 from sealbatch.errors import OptionError
 from sealbatch.formats import output_format
 from sealbatch.paths import state_folder
+from sealbatch.progress import Progress, Told, ignore
 from sealbatch.questions import Questions, Source, opened
 from sealbatch.tickets import TicketBook
 from wire.ticket import Ticket
@@ -28,6 +29,7 @@ def verify(
     ticket: str | None = None,
     partial: bool = False,
     development_root: str | os.PathLike[str] | None = None,
+    progress: Told = ignore,
 ) -> ArchiveReport:
     """Prove an output again, without a network: who computed it, from what, and that nothing is missing or changed.
 
@@ -39,6 +41,7 @@ def verify(
         ticket: the job's; None looks among this user's. Without one, the list of chunks is believed as it was kept.
         partial: the output is a selection of the job's records.
         development_root: believe this root, a file, and not Amazon's. That proves no hardware.
+        progress: is told now and then how many answers are verified, and how many there should be.
 
     Raises:
         IntegrityError: the first step that failed, and where.
@@ -62,6 +65,7 @@ def verify(
             csv_of=_only_job(folder, ticket) if form == "csv" else None,
             partial=partial,
             records=None if questions is None else Questions.of(questions).again().records,
+            told=lambda done, records: progress(Progress("verifying", done, records)),
         )
     if not report.jobs:
         raise OptionError("output", f"{path} holds no answer")

@@ -39,12 +39,13 @@ class Screen:
         if not self.quiet:
             self._talk.print(printable(text), markup=False, soft_wrap=not self._talk.is_terminal)
 
-    def next_step(self, text: str) -> None:
+    def next_step(self, text: str, why: str = "") -> None:
         """Name the verb that comes after this one, for people: neither under `--quiet` nor with `--json`."""
         from rich.text import Text
 
         if not self.quiet and not self.as_json:
-            self._talk.print(Text("next: ", style="dim") + Text(printable(text), style="bold"), soft_wrap=True)
+            reason = Text(f"  # {why}" if why else "", style="dim")
+            self._talk.print(Text("next: ", style="dim") + Text(printable(text), style="bold") + reason, soft_wrap=True)
 
     def complain(self, text: str) -> None:
         """An error: always said."""

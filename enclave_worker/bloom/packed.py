@@ -4,7 +4,7 @@ A packed file is a safetensors file beside the checkpoint's. Processes that map 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -35,8 +35,12 @@ def packed_precision(folder: Path) -> Precision | None:
     return found[-1] if found else None
 
 
-def pack_folder(folder: Path, precision: Precision) -> ModelManifest:
+def pack_folder(
+    folder: Path, precision: Precision, told: Callable[[int, int], None] = lambda _done, _total: None
+) -> ModelManifest:
     """Pack a verified folder's checkpoint for `precision` and name the packed file in a new manifest.
+
+    `told` is told how many tensors of the checkpoint were read, and how many there are.
 
     Raises:
         ModelError: the folder is not what its manifest says, or holds no Bloom that the engine computes.
@@ -45,21 +49,26 @@ def pack_folder(folder: Path, precision: Precision) -> ModelManifest:
     config = read_config(folder)
     if not is_bloom(config):
         raise ModelError("config.json: only a Bloom can be packed; others are computed by transformers as they are")
-    packed = pack_checkpoint(folder, config, precision)
+    packed = pack_checkpoint(folder, config, precision, told)
     part = folder / f"{packed_name(precision)}.part"
     save_file(packed, part, metadata={"format": FORMAT, "precision": str(precision)})
     part.rename(folder / packed_name(precision))
     return write_manifest(folder, manifest.name, manifest.revision)
 
 
-def pack_checkpoint(folder: Path, config: dict[str, object], precision: Precision) -> dict[str, torch.Tensor]:
+def pack_checkpoint(
+    folder: Path,
+    config: dict[str, object],
+    precision: Precision,
+    told: Callable[[int, int], None] = lambda _done, _total: None,
+) -> dict[str, torch.Tensor]:
     """The packed tensors of the checkpoint in `folder`.
 
     Raises:
         ModelError: a tensor is missing or has another shape than the configuration says.
     """
     with ExitStack() as files:
-        return pack(_fetch_from(folder, files), bloom_shape(config), precision)
+        return pack(_fetch_from(folder, files, told), bloom_shape(config), precision)
 
 
 def open_packed(folder: Path, config: dict[str, object], precision: Precision) -> Weights:
@@ -79,7 +88,7 @@ def open_packed(folder: Path, config: dict[str, object], precision: Precision) -
         raise ModelError(f"{name}: not a packed model of this configuration") from None
 
 
-def _fetch_from(folder: Path, files: ExitStack) -> Fetch:
+def _fetch_from(folder: Path, files: ExitStack, told: Callable[[int, int], None]) -> Fetch:
     """Finds tensors in one file or in several, with or without the prefix, each mapped and not read."""
     try:
         names = sorted(set(_index(folder).values())) or [CHECKPOINT]
@@ -88,7 +97,11 @@ def _fetch_from(folder: Path, files: ExitStack) -> Fetch:
         raise ModelError("weights: missing, or no safetensors") from None
     where = {key.removeprefix(PREFIX): (file, key) for file in opened for key in file.keys()}  # noqa: SIM118
 
+    read = set[str]()
+
     def fetch(name: str) -> torch.Tensor:
+        read.add(name)
+        told(len(read), len(where))
         try:
             file, key = where[name]
         except KeyError:

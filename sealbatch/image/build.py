@@ -39,7 +39,9 @@ ACCOUNTS: Final = {
     "/etc/group": b"root:x:0:\nenclave:x:1000:\n",
 }
 
-Say = Callable[[str], None]
+Told = Callable[[str, int, int], None]
+"""What is being done, how much of it is done, and how much there is."""
+MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Plan:
 def build_image(
     plan: Plan,
     output: Path,
-    say: Say = lambda _: None,
+    told: Told = lambda _what, _done, _total: None,
     interpreter_of: Callable[[Stage], Interpreter] = Interpreter.of_stage,
 ) -> dict[str, int]:
     """Write the image to `output`, which appears whole or not at all; the size in bytes of each file in it, by name.
@@ -74,12 +76,11 @@ def build_image(
         boot.root.mkdir()
         application.root.mkdir()
         fill_boot(boot, plan.kernel)
-        interpreter = _fill(application, plan, say, interpreter_of)
+        interpreter = _fill(application, plan, told, interpreter_of)
         files = application.files() | boot.files()
         ramdisks = []
         for stage, devices in ((boot, CONSOLE), (application, ())):
-            say(f"packing the {stage.root.name} ramdisk")
-            ramdisks.append(pack(stage, devices, interpreter, work / f"{stage.root.name}.gz"))
+            ramdisks.append(pack(stage, devices, interpreter, work / f"{stage.root.name}.gz", told))
         part = work / output.name
         with part.open("w+b") as file:
             _write(file, _parts(plan, ramdisks), plan.signer)
@@ -90,7 +91,7 @@ def build_image(
 def build_root(
     plan: Plan,
     output: Path,
-    say: Say = lambda _: None,
+    told: Told = lambda _what, _done, _total: None,
     interpreter_of: Callable[[Stage], Interpreter] = Interpreter.of_stage,
 ) -> None:
     """Write the application's root file system as a tar archive, for tools that make an image of a container.
@@ -102,11 +103,12 @@ def build_root(
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as name:
         stage = Stage(Path(name) / "application")
         stage.root.mkdir()
-        _fill(stage, plan, say, interpreter_of)
-        say("packing")
+        _fill(stage, plan, told, interpreter_of)
         part = Path(name) / output.name
         with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
-            for path in sorted(stage.root.rglob("*"), key=lambda path: os.fsencode(path.relative_to(stage.root))):
+            paths = sorted(stage.root.rglob("*"), key=lambda path: os.fsencode(path.relative_to(stage.root)))
+            for done, path in enumerate(paths, 1):
+                told("packing files", done, len(paths))
                 archive.add(path, path.relative_to(stage.root).as_posix(), recursive=False, filter=_anonymous)
         part.replace(output)
 
@@ -120,12 +122,12 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _fill(stage: Stage, plan: Plan, say: Say, interpreter_of: Callable[[Stage], Interpreter]) -> Interpreter:
-    say("unpacking Debian packages and wheels")
-    fill_application(stage, plan)
+def _fill(stage: Stage, plan: Plan, told: Told, interpreter_of: Callable[[Stage], Interpreter]) -> Interpreter:
+    fill_application(stage, plan, told)
     interpreter = interpreter_of(stage)
-    say("compiling modules")
+    told("compiling modules", 0, 1)
     interpreter.compile(stage.root)
+    told("compiling modules", 1, 1)
     return interpreter
 
 
@@ -136,16 +138,19 @@ def fill_boot(stage: Stage, kernel: Kernel) -> None:
         stage.file(f"/modules/{number}-{name}.ko", data)
 
 
-def fill_application(stage: Stage, plan: Plan) -> None:
+def fill_application(stage: Stage, plan: Plan, told: Told = lambda _what, _done, _total: None) -> None:
     """Put the application into the stage."""
     for folder in FOLDERS:
         stage.folder(folder)
     for name, data in ACCOUNTS.items():
         stage.file(name, data)
+    count, done = len(plan.inputs.pins), 0
     for pin, path in plan.inputs.of("debian"):
         unpack_deb(path, stage, partial(wanted_of_deb, pin.name))
+        told("unpacking inputs", done := done + 1, count)
     for _, path in plan.inputs.of("wheels"):
         unpack_wheel(path, stage, PACKAGES, wanted_of_wheel)
+        told("unpacking inputs", done := done + 1, count)
     for package in OWN_PACKAGES:
         _own(stage, package)
     stage.file(str(SETTINGS), encode_settings(plan.settings))
@@ -153,15 +158,35 @@ def fill_application(stage: Stage, plan: Plan) -> None:
         _model(stage, plan.model)
 
 
-def pack(stage: Stage, devices: tuple[Device, ...], interpreter: Interpreter, target: Path) -> Path:
+def pack(
+    stage: Stage,
+    devices: tuple[Device, ...],
+    interpreter: Interpreter,
+    target: Path,
+    told: Told = lambda _what, _done, _total: None,
+) -> Path:
     """Archive and compress a stage into `target`.
 
     Raises:
         CpioError, StageError: it cannot be archived or compressed.
     """
     with target.open("wb") as file, interpreter.compress(file) as compressor:
-        write_cpio(stage.root, compressor.write, devices)
+        write_cpio(stage.root, _counted(compressor.write, stage, told), devices)
     return target
+
+
+def _counted(write: Callable[[bytes], object], stage: Stage, told: Told) -> Callable[[bytes], object]:
+    """`write`, and progress by it."""
+    what, total, done = f"packing {stage.root.name}, MB", sum(stage.files().values()), 0
+
+    def counting(data: bytes) -> object:
+        nonlocal done
+        done += len(data)
+        # Headers and padding come on top of the files.
+        told(what, min(done, total) // MB, max(1, total // MB))
+        return write(data)
+
+    return counting
 
 
 def _own(stage: Stage, package: str) -> None:

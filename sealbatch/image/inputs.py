@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,17 +67,13 @@ class Inputs:
             raise InputError(f"{path}: its SHA-256 is {found} and not the pinned {pin.sha256}")
         return path
 
-    def missing(self) -> list[Input]:
-        """What does not lie in the folder yet; a file that differs counts as missing."""
-
-        def lies(pin: Input) -> bool:
-            try:
-                self.verified(pin)
-            except InputError:
-                return False
-            return True
-
-        return [pin for pin in self.pins if not lies(pin)]
+    def lies(self, pin: Input) -> bool:
+        """Whether it lies in the folder as it is pinned."""
+        try:
+            self.verified(pin)
+        except InputError:
+            return False
+        return True
 
 
 def load_inputs(folder: Path, pins: Path = PINS) -> Inputs:
@@ -103,19 +99,26 @@ def load_inputs(folder: Path, pins: Path = PINS) -> Inputs:
     return Inputs(folder, tuple(found))
 
 
-def fetch(inputs: Inputs, index: str | None = None) -> None:
+def fetch(
+    inputs: Inputs, index: str | None = None, told: Callable[[int, int], None] = lambda _done, _total: None
+) -> None:
     """Bring what is missing: Debian packages by apt-get, wheels by pip; `index` is an index that offers torch for CPUs.
+
+    `told` is told how many inputs lie there and are verified, and how many there are.
 
     Raises:
         InputError: one cannot be had, or is another file than the pinned one.
     """
     inputs.folder.mkdir(parents=True, exist_ok=True)
-    missing = inputs.missing()
-    for pin in missing:
+    for done, pin in enumerate(inputs.pins):
+        told(done, len(inputs.pins))
+        if inputs.lies(pin):
+            continue
         (inputs.folder / pin.file).unlink(missing_ok=True)
         command = _apt(pin) if pin.kind == "debian" else _pip(pin, index)
         _run(pin, command, inputs.folder)
         inputs.verified(pin)
+    told(len(inputs.pins), len(inputs.pins))
 
 
 def _apt(pin: Input) -> list[str]:

@@ -59,4 +59,5 @@ def command(
     screen.prose(result.answer)
     if code is not Exit.OK:
         screen.say("the answer was cut at its longest; --max-tokens allows more")
+    screen.next_step("sealbatch run questions.jsonl -o answers.jsonl", "many at a time")
     raise typer.Exit(code)

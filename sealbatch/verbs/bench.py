@@ -97,6 +97,7 @@ def engine(
     plot = output.with_suffix(".svg")
     draw(result, plot)
     screen.say(f"{output} and {plot}")
+    screen.next_step("sealbatch bench parts", "where the time goes")
 
 
 @verb(app, "sealbatch bench parts --threads 2")
@@ -131,6 +132,7 @@ def parts(
     ]
     screen.rows(("operation", "seconds", "share"), rows)
     screen.say(f"{result['tokens_per_second']:.1f} tokens a second; {output}")
+    screen.next_step("sealbatch bench instructions")
 
 
 @verb(app, "sealbatch bench instructions --output build/instructions.json")
@@ -165,6 +167,7 @@ def instructions(
         raise Stop(Exit.FAILED, "; ".join(found))
     save(result, output)
     screen.say(f"{output}")
+    screen.next_step("sealbatch bench engine")
 
 
 @verb(app, "sealbatch bench accuracy --requests 64")
@@ -201,3 +204,4 @@ def accuracy(
     columns = ("model", "precision", "whole_answers", "answers", "tokens_equal", "tokens")
     screen.rows((*columns, "largest_margin_where_different"), rows)
     screen.say(f"{output}")
+    screen.next_step("sealbatch bench engine")

@@ -83,9 +83,9 @@ def down(context: typer.Context) -> None:
         stopped = stop(dev_folder())
     except DevError as error:
         raise Stop(Exit.TEMPORARY, str(error)) from None
-    face.screen().say(
-        "the development stack is stopped; nothing of it is kept" if stopped else "no development stack runs"
-    )
+    screen = face.screen()
+    screen.say("the development stack is stopped; nothing of it is kept" if stopped else "no development stack runs")
+    screen.next_step("sealbatch dev up")
 
 
 @verb(app, "sealbatch dev status", "status")
@@ -102,6 +102,7 @@ def show(context: typer.Context, as_json: q.JSON = False) -> None:
         screen.next_step("sealbatch dev up")
         return
     screen.rows(("part", "pid", "state", "memory_mb"), rows)
+    screen.next_step("sealbatch doctor")
 
 
 @verb(app, "sealbatch dev demo")
@@ -115,7 +116,10 @@ def demo(context: typer.Context) -> None:
     from devstack.demo import run
 
     face: Face = context.obj
-    raise typer.Exit(run(face.screen(), options))
+    screen = face.screen()
+    code = run(screen, options)
+    screen.next_step("sealbatch dev up", "to type the other verbs yourself")
+    raise typer.Exit(code)
 
 
 @verb(app, "sealbatch dev demo-nightly", "demo-nightly")

@@ -60,7 +60,9 @@ def show_all(
     letters = _open(face)
     rows = [_row(letter) for letter in _matching(letters, reason, job, limit)]
     screen.rows(("id", "reason", "job", "chunk", "bytes", "sent"), rows)
-    if not rows:
+    if rows:
+        screen.next_step("sealbatch dlq redrive --dry-run")
+    else:
         screen.say("nothing lies there")
 
 
@@ -79,10 +81,13 @@ def show_one(
     with closing(letters.look(limit)) as all_letters:
         found = next((letter for letter in all_letters if letter.message_id.startswith(message)), None)
     if found is None:
-        raise Stop(Exit.NO_SUCH_JOB, "no message there has an id that begins so")
+        raise Stop(Exit.NO_SUCH_JOB, "no message there has an id that begins so", "sealbatch dlq ls")
     chunk = found.chunk
     more = {} if chunk is None else {"first": chunk.first, "count": chunk.count, "digest": chunk.digest.hex()}
-    face.screen().data(json.dumps(_row(found) | {"why": found.why, "sha256": found.sha256} | more))
+    screen = face.screen()
+    screen.data(json.dumps(_row(found) | {"why": found.why, "sha256": found.sha256} | more))
+    remedy = "drop --reason undecodable" if chunk is None else f"redrive --job {chunk.job}"
+    screen.next_step(f"sealbatch dlq {remedy}")
 
 
 @verb(
@@ -104,14 +109,22 @@ def redrive(
     Do this after what made them fail is mended. What is none of ours cannot be sent and stays.
     """
     face: Face = context.obj
+    screen = face.screen()
     letters = _open(face)
-    sent = 0
-    for letter in _matching(letters, reason, job, limit):
-        if letter.chunk is not None:
+    sent = stay = 0
+    with screen.meter() as meter:
+        for letter in _matching(letters, reason, job, limit):
+            if letter.chunk is None:
+                stay += 1
+                continue
             sent += 1
             if not dry_run:
                 letters.redrive(letter)
-    face.screen().data(f"{sent} chunks {'would be sent' if dry_run else 'were sent'} again")
+                meter.update("sending again", sent, None)
+    screen.data(f"{sent:,} chunks {'would be' if dry_run else 'were'} sent again")
+    if stay:
+        screen.say(f"{stay:,} messages are none of ours and stay")
+    screen.next_step("sealbatch dlq redrive" if dry_run else "sealbatch dlq ls")
 
 
 @verb(
@@ -138,13 +151,17 @@ def drop(
         if not sys.stdin.isatty():
             raise Stop(Exit.USAGE, "this cannot be undone; --yes says that it is meant")
         typer.confirm("Remove these messages for good?", abort=True, err=True)
+    screen = face.screen()
     letters = _open(face)
     dropped = 0
-    for letter in _matching(letters, reason, job, limit):
-        dropped += 1
-        if not dry_run:
-            letters.drop(letter)
-    face.screen().data(f"{dropped} messages {'would be' if dry_run else 'were'} removed")
+    with screen.meter() as meter:
+        for letter in _matching(letters, reason, job, limit):
+            dropped += 1
+            if not dry_run:
+                letters.drop(letter)
+                meter.update("removing messages", dropped, None)
+    screen.data(f"{dropped:,} messages {'would be' if dry_run else 'were'} removed")
+    screen.next_step("sealbatch dlq drop --yes" if dry_run else "sealbatch sweep --all --dry-run")
 
 
 def _open(face: Face) -> "DeadLetters":

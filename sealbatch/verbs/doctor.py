@@ -74,5 +74,6 @@ def command(
     counts = {status: sum(f.status is status for f in findings) for status in Status}
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     if counts[Status.ERROR]:
-        raise Stop(Exit.CONFIGURATION, said)
+        raise Stop(Exit.CONFIGURATION, said, "mend the errors from the top, and type the same again")
     screen.say(said)
+    screen.next_step("sealbatch submit questions.jsonl" if "producer" in roles else "sealbatch list")

@@ -102,7 +102,7 @@ def run(
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     try:
         if nitro.find(name) is not None:
-            raise Stop(Exit.USAGE, f"an enclave named {name} is there already: `sealbatch enclave stop` ends it")
+            raise Stop(Exit.USAGE, f"an enclave named {name} is there already", f"sealbatch enclave stop --name {name}")
         screen.say(f"starting {eif} with {order.cpus} CPUs and {order.memory_mib} MiB")
         started = nitro.run(order)
     except nitro.NitroError as error:
@@ -242,8 +242,11 @@ def describe(
     if not any(ready):
         raise Stop(
             Exit.TEMPORARY,
-            "no enclave that this user may see is ready: `sealbatch enclave run` starts one, and root sees all",
+            "no enclave that this user may see is ready; root sees all",
+            "sealbatch enclave run --eif FILE --release FILE",
         )
+    first = next(enclave for enclave, said in zip(found, ready, strict=True) if said is not None)
+    screen.next_step(f"sealbatch bridge --enclave {watch.address_of(first, where)}")
 
 
 @verb(app, "sealbatch enclave stop")
@@ -263,6 +266,7 @@ def stop(context: typer.Context, name: NAME = DEFAULT_NAME) -> None:
     except nitro.NitroError as error:
         raise Stop(Exit.CONFIGURATION, str(error)) from None
     screen.say(f"{name} ended")
+    screen.next_step("sealbatch enclave run --eif FILE --release FILE")
 
 
 @verb(

@@ -20,6 +20,7 @@ EXAMPLES = """\
 sealbatch enclave feed bloom-560m
 sealbatch enclave feed bloom-560m --enclave vsock://17:5006"""
 
+MB = 1_000_000
 MODEL = Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder, as `sealbatch model fetch` makes it.")]
 ENCLAVE = Annotated[str, typer.Option(metavar="ADDRESS", help="Where the enclave waits for its model.")]
 TIMEOUT = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="It must have its model after so long.")]
@@ -80,22 +81,26 @@ def feed(
     """
     from vsock_bridge.model_feed import FeedError, FeedRefused, feed_model
 
-    told = stopping or threading.Event()
-    sent = 0
-
-    def progress(total: int) -> None:
-        nonlocal sent
-        sent = total
-        pause(0)
+    ended = stopping or threading.Event()
+    sent, size = 0, sum(file.stat().st_size for file in model.glob("*"))
 
     def pause(seconds: float) -> None:
-        if told.wait(seconds):
+        if ended.wait(seconds):
             raise FeedError("we were told to end before it had its model")
 
-    try:
-        feed_model(address, model, timeout, progress, pause)
-    except FeedRefused as error:
-        raise Stop(Exit.INTEGRITY, str(error)) from None
-    except FeedError as error:
-        raise Stop(Exit.TEMPORARY, str(error)) from None
+    with screen.meter() as meter:
+
+        def progress(total: int) -> None:
+            nonlocal sent
+            sent = total
+            # What was sent twice, over a connection that was lost, counts once.
+            meter.update("giving the model, MB", min(total, size) // MB, max(1, size // MB))
+            pause(0)
+
+        try:
+            feed_model(address, model, timeout, progress, pause)
+        except FeedRefused as error:
+            raise Stop(Exit.INTEGRITY, str(error)) from None
+        except FeedError as error:
+            raise Stop(Exit.TEMPORARY, str(error)) from None
     screen.say(f"{model}: {sent:,} bytes given to the enclave, which verified them")

@@ -8,7 +8,7 @@ import typer
 from sealbatch.exits import Exit
 from sealbatch.face import Face, ends_well
 from sealbatch.faults import Stop
-from sealbatch.fleet.allocator import PARENT_CPUS
+from sealbatch.fleet.allocator import ALLOCATOR, PARENT_CPUS
 
 if TYPE_CHECKING:
     from sealbatch.fleet.allocator import Allocation
@@ -111,6 +111,7 @@ def _write(screen: "Screen", allocation: "Allocation", output: Path | None) -> N
     text = allocation.render()
     if output is None:
         screen.data(text.rstrip("\n"))
+        screen.next_step(f"the same with -o {ALLOCATOR}")
         return
     for reason in allocation.reasons:
         screen.say(reason)

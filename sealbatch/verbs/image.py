@@ -71,7 +71,9 @@ def measure(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None
     face: Face = context.obj
     image = read(file)
     rows = [{"register": f"PCR{index}", "value": pcr.hex()} for index, pcr in sorted(image.pcrs.items())]
-    face.screen(as_json=as_json).rows(("register", "value"), rows)
+    screen = face.screen(as_json=as_json)
+    screen.rows(("register", "value"), rows)
+    screen.next_step(f"sealbatch image release {file} --name VERSION > pcrs.json")
 
 
 @verb(app, RELEASE_EXAMPLES)
@@ -107,7 +109,9 @@ def release(
             text = make_release(name, image, inputs, model, private)
         except ValueError as error:
             raise Stop(Exit.USAGE, f"--name: {error}") from None
-    face.screen().data(text.decode().rstrip())
+    screen = face.screen()
+    screen.data(text.decode().rstrip())
+    screen.next_step("sealbatch policy render question --release pcrs.json --help")
 
 
 @verb(app, "sealbatch image inspect sealbatch.eif")
@@ -123,6 +127,7 @@ def inspect(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None
     ]
     screen.rows(("section", "offset", "bytes", "sha384"), rows)
     screen.say(f"version {image.version}, {image.architecture}; defaults: {image.memory:,} bytes, {image.cpus} CPUs")
+    screen.next_step(f"sealbatch image measure {file}")
 
 
 @verb(
@@ -148,14 +153,18 @@ def fetch(
     from sealbatch.image.inputs import fetch as bring
 
     face: Face = context.obj
+    screen = face.screen()
     try:
         found = load_inputs(inputs or cache_folder() / "inputs")
-        bring(found, torch_index)
+        with screen.meter() as meter:
+            bring(found, torch_index, lambda done, total: meter.update("bringing inputs", done, total))
     except InputError as error:
         raise Stop(Exit.INPUT_INVALID, str(error)) from None
     except OSError as error:
         raise Stop(Exit.USAGE, f"{error.filename}: {error.strerror}") from None
-    face.screen().say(f"{len(found.pins)} inputs lie in {found.folder}")
+    screen.say(f"{len(found.pins)} inputs lie in {found.folder}")
+    where = "" if inputs is None else f" --inputs {inputs}"
+    screen.next_step(f"sealbatch image build{where} -o sealbatch.eif")
 
 
 @verb(app, BUILD_EXAMPLES)
@@ -195,14 +204,15 @@ def build(
         chosen = debian_kernel(found) if kernel is None else aws_kernel(kernel)
         settings = ImageSettings(streamed=model is None, emulated=emulated)
         plan = Plan(found, chosen, settings, model, _signer(signing_key, signing_certificate))
-        files = build_image(plan, output, screen.say)
+        with screen.meter() as meter:
+            files = build_image(plan, output, meter.update)
     image = read(output)
     rows = [{"register": f"PCR{index}", "value": pcr.hex()} for index, pcr in sorted(image.pcrs.items())]
     screen.rows(("register", "value"), rows)
     if kernel is None and not emulated:
         screen.say("note: with Debian's kernel it boots in virtual machines; for AWS give --kernel, see docs/README.md")
     screen.say(f"{output}: {output.stat().st_size:,} bytes; {len(files):,} files of {sum(files.values()):,} bytes")
-    screen.next_step(f"sealbatch image inspect {output}")
+    screen.next_step(f"sealbatch image release {output} --name VERSION > pcrs.json")
 
 
 @verb(app, ROOT_EXAMPLES)
@@ -229,7 +239,8 @@ def root(
     with _faults():
         found = load_inputs(inputs or cache_folder() / "inputs")
         settings = ImageSettings(streamed=model is None, emulated=emulated)
-        build_root(Plan(found, debian_kernel(found), settings, model), output, screen.say)
+        with screen.meter() as meter:
+            build_root(Plan(found, debian_kernel(found), settings, model), output, meter.update)
     screen.say(f"{output}: {output.stat().st_size:,} bytes")
     screen.next_step("docker build --tag sealbatch deploy/enclave")
 

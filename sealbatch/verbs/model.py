@@ -98,9 +98,10 @@ def pack(
         raise Stop(Exit.USAGE, f"--precision is one of {', '.join(Precision)}")
     face: Face = context.obj
     screen = face.screen()
-    screen.say(f"packing {folder} for {precision}; a Bloom of 560 million weights takes a minute or two")
     try:
-        manifest = pack_folder(folder, Precision(precision))
+        with screen.meter() as meter:
+            what = f"packing tensors for {precision}"
+            manifest = pack_folder(folder, Precision(precision), lambda done, total: meter.update(what, done, total))
     except ModelError as error:
         raise Stop(Exit.CONFIGURATION, f"{folder}: {error}") from None
     except OSError as error:
@@ -108,6 +109,7 @@ def pack(
     screen.data(manifest.digest.hex())
     size = (folder / packed_name(Precision(precision))).stat().st_size
     screen.say(f"{folder}: packed for {precision}, {size:,} bytes; the digest is that of its manifest")
+    screen.next_step(f"sealbatch enclave size --eif sealbatch.eif --model {folder}")
 
 
 def save(name: str, revision: str, target: Path) -> str:

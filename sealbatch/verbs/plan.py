@@ -131,6 +131,7 @@ def command(
     screen.rows(COLUMNS, [_row(plan, begin, questions) for plan in plans])
     _explain(screen, task, plans[0], prices)
     _quotas(screen, plans[0], vcpu_quota, kms_quota)
+    screen.next_step(f"sealbatch enclave size --eif FILE --instance-type {plans[0].kind.name}")
 
 
 def _span(start: str | None, by: str) -> tuple[datetime, datetime]:

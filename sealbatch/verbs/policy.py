@@ -101,6 +101,8 @@ def lint(
     if errors:
         raise Stop(Exit.INTEGRITY, f"{errors} errors, {len(rows) - errors} warnings")
     screen.say(f"{', '.join(key for key, _ in found)}: no errors, {len(rows)} warnings")
+    pin = release[0] if release else pcr0[0] if pcr0 else "pcrs.json"
+    screen.next_step(f"sealbatch submit questions.jsonl --require-pcr0 {pin}")
 
 
 def _lint_file(file: Path, purpose: str | None, required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
@@ -159,7 +161,9 @@ def render(
     findings = lint_policy(text, wanted, named)
     if findings:
         raise Stop(Exit.USAGE, f"these roles make no good policy: {findings[0].where}: {findings[0].message}")
-    face.screen().data(text)
+    screen = face.screen()
+    screen.data(text)
+    screen.next_step(f"sealbatch policy lint FILE --purpose {wanted}", "where it is kept")
 
 
 def _purpose(text: str | None) -> Any:

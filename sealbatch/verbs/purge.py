@@ -27,15 +27,20 @@ def command(
     Its wrapped keys go first: without them, every copy of its ciphertext that anybody may have kept is noise. What
     stays is a tombstone with the ticket and the time.
     """
+    from sealbatch.verbs.jobs import telling
+
     face: Face = context.obj
     screen = face.screen()
     job = face.client(screen).job(ticket)
     if dry_run:
-        screen.data(f"{job.purge(dry_run=True)} objects would be removed")
+        screen.data(f"{job.purge(dry_run=True):,} objects would be removed")
+        screen.next_step(f"sealbatch purge {ticket}", "for good")
         return
     if not yes:
         if not sys.stdin.isatty():
             raise Stop(Exit.USAGE, "this cannot be undone; --yes says that it is meant")
         typer.confirm(f"Remove job {job.id} for good?", abort=True, err=True)
-    removed = job.purge()
+    with screen.meter() as meter:
+        removed = job.purge(progress=telling(meter))
     screen.say(f"{removed:,} objects of job {job.id} are removed; its keys are gone, and a tombstone is left")
+    screen.next_step("sealbatch list")

@@ -80,6 +80,7 @@ def following(
     plan = _plan(face, screen)
     chosen = plan.schedules if name is None else (plan.schedule(name),)
     _show_firings(screen, chosen, most)
+    screen.next_step("sealbatch schedule ls")
 
 
 @verb(
@@ -115,6 +116,7 @@ def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = 
     if errors:
         raise Stop(Exit.CONFIGURATION, f"{config.source}: {errors} faults")
     screen.say(f"{config.source}: no faults, {len(findings)} warnings")
+    screen.next_step("sealbatch worker", "and, once, sealbatch beat")
 
 
 @verb(app, "sealbatch schedule run-now benefits && sealbatch top", "run-now")

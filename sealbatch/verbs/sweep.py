@@ -60,7 +60,7 @@ def command(
     from wire.ticket import Ticket
 
     face: Face = context.obj
-    screen = face.screen(as_json=as_json)
+    screen = face.screen(as_json=as_json, fleeting=True)
     if bool(ticket) == every:
         raise Stop(Exit.USAGE, "name tickets, or --all")
     if span is not None and force:
@@ -86,9 +86,24 @@ def command(
             raise
 
     if seconds is None:
-        screen.rows(COLUMNS, [_row(swept) for swept in map(look, jobs()) if swept is not None])
+        found = _look_at_all(screen, jobs(), look)
+        screen.rows(COLUMNS, [_row(swept) for swept in found])
+        missing, sent = sum(one.missing for one in found), sum(one.sent for one in found)
+        screen.say(f"{missing:,} chunks miss answers; {sent:,} of them were sent again")
+        screen.next_step("sealbatch list")
     else:
         keep_sweeping(screen, jobs, look, seconds)
+
+
+def _look_at_all(screen: "Screen", jobs: "list[Ticket]", look: Look) -> "list[Swept]":
+    found = []
+    with screen.meter() as meter:
+        for done, one in enumerate(jobs, 1):
+            swept = look(one)
+            if swept is not None:
+                found.append(swept)
+            meter.update("looking at jobs", done, len(jobs))
+    return found
 
 
 def _row(swept: "Swept") -> dict[str, object]:

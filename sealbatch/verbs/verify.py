@@ -79,28 +79,39 @@ def command(
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
     from sealbatch.proving import default_receipts, verify
+    from sealbatch.verbs.jobs import telling
 
     face: Face = context.obj
-    screen = face.screen(as_json=as_json)
+    screen = face.screen(as_json=as_json, fleeting=True)
     releases = t.releases(face, pcr0, release)
     folder = receipts or default_receipts(out)
     _note(screen, folder, ticket, releases, development_root)
     questions = None if source is None else q.questions_of(source)
     try:
-        report = verify(
-            out,
-            receipts=folder,
-            questions=questions,
-            releases=releases,
-            ticket=ticket,
-            partial=partial,
-            development_root=development_root,
-        )
+        with screen.meter() as meter:
+            report = verify(
+                out,
+                receipts=folder,
+                questions=questions,
+                releases=releases,
+                ticket=ticket,
+                partial=partial,
+                development_root=development_root,
+                progress=telling(meter),
+            )
     except IntegrityError as error:
         hint = f"\n{CSV_HINT}" if out.suffix.lower() == ".csv" and "results" in str(error) else ""
         raise Stop(Exit.INTEGRITY, f"NOT verified: {error}{hint}") from None
     _show(screen, report, releases, questions=source is not None, partial=partial)
+    _name_next(screen, out, releases=bool(releases), questions=source is not None)
     raise typer.Exit(Exit.OK if report.attested == report.lines else Exit.PARTIAL)
+
+
+def _name_next(screen: "Screen", out: Path, *, releases: bool, questions: bool) -> None:
+    if not releases:
+        screen.next_step(f"sealbatch verify {out} --release pcrs.json", "believe this release only")
+    elif not questions:
+        screen.next_step(f"sealbatch verify {out} --release pcrs.json --input FILE", "prove the questions too")
 
 
 def _note(
