@@ -110,8 +110,8 @@ class _Rate(ProgressColumn):
         elapsed = task.finished_time if task.finished else task.elapsed
         done = task.completed - task.fields["begun"]
         if not elapsed or done <= 0:
-            return Text("", style="progress.data.speed")
-        return Text(f"{done / elapsed:,.1f}/s", style="progress.data.speed")
+            return Text("", style="cyan")
+        return Text(f"{done / elapsed:,.1f}/s", style="cyan")
 
 
 class _Noted(Progress):

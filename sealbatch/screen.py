@@ -44,15 +44,17 @@ class Screen:
         from rich.text import Text
 
         if not self.quiet and not self.as_json:
-            reason = Text(f"  # {why}" if why else "", style="dim")
-            self._talk.print(Text("next: ", style="dim") + Text(printable(text), style="bold") + reason, soft_wrap=True)
+            reason = f"  # {why}" if why else ""
+            self._talk.print(
+                Text.assemble(("next: ", "dim"), (printable(text), "bold"), (reason, "dim")), soft_wrap=True
+            )
 
     def complain(self, text: str) -> None:
         """An error: always said."""
         from rich.text import Text
 
         self._talk.print(
-            Text("sealbatch: ", style="bold red") + Text(printable(text)), soft_wrap=not self._talk.is_terminal
+            Text.assemble(("sealbatch: ", "bold red"), printable(text)), soft_wrap=not self._talk.is_terminal
         )
 
     def data(self, text: str) -> None:

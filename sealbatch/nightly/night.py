@@ -67,23 +67,6 @@ class Night:
             self._shelf.remove(f"open/{run}")
         return run
 
-    def pause(self) -> bool:
-        """Begin no runs until `resume`; False if they are paused already. What has begun goes on."""
-        return self._shelf.put_new(PAUSED, self._context.dated())
-
-    def resume(self) -> bool:
-        """Begin runs again, from now on; False if they were not paused. What fired meanwhile is not caught up."""
-        if self.paused() is None:
-            return False
-        self._shelf.put(RESUMED, self._context.dated())
-        self._shelf.remove(PAUSED)
-        return True
-
-    def paused(self) -> datetime | None:
-        """Since when the schedule is paused, or None."""
-        record = self._shelf.get(PAUSED)
-        return None if record is None else datetime.fromisoformat(record["at"])
-
     def step(self, run: str, item: str) -> list[Todo]:
         """Work on a file."""
         return ItemWork(self._context, run, item).step()
@@ -117,7 +100,7 @@ class Night:
         if first is None:
             self._shelf.put_new(FIRST_SEEN, self._context.dated())
             return None
-        if self.paused() is not None:
+        if self._shelf.get(PAUSED) is not None:
             return None
         marks = [datetime.fromisoformat(first["at"])]
         if (resumed := self._shelf.get(RESUMED)) is not None:

@@ -3,6 +3,7 @@
 It holds counts, ids, times and names of files, and no content of any question or answer.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -42,9 +43,15 @@ def render(summary: RunSummary, time_zone: str) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="referrer" content="no-referrer">\n<title>{escape(title)}</title>\n'
-        f"<style>\n{style}</style>\n</head>\n"
+        f"<style>\n{style}{_foot(title)}</style>\n</head>\n"
         f"<body>\n{chr(10).join(part for part in body if part)}\n</body>\n</html>\n"
     )
+
+
+def _foot(title: str) -> str:
+    """What stands at the foot of each printed page beside its number; nothing in it can end the style."""
+    words = re.sub(r"[^\w ,:.-]", "", title)
+    return f'@page {{ @bottom-left {{ content: "{words}"; font: 8pt sans-serif; color: #444; }} }}\n'
 
 
 def needs(summary: RunSummary) -> list[str]:

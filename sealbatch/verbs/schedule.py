@@ -18,6 +18,7 @@ from sealbatch.verbs import questions as q
 if TYPE_CHECKING:
     from sealbatch.nightly.assembly import Nights
     from sealbatch.nightly.night import Night
+    from sealbatch.nightly.pausing import Pausing
     from sealbatch.nightly.plan import Finding, Plan
     from sealbatch.nightly.schedule import Schedule
     from sealbatch.screen import Screen
@@ -170,8 +171,7 @@ def pause(context: typer.Context, name: NAME) -> None:
     """Let no run begin until resume; what has begun goes on."""
     face: Face = context.obj
     screen = face.screen()
-    night, _ = _night(face, screen, name)
-    screen.say(f"{name} is paused" if night.pause() else f"{name} is paused already")
+    screen.say(f"{name} is paused" if _pausing(face, screen, name).pause() else f"{name} is paused already")
     screen.next_step(f"sealbatch schedule resume {name}")
 
 
@@ -184,8 +184,7 @@ def resume(context: typer.Context, name: NAME) -> None:
     """
     face: Face = context.obj
     screen = face.screen()
-    night, _ = _night(face, screen, name)
-    screen.say(f"{name} goes on" if night.resume() else f"{name} was not paused")
+    screen.say(f"{name} goes on" if _pausing(face, screen, name).resume() else f"{name} was not paused")
     screen.next_step(f"sealbatch schedule next {name}")
 
 
@@ -194,6 +193,15 @@ def _plan(face: Face, screen: "Screen") -> "Plan":
     from sealbatch.nightly.plan import read_plan
 
     return read_plan(face.config(screen))
+
+
+def _pausing(face: Face, screen: "Screen", name: str) -> "Pausing":
+    plan = _plan(face, screen)
+    from sealbatch.nightly.clock import entry_clock
+    from sealbatch.nightly.pausing import Pausing
+    from sealbatch.nightly.shelf import Shelf
+
+    return Pausing(Shelf(plan.schedule(name).own), entry_clock())
 
 
 def _night(face: Face, screen: "Screen", name: str) -> "tuple[Night, datetime]":

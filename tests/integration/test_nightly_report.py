@@ -137,6 +137,28 @@ def test_a_browser_prints_it(page: Path, tmp_path: Path) -> None:
     assert 1 <= pages <= 4
 
 
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium measures it there")
+def test_a_card_is_as_wide_as_its_number(page: Path, tmp_path: Path) -> None:
+    """Eleven million tokens stood over the edge of their card, on the screen and on paper."""
+    text = page.read_text(encoding="utf-8")
+    probe = tmp_path / "probe.html"
+    large = re.sub(r"<b>[0-9,]+</b>", "<b>11,605,080,000</b>", text)
+    script = (
+        "<script>document.title = [...document.querySelectorAll('.card')]"
+        ".filter(one => one.scrollWidth > one.clientWidth).length</script>"
+    )
+    probe.write_text(re.sub(r"<meta http-equiv[^>]*>", "", large).replace("</body>", f"{script}</body>"))
+    shown = _browse("--window-size=1280,900", "--dump-dom", probe.as_uri())
+    assert "<title>0</title>" in shown
+
+
+def test_each_printed_page_says_what_it_is_of(page: Path) -> None:
+    """Its number, and the schedule and night, which end no style."""
+    text = page.read_text(encoding="utf-8")
+    assert "counter(page)" in text
+    assert re.search(r'@bottom-left { content: "[\w ,:.-]+"', text)
+
+
 def _browse(*options: str) -> str:
     """Run the browser once, without a screen; what it prints."""
     done = subprocess.run(

@@ -6,6 +6,7 @@ from pathlib import Path
 from night_checks import assert_answered_once
 from night_world import START, Dial, World
 
+from sealbatch.nightly.pausing import Pausing
 from sealbatch.nightly.schedule import NightlySettings
 from wire.ledger import parse_chunk_message
 
@@ -92,11 +93,12 @@ def test_a_deadly_tick_does_not_hide_the_clock_change(tmp_path: Path) -> None:
 def test_a_paused_schedule_begins_nothing_and_catches_nothing_up(world: World) -> None:
     """Files wait in the inbox for the first firing after `resume`."""
     world.drop("a.jsonl")
-    assert world.night().pause()
-    assert not world.night().pause()
+    pausing = Pausing(world.context().shelf, world.clock)
+    assert pausing.pause()
+    assert not pausing.pause()
     world.pass_time(48)
     assert [path.name for path in world.inbox.glob("*.jsonl")] == ["a.jsonl"]
-    assert world.night().resume()
+    assert pausing.resume()
     world.pass_time(12)
     assert world.delivered() == {}
     world.pass_time(24)

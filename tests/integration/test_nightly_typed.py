@@ -131,6 +131,20 @@ def test_check_names_every_fault_with_its_line(office: Office) -> None:
     assert sum("utc" in row for row in said) == 5
 
 
+def test_a_schedule_is_paused_without_a_region(office: Office) -> None:
+    """On a machine that has neither Redis nor AWS: it once asked for clients that nothing of it used."""
+    moment = "2027-01-12T12:00:00+00:00"
+    done = office.type(moment, "pause", "spring")
+    assert done.returncode == 0, done.stderr
+    assert b"spring is paused" in done.stderr
+    assert b"next: sealbatch schedule resume spring" in done.stderr
+    assert {row["schedule"]: row["state"] for row in office.rows(moment, "ls")}["spring"] == "paused"
+    assert b"paused already" in office.type(moment, "pause", "spring").stderr
+    assert office.type(moment, "resume", "spring").returncode == 0
+    assert {row["schedule"]: row["state"] for row in office.rows(moment, "ls")}["spring"] == "on"
+    assert b"was not paused" in office.type(moment, "resume", "spring").stderr
+
+
 def test_a_file_is_dropped_and_counted(office: Office) -> None:
     """On a machine that has neither Redis nor AWS."""
     moment = "2027-01-12T12:00:00+00:00"
