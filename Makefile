@@ -16,7 +16,7 @@ BUILT_FROM := pyproject.toml hatch_build.py $(wildcard enclave_worker/native/*.c
 export DEBIAN_MIRROR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vsock-test million eif eif-check enclave-vm eif-opinion chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly roles-check plan-check compose-test avx512 lint format docs-reference docs-test alerts-test release release-check hooks clean
+.PHONY: help demo test vsock-test million eif eif-check enclave-vm eif-opinion chaos soak attack fuzz bench-engine demo-nightly nights bench-nightly roles-check plan-check compose-test avx512 lint format docs-reference docs-test screenshots alerts-test release release-check hooks clean
 
 # What `make help` shows, in this order; targets of no group come last.
 HELP_GROUPS := Try it: demo demo-nightly; \
@@ -124,6 +124,9 @@ format: $(VENV)/.lint ## Lay out the code
 
 docs-reference: $(VENV)/.demo ## Write the pages of docs/reference that are made from the code
 	@$(BIN)/python docs/tools/reference.py
+
+screenshots: $(VENV)/.test ## Record the terminal of the README, and take the other pictures, from real runs (PICTURES="session night", or "drawn" from what is kept)
+	@$(BIN)/python docs/tools/screenshots.py $(PICTURES)
 
 docs-test: $(VENV)/.demo ## Type what the documents say on this machine, and compare what they show (PAGES=docs/... for some)
 	@$(BIN)/python docs/tools/runner.py $(PAGES)

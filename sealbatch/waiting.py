@@ -34,7 +34,8 @@ def wait_for(s3: S3Client, settings: ReaderSettings, ticket: Ticket, limit: Limi
             told(Progress("answered", done, total, NO_ANSWER))
         else:
             done = status.answered + status.failed_unattested
-            told(Progress("answered", done, total))
+            failed = status.failed_unattested
+            told(Progress("answered", done, total, f"{failed:,} of them failed" if failed else ""))
             if status.state is JobState.COMPLETED:
                 return status
             refuse_stalled(status.notice, ticket)

@@ -1,6 +1,7 @@
 """Makes the pictures of docs/pictures from real runs on this machine: `make screenshots`."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Final
 
 from frames import Frame, frames_of, last_frame
 from pages import ROOT
-from recording import Terminal, without
+from recording import Cast, Terminal, load, without
 from terminal_svg import draw
 
 from sealbatch.nightly.clock import VARIABLE
@@ -21,9 +22,10 @@ from sealbatch.nightly.clock import VARIABLE
 PICTURES: Final = ROOT / "docs" / "pictures"
 COLUMNS: Final = 100
 ROWS: Final = 30
+SESSION_TITLE: Final = "Sealbatch in a terminal: a file of questions, its answers, and the proof of them"
 HOLD: Final = 6.0
 PATIENCE: Final = 240.0
-ROOT_FILE: Final = "~/.local/state/sealbatch/dev/attestation/root.pem"
+ROOT_FILE: Final = "dev/attestation/root.pem"
 QUESTION: Final = "How many weeks of parental leave can I take?"
 
 
@@ -31,8 +33,10 @@ def main() -> None:
     """Make them all, or those that are named."""
     PICTURES.mkdir(exist_ok=True)
     wanted = set(sys.argv[1:]) or {"session", "night"}
-    if unknown := wanted - {"session", "night"}:
-        raise SystemExit(f"there is no picture of {', '.join(unknown)}: session or night")
+    if unknown := wanted - {"session", "drawn", "night"}:
+        raise SystemExit(f"there is no picture of {', '.join(unknown)}: session, night, or drawn from what is kept")
+    if "drawn" in wanted:
+        draw_session()
     with tempfile.TemporaryDirectory(prefix="sealbatch-pictures-") as folder:
         home = Path(folder) / "home"
         home.mkdir()
@@ -52,15 +56,21 @@ def session(home: Path) -> None:
             terminal.type("head -n 2 examples/benefits.jsonl", pause=2)
             terminal.type("sealbatch run examples/benefits.jsonl -o answers.jsonl --receipts answers.receipts", pause=3)
             terminal.type(f'sealbatch ask "{QUESTION}"', pause=2.5)
-            verify = len(terminal.cast.events)
+            proof = len(terminal.cast.events)
+            terminal.type("clear")
             terminal.type(f"sealbatch verify answers.jsonl --development-root {ROOT_FILE}", pause=1)
         finally:
             subprocess.run(["sealbatch", "-q", "dev", "down"], env=_environment(home), check=False)
     cast = without(terminal.cast, [(str(home), "~")])
     cast.save(PICTURES / "session.cast")
-    _write("session.svg", frames_of(cast, hold=HOLD), "Sealbatch in a terminal: ask, answer, prove")
-    proof = last_frame(type(cast)(COLUMNS, ROWS, cast.events[verify:]))
-    _write("verify.svg", [proof], "What sealbatch verify proves, step by step")
+    draw_session()
+    last = last_frame(Cast(COLUMNS, ROWS, cast.events[proof:]))
+    _write("verify.svg", [last], "What sealbatch verify proves, step by step")
+
+
+def draw_session() -> None:
+    """Draw the session as it is kept, without recording it."""
+    _write("session.svg", frames_of(load(PICTURES / "session.cast"), hold=HOLD), SESSION_TITLE)
 
 
 def night(home: Path) -> None:
@@ -86,10 +96,12 @@ def night(home: Path) -> None:
 def _busiest(frames: list[Frame]) -> Frame:
     """The frame of the night in which there is most to see."""
 
-    def words(frame: Frame) -> int:
-        return sum(len(run.text.split()) for line in frame.lines for run in line)
+    def busy(frame: Frame) -> tuple[int, int]:
+        words = [word for line in frame.lines for run in line for word in run.text.split()]
+        parts = [match for word in words if (match := re.fullmatch(r"(\d+)/(\d+)", word))]
+        return sum(0 < int(part[1]) < int(part[2]) for part in parts), len(words)
 
-    chosen = max(frames, key=words)
+    chosen = max(frames, key=busy)
     return Frame(chosen.lines, None, 0.0)
 
 
@@ -100,7 +112,7 @@ def _photograph(page: Path, target: Path) -> None:
     subprocess.run(
         [
             chromium,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=900,1000"),
+            *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=900,1270"),
             f"--screenshot={target}",
             page.as_uri(),
         ],
@@ -117,7 +129,11 @@ def _terminal(home: Path, **more: str) -> Iterator[Terminal]:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(home)}
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "SEALBATCH_DEV_HOME": str(home / "dev"),
+    }
 
 
 def _await(folder: Path, pattern: str) -> Path:

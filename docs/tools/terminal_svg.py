@@ -78,6 +78,8 @@ def _frame(frame: Frame, lines: dict[Line, str], top: int, height: int) -> str:
 def _run(run: Run) -> str:
     x, length = run.column * CHARACTER, len(run.text) * CHARACTER
     names = [run.colour.removeprefix("bright")] if run.colour != "default" else []
+    if run.colour == "brightblack" or (len(run.colour) == 6 and run.colour[:2] == run.colour[2:4] == run.colour[4:]):
+        names = ["edge"]  # a grey, such as the rest of a bar: each page has its own
     named = [name for name in names if name in _LIGHT]
     classes = [*named, *(["bold"] if run.bold else []), *(["dim"] if run.dim else [])]
     colour = f' style="fill:#{run.colour}"' if names and not named else ""
@@ -95,7 +97,7 @@ def _style(frames: Sequence[Frame], page: int) -> str:
         "white-space:pre}.bold{font-weight:600}.dim{opacity:.7}.window{fill:var(--back);stroke:var(--edge)}"
         ".b{fill:var(--edge)}.cursor,.block{fill:var(--text);opacity:.75}.over{fill:var(--back)}"
     )
-    colours = "".join(f".{name}{{fill:var(--{name})}}" for name in _LIGHT if name not in {"back", "edge", "text"})
+    colours = "".join(f".{name}{{fill:var(--{name})}}" for name in _LIGHT if name not in {"back", "text"})
     return (
         f":root{{{_variables(_LIGHT)}}}@media(prefers-color-scheme:dark){{:root{{{_variables(_DARK)}}}}}"
         f"{base}{colours}{_motion(frames, page)}"

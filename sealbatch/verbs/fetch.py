@@ -95,7 +95,8 @@ def command(
     job = client.job(str(found))
     if follow and output != "-":
         screen.say(f"lines so far stand in {output}.partial")
-    with _kept(output, follow=follow), jobs.resumable(f"fetch --follow {found} -o {output}" if follow else ""):
+    again = f"fetch {'--follow ' if follow else ''}{found} -o {output}"
+    with _kept(output, follow=follow), jobs.resumable(again):
         summary = jobs.fetch_job(
             screen,
             client,
@@ -111,6 +112,7 @@ def command(
             timeout=timeout,
         )
     jobs.show_summary(screen, summary, "standard output" if output == "-" else output)
+    jobs.name_next(screen, summary, str(found), output, source, receipts=receipts is not None)
     raise typer.Exit(jobs.exit_for(summary))
 
 

@@ -110,6 +110,18 @@ def show_summary(screen: Screen, summary: FetchSummary, where: str) -> None:
         screen.say(f"  {summary.ignored:,} foreign objects lay beside true answers and were ignored")
 
 
+def name_next(
+    screen: Screen, summary: FetchSummary, ticket: str, out: str, source: str | None, *, receipts: bool
+) -> None:
+    """What comes after a job's answers: `source` is its input if that is known, `receipts` whether they were kept."""
+    if summary.errored or summary.expired or summary.canceled:
+        screen.next_step(f"sealbatch retry {ticket} {'FILE' if source in {None, '-'} else source}")
+    elif receipts and out != "-":
+        screen.next_step(f"sealbatch verify {out} --release pcrs.json", "again, years later, without a network")
+    else:
+        screen.next_step(f"sealbatch purge {ticket}", "once nobody needs what lies in the bucket")
+
+
 def exit_for(summary: FetchSummary) -> Exit:
     """The exit code that tells what a job came to."""
     if summary.all_succeeded:
@@ -127,4 +139,4 @@ def resumable(again: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Stop(Exit.INTERRUPTED, f"interrupted; the job goes on, and so can you:\n  sealbatch {again}") from None
+        raise Stop(Exit.INTERRUPTED, "interrupted; the job goes on", f"sealbatch {again}") from None

@@ -124,4 +124,5 @@ def command(
         jobs.wait_for(screen, job, timeout=timeout)
         summary = jobs.fetch_job(screen, client, job, target(output), receipts=receipts, overwrite=force)
     jobs.show_summary(screen, summary, "standard output" if output == "-" else output)
+    jobs.name_next(screen, summary, job.ticket, output, file, receipts=receipts is not None)
     raise typer.Exit(jobs.exit_for(summary))
