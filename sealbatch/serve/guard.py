@@ -45,7 +45,7 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or _name(hosts[0]) not in self._hosts:
             return ApiError(
-                403, "This endpoint does not go by that name; see `sealbatch serve --help`.", code="bad_host"
+                403, "This endpoint does not go by that name; `sealbatch serve --name` adds one.", code="bad_host"
             )
         if "origin" in headers:
             return ApiError(403, "This endpoint is for programs; no web page may use it.", code="bad_origin")

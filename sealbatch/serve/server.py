@@ -12,6 +12,7 @@ from typing import Final
 import uvicorn
 
 from sealbatch.client import Client
+from sealbatch.errors import OptionError
 from sealbatch.serve.app import make_app
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -46,13 +47,12 @@ def serve(client: Client, endpoint: Endpoint, ready: Callable[[str], None]) -> N
     """Serve until a signal; `ready` is told the URL when connections are taken.
 
     Raises:
-        OSError: the address is taken or not this machine's, or the certificate cannot be read.
+        OSError: the address is taken, or not this machine's.
+        OptionError: the certificate or its key cannot be read.
     """
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     with socket.create_server((endpoint.host, endpoint.port), family=family) as listener:
         app, api = make_app(client, token=endpoint.token, hosts=endpoint.hosts())
-        # A server's log lines and traces may quote what it carries: errors are told to whoever asked.
-        logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
         config = uvicorn.Config(
             app,
             http="h11",
@@ -68,13 +68,24 @@ def serve(client: Client, endpoint: Endpoint, ready: Callable[[str], None]) -> N
             ssl_certfile=endpoint.certificate,
             ssl_keyfile=endpoint.key,
         )
-        config.load()  # a certificate that cannot be read is told before anybody connects
+        _load(config)
+        # A server's log lines and traces may quote what it carries: errors are told to whoever asked.
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
         # uvicorn ends gracefully and then gives the signal to whoever had it before: it has done all there is to do.
         signal.signal(signal.SIGTERM, lambda *_: None)
         scheme = "http" if endpoint.certificate is None else "https"
-        host = f"[{endpoint.host}]" if family is socket.AF_INET6 else endpoint.host
+        host = endpoint.names[0] if endpoint.names else f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         ready(f"{scheme}://{host}:{listener.getsockname()[1]}/v1")
         try:
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             api.close()
+
+
+def _load(config: uvicorn.Config) -> None:
+    """Read the certificate, before anybody connects."""
+    try:
+        config.load()
+    except OSError as error:
+        why = error.strerror if isinstance(error, FileNotFoundError | PermissionError) else "no PEM, or not of this key"
+        raise OptionError("certificate", f"it or its key cannot be used: {why}") from None

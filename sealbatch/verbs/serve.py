@@ -77,7 +77,8 @@ def command(
     try:
         serve(client, endpoint, ready)
     except OSError as error:
-        raise Stop(Exit.TEMPORARY, f"cannot serve on {listen}: {error.strerror or type(error).__name__}") from None
+        why = (error.strerror or type(error).__name__).partition(" (")[0].lower()
+        raise Stop(Exit.TEMPORARY, f"cannot serve on {listen}: {why}", "name another address with --listen") from None
 
 
 def _address(text: str) -> tuple[str, int]:

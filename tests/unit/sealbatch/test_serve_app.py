@@ -3,6 +3,7 @@
 import hashlib
 import io
 import secrets
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from starlette.testclient import TestClient
 
 from sealbatch.client import Client
 from sealbatch.config import Config, Resources
+from sealbatch.errors import OptionError
 from sealbatch.serve import app as served
 from sealbatch.serve import vault
 from sealbatch.serve.app import make_app
 from sealbatch.serve.guard import Guard
-from sealbatch.serve.server import Endpoint, is_loopback
+from sealbatch.serve.server import Endpoint, is_loopback, serve
 from sealbatch.serve.vault import SEGMENT, SealedBlob
 
 TOKEN = "sk-0123456789abcdef"
@@ -250,6 +252,19 @@ def test_loopback_is_told_from_everything_else() -> None:
     """By address, and by the one name that is certain."""
     assert all(map(is_loopback, ("127.0.0.1", "127.3.2.1", "::1", "localhost")))
     assert not any(map(is_loopback, ("192.0.2.1", "::", "10.0.0.1", "localhost.evil.example", "")))
+
+
+def test_what_cannot_be_served_is_told_before_anybody_connects(tmp_path: Path) -> None:
+    """A certificate that is missing or none, and an address that is taken."""
+    client, ready = Client(Config(Resources(), "here")), list[str]()
+    (tmp_path / "bad.pem").write_text("no certificate")
+    for name, why in (("none.pem", "No such file"), ("bad.pem", "no PEM")):
+        endpoint = Endpoint("127.0.0.1", 0, TOKEN, (), tmp_path / name, tmp_path / "bad.pem")
+        with pytest.raises(OptionError, match=why):
+            serve(client, endpoint, ready.append)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        serve(client, Endpoint("127.0.0.1", taken.getsockname()[1], TOKEN), ready.append)
+    assert ready == []
 
 
 def test_a_csv_is_no_batch_file() -> None:
