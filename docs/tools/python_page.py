@@ -65,7 +65,7 @@ def _members(kind: type) -> Iterator[str]:
 
 
 def _described(name: str, call: Any) -> Iterator[str]:
-    yield f"```python\n{textwrap.fill(name + _arguments(call), 110, subsequent_indent='    ')}\n```\n\n"
+    yield f"```text\n{textwrap.fill(name + _arguments(call), 110, subsequent_indent='    ')}\n```\n\n"
     text = _doc(call)
     examples = [found[0].strip() for found in _EXAMPLE.finditer(text)]
     text = _EXAMPLE.sub("", text)
