@@ -21,12 +21,11 @@ NEEDED: Final = ("tenant", "bucket", "queue_url", "question_key", "answer_key", 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What is looked at, with the rights of `roles`; `pins` are those of `released` files, or the configured image."""
+    """What is looked at, with the rights of `roles`, against the `pins` of releases or else the configured image."""
 
     config: Config
     roles: Sequence[str] = ROLES
     pins: Sequence[Pin] = ()
-    released: Sequence[str] = ()
     enclaves: Sequence[Address] = ()
     allocator: Path = ALLOCATOR
     eif: Path | None = None
@@ -35,7 +34,11 @@ class Examination:
         """Each check's finding as soon as it is made; changes nothing."""
         yield from self._aws()
         yield from self._host()
-        yield from host.check_image(self.config.resources.image, self.released, self.eif)
+        yield from host.check_image(self.config.resources.image, [pin.image for pin in self.pins], self.eif)
+
+    def _wanted(self) -> Sequence[Pin]:
+        image = self.config.resources.image
+        return self.pins or ((Pin(image),) if image else ())
 
     def _aws(self) -> Iterator[Finding]:
         config = self.config
@@ -56,7 +59,7 @@ class Examination:
             if found[0].status is not Status.OK:
                 continue
             if role == "producer":
-                yield from aws.check_keys(config, connector.client("kms"), self.pins)
+                yield from aws.check_keys(config, connector.client("kms"), self._wanted())
             if role == "bridge":
                 yield from aws.check_queues(config, connector.client("sqs"))
                 yield from aws.check_bucket(config, connector.client("s3"))
@@ -68,6 +71,6 @@ class Examination:
 
             yield from host.check_redis(str(resources.nightly.get("redis_url", NightlySettings().redis_url)))
         for address in self.enclaves:
-            yield from host.check_enclave(address, [pin.image for pin in self.pins])
+            yield from host.check_enclave(address, [pin.image for pin in self._wanted()])
         yield from host.check_allocator(self.allocator, self.eif)
         yield from host.check_versions()

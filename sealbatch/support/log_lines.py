@@ -74,7 +74,7 @@ def _is_systemd(entry: dict[str, Any]) -> bool:
 
 def _said(lines: list[str | None]) -> str:
     kept = [line[:LONGEST] for line in lines if line is not None]
-    kept.append(f"({len(lines) - len(kept)} lines of another form were left out)")
+    kept.append(f"(lines of another form that were left out: {len(lines) - len(kept)})")
     return "\n".join(kept) + "\n"
 
 

@@ -50,7 +50,6 @@ def command(
 
     Changes nothing. The exit code is 0 if there is no error (warnings are none), 78 if there is one.
     """
-    from producer.pins import Pin
     from sealbatch.doctor.examination import ROLES, Examination
     from sealbatch.doctor.finding import Status
     from wire.address import Address
@@ -66,8 +65,7 @@ def command(
         raise Stop(Exit.USAGE, f"--enclave: {error}") from None
     pins = t.pins(face, None, release)
     config = face.config(screen)
-    wanted = pins or ((Pin(config.resources.image),) if config.resources.image else ())
-    look = Examination(config, roles, wanted, [pin.image for pin in pins], addresses, allocator, eif)
+    look = Examination(config, roles, pins, addresses, allocator, eif)
     findings = list(look.findings())
     rows = [finding.as_row() for finding in findings]
     screen.rows(("check", "status", "found", "mend"), rows)
