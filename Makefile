@@ -21,7 +21,7 @@ export DEBIAN_MIRROR
 # What `make help` shows, in this order; targets of no group come last.
 HELP_GROUPS := Try it: demo demo-nightly; \
   Change it: lint test format hooks docs-reference docs-test clean help; \
-  Publish it: release release-check eif eif-check enclave-vm eif-opinion roles-check compose-test; \
+  Publish it: release release-check eif eif-check enclave-vm eif-opinion roles-check compose-test screenshots; \
   Torment it: attack fuzz chaos soak nights vsock-test alerts-test avx512; \
   Measure it: bench-engine bench-nightly million plan-check
 

@@ -13,7 +13,7 @@ _GROUPS: Final = (
     (30, "Running: bridge, enclave, retries"),
     (40, "Nights"),
     (50, "Image and deployment"),
-    (60, "For people"),
+    (70, "For people"),
 )
 """The first number of each group."""
 _BEGIN: Final = """# Decisions
