@@ -150,6 +150,11 @@ def make_command() -> Any:
     return command
 
 
+def _as_ours(message: str) -> str:
+    """Typer's words for wrong usage, spelled as all other errors are."""
+    return f"{message[:1].lower()}{message[1:].removesuffix('.')}"
+
+
 def main() -> None:
     """Run the command; `sealbatch.__main__` has seen that it can."""
     try:
@@ -159,6 +164,6 @@ def main() -> None:
         code = Exit.INTERRUPTED
     except TyperException as error:
         context = getattr(error, "ctx", None)
-        complain(error.format_message(), f"{context.command_path if context else 'sealbatch'} --help")
+        complain(_as_ours(error.format_message()), f"{context.command_path if context else 'sealbatch'} --help")
         code = error.exit_code
     sys.exit(code)

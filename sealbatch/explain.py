@@ -47,6 +47,7 @@ _AFTER: Final = {
     Exit.TEMPORARY: "type the same again",
     Exit.NO_PERMISSION: "sealbatch doctor",
     Exit.CONFIGURATION: "sealbatch doctor",
+    Exit.INPUT_INVALID: "correct it, and type the same again",
     Exit.INTEGRITY: "believe nothing of it until you know why; docs/reference/error-codes.md names each check",
     Exit.BUG: "report this line and what you typed, without the questions",
 }

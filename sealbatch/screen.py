@@ -5,13 +5,21 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from sealbatch.meter import Meter
+
+
+_LOOKS: Final = {
+    **dict.fromkeys(("ok", "completed"), "green"),
+    **dict.fromkeys(("warning", "paused"), "yellow"),
+    **dict.fromkeys(("error", "stalled", "exited"), "red"),
+}
+"""What a cell looks like that holds nothing but such a word."""
 
 
 class Screen:
@@ -76,8 +84,8 @@ class Screen:
         if not self.tables:
             for row in rows:
                 self.data(json.dumps(row, ensure_ascii=False))
-            return
-        _printer().print(make_table(columns, rows, title=title))
+        elif rows:
+            _printer().print(make_table(columns, rows, title=title))
 
     @contextmanager
     def meter(self) -> Iterator["Meter"]:
@@ -107,7 +115,8 @@ def make_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, tit
         numeric = any(isinstance(row.get(column), int | float) for row in rows)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if row.get(column) is None else printable(str(row[column]))) for column in columns))
+        cells = ("" if row.get(column) is None else printable(str(row[column])) for column in columns)
+        table.add_row(*(Text(cell, style=_LOOKS.get(cell, "")) for cell in cells))
     return table
 
 

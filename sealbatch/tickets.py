@@ -64,7 +64,7 @@ class TicketBook:
         found = {kept.job: kept for kept in self._read() if len(text) >= MIN_PREFIX and kept.job.startswith(text)}
         if len(found) != 1:
             many = f"{len(found)} jobs" if found else "no job"
-            raise NoSuchJobError(f"{many} of this user's begins with that name; `sealbatch list` shows them")
+            raise NoSuchJobError(f"{many} of this user's begins with that name")
         return Ticket.parse(next(iter(found.values())).ticket)
 
     def _read(self) -> Iterator[Kept]:

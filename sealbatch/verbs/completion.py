@@ -21,12 +21,12 @@ sealbatch completion fish > ~/.config/fish/completions/sealbatch.fish"""
 SHELLS = ("bash", "zsh", "fish")
 REGISTER = "compdef _sealbatch_completion sealbatch"
 FROM_FPATH = f"""\
-if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+if [[ $funcstack[1] == _sealbatch ]]; then
   _sealbatch_completion "$@"
 else
   {REGISTER}
 fi"""
-"""A file in zsh's fpath is read when the first word is completed, and has to complete that one too."""
+"""A file in zsh's fpath is the completing function itself; sourced, it only names one."""
 
 
 @ends_well

@@ -64,6 +64,7 @@ def show_all(
         screen.next_step("sealbatch dlq redrive --dry-run")
     else:
         screen.say("nothing lies there")
+        screen.next_step("sealbatch list")
 
 
 @verb(app, "sealbatch dlq show 5f0c", "show")

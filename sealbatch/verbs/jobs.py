@@ -114,6 +114,8 @@ def name_next(
     screen: Screen, summary: FetchSummary, ticket: str, out: str, source: str | None, *, receipts: bool
 ) -> None:
     """What comes after a job's answers: `source` is its input if that is known, `receipts` whether they were kept."""
+    if summary.truncated:
+        screen.say(f"{summary.truncated:,} answers were cut at their longest; --max-tokens allows more")
     if summary.errored or summary.expired or summary.canceled:
         screen.next_step(f"sealbatch retry {ticket} {'FILE' if source in {None, '-'} else source}")
     elif receipts and out != "-":

@@ -41,7 +41,12 @@ def command(
         except IntegrityError as error:
             # Another stack's job, a job that was purged, or one that somebody tampered with: fetch tells which.
             created = datetime.fromtimestamp(item.created, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-            found = {"job": item.job, "name": item.name, "state": f"not found ({error.code})", "created": created}
+            found = {
+                "job": item.job,
+                "name": item.name,
+                "state": "purged" if "purged" in str(error) else "not found",
+                "created": created,
+            }
         return found | {"ticket": item.ticket}
 
     with ThreadPoolExecutor(8) as pool:

@@ -89,7 +89,9 @@ def command(
         found = _look_at_all(screen, jobs(), look)
         screen.rows(COLUMNS, [_row(swept) for swept in found])
         missing, sent = sum(one.missing for one in found), sum(one.sent for one in found)
-        screen.say(f"{missing:,} chunks miss answers; {sent:,} of them were sent again")
+        screen.say(
+            f"{missing:,} chunks miss answers; {sent:,} of them were sent again" if missing else "no answer is missing"
+        )
         screen.next_step("sealbatch list")
     else:
         keep_sweeping(screen, jobs, look, seconds)

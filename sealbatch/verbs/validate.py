@@ -41,5 +41,5 @@ def command(
     if not report.valid:
         q.show_problems(screen, file, report)
         raise Stop(Exit.INPUT_INVALID, f"{file}: {report.problem_count:,} invalid, {report.records:,} valid")
-    screen.say(f"{file}: {report.records:,} questions, {report.bytes:,} bytes, the largest {report.largest:,}")
+    screen.say(f"{file}: {report.records:,} records, {report.bytes:,} bytes, the largest {report.largest:,}")
     screen.next_step(f"sealbatch run {file} -o answers.jsonl")

@@ -1,5 +1,7 @@
 """Every verb's `--help`: examples first and true, 80 columns, and nothing heavy loaded for it."""
 
+import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,3 +90,20 @@ def test_help_and_completion_load_neither_the_model_stack_nor_aws_nor_cryptograp
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=120)
     assert done.stdout.decode().strip() == "[]", done.stdout
+
+
+SERVICES = {("worker",), ("beat",), ("bridge",), ("enclave", "worker"), ("top",), ("completion",)}
+"""They run until they are told to end; and what a shell reads has no talk in it."""
+ELSEWHERE = {("enclave", "size"): "sealbatch.verbs.enclave_size", ("dev", "demo-nightly"): "devstack.nightly_demo"}
+"""Verbs that leave their last words to a helper."""
+
+
+@pytest.mark.parametrize("path", [path for path in VERBS if path and path not in SERVICES], ids=" ".join)
+def test_every_verb_names_the_next_one(path: tuple[str, ...]) -> None:
+    """A person who has typed one knows what to type then."""
+    command = context_of(path).command
+    if hasattr(command, "commands"):
+        return
+    body = inspect.unwrap(command.callback)
+    source = inspect.getsource(importlib.import_module(ELSEWHERE[path]) if path in ELSEWHERE else body)
+    assert "next_step(" in source or "name_next(" in source
