@@ -1,6 +1,7 @@
 """How far a job is, by listing alone."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from aws_faults import counted
@@ -120,14 +121,23 @@ def test_status_makes_no_kms_call_and_reads_no_answer(aws: Aws) -> None:
     assert len(reads) == 6
 
 
-def test_more_than_a_thousand_answers_take_a_list_for_each_thousand(aws: Aws) -> None:
-    """1001 objects: two pages of answers and one of failures."""
-    made = make_job(aws, *[1] * 1001)
+def test_more_answers_than_a_list_holds_take_another_list(aws: Aws) -> None:
+    """11 objects where S3 gives ten at a time (and otherwise a thousand): two pages of answers and one of failures."""
+    made = make_job(aws, *[1] * 11)
     for entry in made.entries:
         made.put(made.name(entry.chunk), b"x")
-    with counted(aws.s3, "ListObjectsV2") as lists:
-        status = job_status(aws.s3, aws.settings, made.ticket, now_ms=NOW)
-    assert (status.answered, status.state, len(lists)) == (1001, JobState.COMPLETED, 3)
+    event, events = "provide-client-params.s3.ListObjectsV2", aws.s3.meta.events
+    events.register(event, _ten_at_a_time)
+    try:
+        with counted(aws.s3, "ListObjectsV2") as lists:
+            status = job_status(aws.s3, aws.settings, made.ticket, now_ms=NOW)
+    finally:
+        events.unregister(event, _ten_at_a_time)
+    assert (status.answered, status.state, len(lists)) == (11, JobState.COMPLETED, 3)
+
+
+def _ten_at_a_time(params: dict[str, Any], **_: Any) -> None:
+    params["MaxKeys"] = 10
 
 
 def test_status_of_a_lost_job_is_an_integrity_failure(aws: Aws) -> None:
