@@ -142,8 +142,8 @@ clean: ## Remove the virtual environment and all caches
 # torch comes first and alone, so that an index named for it serves nothing else. A pip of today takes half the time of
 # the one that comes with Debian 12. Nothing is compiled ahead of time: of torch's thousands of files, a tenth is used.
 $(VENV)/.torch: constraints.txt
-	@test -x $(BIN)/python || { echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sealbatch needs Python 3.11 or newer; name one with make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sealbatch needs Python 3.11 or newer; name one with make PYTHON=...")'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv --clear $(VENV); }
 	@$(PIP) --constraint constraints.txt pip hatchling editables
 	@echo "Installing torch (the longest step of the first run)"
 	@$(subst --quiet,,$(PIP)) --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
