@@ -36,7 +36,11 @@ QUESTION_WIDTH: Final = 160
 def run(screen: Screen, options: StackOptions) -> Exit:
     """Start a stack, do the job, show it, stop the stack; the exit code is the job's."""
     if not EXAMPLES.is_file():
-        raise Stop(Exit.CONFIGURATION, "the demonstration runs from a checkout, where its examples are")
+        raise Stop(
+            Exit.CONFIGURATION,
+            "the demonstration runs from a checkout, where its examples are",
+            "git clone the repository, and make demo in it",
+        )
     with tempfile.TemporaryDirectory(prefix="sealbatch-demo-") as folder:
         # The bridge comes later: until then the message can be looked at where the host would look.
         stack = Stack(Path(folder) / "stack", replace(options, bridge=False))

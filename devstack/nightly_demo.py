@@ -35,7 +35,11 @@ PATIENCE: Final = 100.0
 def run(screen: Screen, options: StackOptions) -> Exit:
     """Show it; the exit code is 0 if the morning is as it should be."""
     if not EXAMPLES.is_dir():
-        raise Stop(Exit.CONFIGURATION, "the demonstration runs from a checkout, where its examples are")
+        raise Stop(
+            Exit.CONFIGURATION,
+            "the demonstration runs from a checkout, where its examples are",
+            "git clone the repository, and make demo in it",
+        )
     shutil.rmtree(OUTPUT, ignore_errors=True)
     inbox, answers = (OUTPUT.resolve() / name for name in ("inbox", "answers"))
     for folder in (inbox, answers):

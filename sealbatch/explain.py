@@ -95,6 +95,10 @@ def advice(error: Exception, typed: str) -> str:
             return "correct these lines, or add --skip-invalid"
         case producing.SendIncomplete():
             return f"sealbatch sweep {error.ticket}"
+        case NotInstalledError():
+            return f"pip install 'sealbatch[{error.extra}]'"
+        case WaitTimeout():
+            return f"sealbatch wait {error.ticket}"
         case reading.JobNotFinished():
             return "sealbatch wait TICKET"
         case reading.SinkError():

@@ -47,6 +47,7 @@ ADDRESS = Annotated[
     typer.Option(metavar="ADDRESS", help="Where it listens.", show_default="vsock://CID:5005"),
 ]
 DEFAULT_NAME = "sealbatch"
+DOCTOR = "sealbatch doctor --role bridge"
 MIN_CID = 4
 COLUMNS = ("name", "state", "cid", "cpus", "memory_mib", "debug", "image", "ready")
 
@@ -106,7 +107,7 @@ def run(
         screen.say(f"starting {eif} with {order.cpus} CPUs and {order.memory_mib} MiB")
         started = nitro.run(order)
     except nitro.NitroError as error:
-        raise Stop(Exit.CONFIGURATION, str(error)) from None
+        raise Stop(Exit.CONFIGURATION, str(error), DOCTOR) from None
     if debug:
         screen.say("debug mode: its console is open to the host, its PCR0 is zeros, and KMS gives it no key")
         screen.rows(COLUMNS, [_row(started, None)])
@@ -147,7 +148,7 @@ def _order(
         try:
             aside = read_allocation(allocator)
         except AllocatorError as error:
-            raise Stop(Exit.CONFIGURATION, str(error)) from None
+            raise Stop(Exit.CONFIGURATION, str(error), DOCTOR) from None
         memory, cpus = memory or aside.memory_mib, cpus or aside.cpus
     return Order(eif, name, memory, cpus, cid, debug)
 
@@ -231,7 +232,7 @@ def describe(
     try:
         found = nitro.describe()
     except nitro.NitroError as error:
-        raise Stop(Exit.CONFIGURATION, str(error)) from None
+        raise Stop(Exit.CONFIGURATION, str(error), DOCTOR) from None
     ready = [watch.greeting(watch.address_of(enclave, where)) for enclave in found]
     screen.rows(COLUMNS, [_row(enclave, said) for enclave, said in zip(found, ready, strict=True)])
     for enclave, said in zip(found, ready, strict=True):
@@ -264,7 +265,7 @@ def stop(context: typer.Context, name: NAME = DEFAULT_NAME) -> None:
             return
         nitro.terminate(enclave.identity)
     except nitro.NitroError as error:
-        raise Stop(Exit.CONFIGURATION, str(error)) from None
+        raise Stop(Exit.CONFIGURATION, str(error), DOCTOR) from None
     screen.say(f"{name} ended")
     screen.next_step("sealbatch enclave run --eif FILE --release FILE")
 

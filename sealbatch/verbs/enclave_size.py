@@ -68,7 +68,7 @@ def command(
     try:
         allocation = allocate(machine, needed, because, parent_cpus)
     except AllocatorError as error:
-        raise Stop(Exit.CONFIGURATION, str(error)) from None
+        raise Stop(Exit.CONFIGURATION, str(error), "leave the parent fewer CPUs, or take a larger instance") from None
     _write(screen, allocation, output)
 
 

@@ -136,14 +136,22 @@ def save(name: str, revision: str, target: Path) -> str:
         huggingface_hub.snapshot_download(name, revision=revision, local_dir=part, allow_patterns=list(PATTERNS))
         shutil.rmtree(part / ".cache", ignore_errors=True)
         if not any(part.glob("*.safetensors")):
-            raise Stop(Exit.CONFIGURATION, f"{name} at {revision[:12]} has no weights as safetensors")
+            raise Stop(
+                Exit.CONFIGURATION,
+                f"{name} at {revision[:12]} has no weights as safetensors",
+                "name a commit that has them",
+            )
         write_manifest(part, name, revision)
         digest = load_manifest(part).digest.hex()
         part.rename(target)
     except GatedRepoError:
-        raise Stop(Exit.NO_PERMISSION, f"{name} is gated: accept its terms on the hub, then log in there") from None
+        raise Stop(Exit.NO_PERMISSION, f"{name} is gated", "accept its terms on the hub, and log in there") from None
     except (RepositoryNotFoundError, RevisionNotFoundError):
-        raise Stop(Exit.CONFIGURATION, f"the hub has no {name} at {revision[:12]}, or not for you") from None
+        raise Stop(
+            Exit.CONFIGURATION,
+            f"the hub has no {name} at {revision[:12]}, or not for you",
+            "look for the name and the commit on the hub",
+        ) from None
     except (OSError, ValueError) as error:
         # The hub's errors are OSError and ValueError; their texts may hold addresses with tokens.
         raise Stop(Exit.TEMPORARY, f"{name} at {revision[:12]} could not be fetched ({type(error).__name__})") from None

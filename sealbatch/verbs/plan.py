@@ -225,4 +225,8 @@ def _quotas(screen: "Screen", plan: "Plan", vcpus: int, kms: int) -> None:
     screen.say(f"binds first: {first.name} ({first.source})")
     if first.share > 1:
         needed = [f"{one.name} to {one.used:,.0f}" for one in found if one.share > 1]
-        raise Stop(Exit.CONFIGURATION, f"raise {' and '.join(needed)} before that night, or leave it more time")
+        raise Stop(
+            Exit.CONFIGURATION,
+            f"raise {' and '.join(needed)} before that night, or leave it more time",
+            "ask for it in Service Quotas of AWS's console, and give the new value with --vcpu-quota or --kms-quota",
+        )

@@ -62,7 +62,9 @@ def command(
         with jobs.showing_problems(screen, file), screen.meter() as meter:
             done = job.ask_again(questions, intake, every=every, progress=jobs.telling(meter))
     except JobNotFinished as error:
-        raise Stop(Exit.TEMPORARY, f"{error}; wait for it, or cancel it: what is canceled is retried") from None
+        raise Stop(
+            Exit.TEMPORARY, str(error), f"sealbatch wait {ticket}, or cancel it: what is canceled is retried"
+        ) from None
     if done is None:
         screen.say("no record of the job is worth another try" + ("" if every else "; --all takes every failed one"))
         return

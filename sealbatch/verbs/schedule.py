@@ -37,6 +37,7 @@ OPTIONAL_NAME = Annotated[
     typer.Argument(metavar="[NAME]", help="One schedule; all if none is named.", autocompletion=complete.schedules),
 ]
 FIRINGS = 5
+MEND = "correct these lines, and type the same again"
 
 
 @verb(app, "sealbatch schedule ls", "ls")
@@ -106,7 +107,9 @@ def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = 
         plan = read_plan(config)
     except PlanError as error:
         _show_findings(screen, config.source, error.findings)
-        raise Stop(Exit.CONFIGURATION, f"{config.source}: {len(error.findings)} faults; nothing would run") from None
+        raise Stop(
+            Exit.CONFIGURATION, f"{config.source}: {len(error.findings)} faults; nothing would run", MEND
+        ) from None
     chosen = plan.schedules if name is None else (plan.schedule(name),)
     findings = [one for one in lint(plan, entry_clock().now()) if name is None or one.schedule in {name, ""}]
     _show_findings(screen, config.source, findings)
@@ -115,7 +118,7 @@ def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = 
     _show_firings(screen, chosen, FIRINGS)
     errors = sum(finding.level == ERROR for finding in findings)
     if errors:
-        raise Stop(Exit.CONFIGURATION, f"{config.source}: {errors} faults")
+        raise Stop(Exit.CONFIGURATION, f"{config.source}: {errors} faults", MEND)
     screen.say(f"{config.source}: no faults, {len(findings)} warnings")
     screen.next_step("sealbatch worker", "and, once, sealbatch beat")
 
