@@ -27,10 +27,8 @@ EXCEPTIONS: Final = {
     "service": "runs until it is told to stop",
     "outside": "changes something outside the session's folder",
 }
-ELSEWHERE: Final = frozenset({"aws", "docker", "git", "nitro-cli", "npm", "pip", "systemctl"})
+ELSEWHERE: Final = frozenset({"aws", "docker", "git", "make", "nitro-cli", "npm", "pip", "systemctl"})
 """Programs whose commands need an exception: they reach beyond the session's folder."""
-QUICK: Final = frozenset({"demo", "demo-nightly"})
-"""What `make` makes within minutes, and for the session alone."""
 ANY: Final = "…"
 
 
@@ -50,8 +48,8 @@ def unsafe(block: Block) -> list[str]:
 
 
 def _reaches_out(words: list[str]) -> bool:
-    name, targets = words[0].rpartition("/")[2], [word for word in words[1:] if "=" not in word]
-    return name in ELSEWHERE or (name == "make" and not (targets and set(targets) <= QUICK))
+    module = words[2:3] if words[1:2] == ["-m"] else []
+    return bool(ELSEWHERE & {words[0].rpartition("/")[2], *module})
 
 
 def differs(shown: str, printed: str) -> bool:
