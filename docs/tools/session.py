@@ -64,7 +64,7 @@ class Session:
             TimeoutError: it takes longer than `PATIENCE`.
         """
         block = self.folder / ".block"
-        block.write_text(script + "\n", encoding="utf-8")
+        block.write_text(f"{script}\n:\n", encoding="utf-8")  # so that `.` itself does not fail with the last command
         self._say(f'docs_codes=(); . ./{block.name} < /dev/null; echo "{_END}${{docs_codes[*]}}"')
         output: list[str] = []
         while True:
