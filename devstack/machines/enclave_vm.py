@@ -12,18 +12,16 @@ import os
 import signal
 import sys
 import tempfile
-import time
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from devstack.files import write_private
+from devstack.machines.altered import WEIGHTS, change_image, change_weights
 from devstack.machines.debian import MissingPartError
 from devstack.machines.half_peers import Stalled, half_close
 from devstack.machines.hostile_parent import ask_kms, document_of, registers
 from devstack.machines.parent import Parent
 from devstack.machines.qemu import CONSOLE, programs
+from devstack.machines.witness import Witness
 from devstack.part import Part, PartDiedError
 from devstack.provision import provision
 from devstack.root import DevelopmentRoot
@@ -31,7 +29,7 @@ from devstack.stack import MODEL, ROOT, TENANT
 from sealbatch.config import load_config
 from sealbatch.exits import Exit
 from sealbatch.fleet.watch import greeting
-from sealbatch.image.eif import HEADER_SIZE, EifError, SectionKind, read_image
+from sealbatch.image.eif import EifError, read_image
 from wire.address import PORT
 from wire.errors import WireError
 from wire.measurement import MODEL_PCR
@@ -40,7 +38,6 @@ from wire.model_feed import PORT as MODEL_PORT
 QUESTIONS: Final = ROOT / "examples" / "benefits.jsonl"
 PARENT_TYPE: Final = "c7i.xlarge"
 """What the memory is worked out for; a machine without KVM is not faster with more CPUs."""
-WEIGHTS: Final = "model.safetensors"
 TRUE: Final = "sealbatch"
 CHANGED: Final = "changed"
 GRACE: Final = 60.0
@@ -66,30 +63,24 @@ def main() -> int:
             night.stop()
 
 
-class Night:
+class Night(Witness):
     """The stand-in for AWS, and two parents: one with the true image, one with the changed one."""
 
     def __init__(self, folder: Path, patience: float) -> None:
-        self._begin = time.monotonic()
+        super().__init__(patience)
         self._folder = folder
-        self._patience = patience
         self._dev = folder / "dev"
         self._dev.mkdir(mode=0o700)
         self._true = Parent(folder / "true", self._dev)
         self._hostile = Parent(folder / "hostile", self._dev)
         self._parts: list[Part] = []
-        self._wrong = 0
-
-    def say(self, text: str) -> None:
-        """One line with the seconds since the start."""
-        print(f"{time.monotonic() - self._begin:6.1f} s  {text}", flush=True)  # noqa: T201 - what is shown
 
     def run(self, image: Path, questions: int) -> int:
         """All steps in order; the exit code."""
         programs()
         pcr0 = self._prepare(image)
         changed = self._folder / "changed.eif"
-        change(image, changed)
+        change_image(image, changed)
         self._start_changed(changed)
         enclave = self._start_true(image)
         self._refuse_changed(pcr0)
@@ -100,9 +91,9 @@ class Night:
         undisturbed = self._first_job(job, questions)
         enclave = self._power_cut(image, enclave, bridge, job, undisturbed)
         enclave.stop(GRACE)
-        self._see(enclave.code == 0, "SIGTERM to `sealbatch enclave run --follow` ends the enclave")
-        self.say("as it must be" if not self._wrong else f"{self._wrong} times NOT as it must be")
-        return 1 if self._wrong else 0
+        self.see(enclave.code == 0, "SIGTERM to `sealbatch enclave run --follow` ends the enclave")
+        self.say("as it must be" if not self.wrong else f"{self.wrong} times NOT as it must be")
+        return 1 if self.wrong else 0
 
     def stop(self) -> None:
         """End every process; the machines end with those that stand for their enclaves."""
@@ -119,7 +110,7 @@ class Night:
             pcr0 = read_image(file).pcrs[0].hex()
         self.say(f"{image.name}: PCR0 {pcr0[:16]}, measured here and now")
         self._part("aws", "-m", "devstack.aws", "--dev", str(self._dev))
-        self._until((self._dev / "aws.json").exists, "the stand-in for AWS")
+        self.until((self._dev / "aws.json").exists, "the stand-in for AWS")
         endpoint = json.loads((self._dev / "aws.json").read_text())["endpoint"]
         provision(endpoint, tenant=TENANT, image=pcr0, folder=self._dev)
         self.say("keys, policies, queue and bucket are there; the keys admit this PCR0 and the model's PCR16")
@@ -127,21 +118,21 @@ class Night:
         self._release.write_text(release.stdout)
         words = ("--eif", str(image), "--model", str(MODEL), "--instance-type", PARENT_TYPE)
         size = self._true.type("enclave", "size", *words, "-o", str(self._allocator))
-        self._see(release.returncode == size.returncode == 0, f"enclave size: {self._memory()} MiB")
+        self.see(release.returncode == size.returncode == 0, f"enclave size: {self._memory()} MiB")
         return pcr0
 
     def _start_changed(self, changed: Path) -> None:
         tried = self._hostile.type(*self._run_words(changed, self._hostile, CHANGED))
-        self._see(tried.returncode == Exit.INTEGRITY, f"enclave run, one byte changed: {_last(tried.stderr)}")
+        self.see(tried.returncode == Exit.INTEGRITY, f"enclave run, one byte changed: {_last(tried.stderr)}")
         # Who is root asks nobody.
         words = ("--eif-path", str(changed), "--memory", self._memory(), "--cpu-count", "1", "--enclave-name", CHANGED)
         started = self._hostile.nitro("run-enclave", *words)
-        self._see(started.returncode == 0, f"root boots the changed image all the same {started.stderr.strip()}")
+        self.see(started.returncode == 0, f"root boots the changed image all the same {started.stderr.strip()}")
 
     def _start_true(self, image: Path) -> Part:
         words = (*self._run_words(image, self._true, TRUE), "--model", str(MODEL), "--follow", "--json")
         model = ("--model-address", str(self._true.address(TRUE, MODEL_PORT)))
-        part = self._true.start("enclave", *words, *model, "--timeout", str(self._patience))
+        part = self._true.start("enclave", *words, *model, "--timeout", str(self.patience))
         self._parts.append(part)
         self.say("enclave run --follow boots the release's image")
         return part
@@ -153,37 +144,30 @@ class Night:
     def _refuse_changed(self, pcr0: str) -> None:
         """The changed image takes the model and attests, and gets no key."""
         altered = self._folder / "altered"
-        altered.mkdir()
-        for path in MODEL.iterdir():
-            (altered / path.name).write_bytes(path.read_bytes())
-        weights = bytearray((altered / WEIGHTS).read_bytes())
-        weights[-1] ^= 1
-        (altered / WEIGHTS).write_bytes(weights)
-        where = ("--enclave", str(self._hostile.address(CHANGED, MODEL_PORT)), "--timeout", str(self._patience))
+        change_weights(MODEL, altered)
+        where = ("--enclave", str(self._hostile.address(CHANGED, MODEL_PORT)), "--timeout", str(self.patience))
         tried = self._hostile.type("enclave", "feed", str(altered), *where)
-        self._see(
-            tried.returncode == Exit.INTEGRITY and WEIGHTS in tried.stderr, f"enclave feed: {_last(tried.stderr)}"
-        )
+        self.see(tried.returncode == Exit.INTEGRITY and WEIGHTS in tried.stderr, f"enclave feed: {_last(tried.stderr)}")
         fed = self._hostile.type("enclave", "feed", str(MODEL), *where)
-        self._see(fed.returncode == 0, "the true weights are taken by the same enclave")
+        self.see(fed.returncode == 0, "the true weights are taken by the same enclave")
         address = self._hostile.address(CHANGED, PORT)
-        self._until(lambda: greeting(address) is not None or not self._hostile.lives(CHANGED), "the changed image")
+        self.until(lambda: greeting(address) is not None or not self._hostile.lives(CHANGED), "the changed image")
         seen = self._hostile.type("enclave", "describe", "--release", str(self._release), "--address", str(address))
-        self._see(seen.returncode == Exit.INTEGRITY, f"enclave describe: {_last(seen.stderr)}")
+        self.see(seen.returncode == Exit.INTEGRITY, f"enclave describe: {_last(seen.stderr)}")
         self._asks_kms(self._hostile, CHANGED, pcr0, "AccessDeniedException")
         ended = self._hostile.type("enclave", "stop", "--name", CHANGED)
-        self._see(ended.returncode == 0, f"enclave stop: {_last(ended.stderr)}")
+        self.see(ended.returncode == 0, f"enclave stop: {_last(ended.stderr)}")
 
     def _attested(self, pcr0: str, enclave: Part) -> None:
         """The true image has attested and said that it is ready."""
-        self._until(lambda: '"ready"' in self._true.log("enclave").read_text(), "the enclave", enclave)
+        self.until(lambda: '"ready"' in self._true.log("enclave").read_text(), "the enclave", enclave)
         self.say("the enclave has attested and is ready")
         for line in (self._true.place(TRUE) / CONSOLE).read_text(errors="replace").splitlines():
             if "sealbatch init:" in line:
                 self.say(f"its console: {line.strip()}")
         words = ("--release", str(self._release), "--address", str(self._true.address(TRUE, PORT)))
         seen = self._true.type("enclave", "describe", *words)
-        self._see(seen.returncode == 0, "enclave describe: ready, and the release's image")
+        self.see(seen.returncode == 0, "enclave describe: ready, and the release's image")
         self._asks_kms(self._true, TRUE, pcr0, "key")
 
     def _asks_kms(self, parent: Parent, name: str, pcr0: str, wanted: str) -> None:
@@ -193,7 +177,7 @@ class Night:
         stated = registers(document)
         model = stated.get(MODEL_PCR, b"").hex()
         found = ask_kms(config, pcr0, document)
-        self._see(
+        self.see(
             found == wanted and model == json.loads(self._release.read_text())["pcrs"][str(MODEL_PCR)],
             f"KMS for what {name} attests, PCR0 {stated[0].hex()[:16]}, PCR16 {model[:16]}: {found}",
         )
@@ -203,17 +187,17 @@ class Night:
         where = str(self._true.address(TRUE, PORT))
         part = self._true.start("bridge", "bridge", "--enclave", where, "--ready-file", str(ready))
         self._parts.append(part)
-        self._until(ready.exists, "the bridge")
+        self.until(ready.exists, "the bridge")
         self.say("the bridge reached it over vsock")
         return part
 
     def _first_job(self, job: Path, questions: int) -> dict[str, str]:
         """A job beside peers that misbehave; its answers by `custom_id`."""
         address = self._true.address(TRUE, PORT)
-        self._see(half_close(address), "half a frame and a half-close: the worker ends that connection")
+        self.see(half_close(address), "half a frame and a half-close: the worker ends that connection")
         with Stalled(address):
             answers = self._answers(self._folder / "first.jsonl", self._job(job, "first").wait())
-        self._see(
+        self.see(
             len(answers) == questions,
             f"{len(answers)} of {questions} questions answered, attested and opened beside a peer that stalls",
         )
@@ -224,14 +208,14 @@ class Night:
         place = self._true.place(TRUE)
         opened = (place / CONSOLE).read_text(errors="replace").count("chunk opened")
         asking = self._job(job, "second")
-        self._until(
+        self.until(
             lambda: (place / CONSOLE).read_text(errors="replace").count("chunk opened") > opened,
             "the second job",
             asking,
         )
         os.kill(int((place / "running").read_text()), signal.SIGKILL)
         self.say("the machine is killed while it works on the same job again")
-        self._see(
+        self.see(
             enclave.wait() == Exit.TEMPORARY, f"enclave run --follow: {_last(self._true.log('enclave').read_text())}"
         )
         self._true.log("enclave").unlink()
@@ -239,14 +223,14 @@ class Night:
         answers = self._answers(self._folder / "second.jsonl", asking.wait())
         lost = self._true.log("bridge").read_text().count("chunk lost with its enclave")
         bridge.check()
-        self._see(
+        self.see(
             lost > 0 and answers == wanted and bool(wanted),
             f"{len(answers)} of {len(wanted)} answers are the same; pieces lost and sent again: {lost}",
         )
         return again
 
     def _job(self, job: Path, name: str) -> Part:
-        words = ("run", str(job), "-o", str(self._folder / f"{name}.jsonl"), "--timeout", str(int(self._patience)))
+        words = ("run", str(job), "-o", str(self._folder / f"{name}.jsonl"), "--timeout", str(int(self.patience)))
         part = self._true.start(name, *words)
         self._parts.append(part)
         return part
@@ -273,30 +257,6 @@ class Night:
 
     def _part(self, name: str, *arguments: str) -> None:
         self._parts.append(Part(name, arguments, self._folder / f"{name}.log"))
-
-    def _see(self, right: bool, text: str) -> None:
-        self._wrong += not right
-        self.say(text if right else f"NOT as it must be: {text}")
-
-    def _until(self, there: Callable[[], bool], what: str, *parts: Part) -> None:
-        deadline = time.monotonic() + self._patience
-        while not there():
-            for part in parts:
-                part.check()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{what} is not there after {self._patience:.0f} s")
-            time.sleep(0.1)
-
-
-def change(image: Path, into: Path) -> None:
-    """The same image but for one byte of its command line, with the checksum that it then must have."""
-    with image.open("rb") as file:
-        line = next(section for section in read_image(file).sections if section.kind is SectionKind.COMMAND_LINE)
-    data = bytearray(image.read_bytes())
-    data[line.offset] ^= 1
-    crc = zlib.crc32(data[HEADER_SIZE:], zlib.crc32(data[: HEADER_SIZE - 4]))
-    data[HEADER_SIZE - 4 : HEADER_SIZE] = crc.to_bytes(4, "big")
-    write_private(into, bytes(data))
 
 
 def _last(said: str) -> str:

@@ -10,8 +10,8 @@ import pytest
 from eif_samples import PARTS, build
 
 from devstack.machines import nitro_cli
+from devstack.machines.altered import change_image
 from devstack.machines.debian import MissingPartError
-from devstack.machines.enclave_vm import change
 from devstack.machines.second_opinion import able
 from sealbatch.fleet import nitro
 from sealbatch.image.eif import read_image
@@ -89,7 +89,7 @@ def test_one_byte_is_changed_and_the_file_is_an_image_still(tmp_path: Path) -> N
     """Of what boots, so PCR0 and PCR1 are others and PCR2 is the same."""
     eif, changed = tmp_path / "x.eif", tmp_path / "y.eif"
     eif.write_bytes(build(PARTS))
-    change(eif, changed)
+    change_image(eif, changed)
     before, after = eif.read_bytes(), changed.read_bytes()
     assert len(before) == len(after)
     with eif.open("rb") as one, changed.open("rb") as other:
