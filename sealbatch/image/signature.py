@@ -9,11 +9,12 @@ from typing import Final
 
 import cbor2
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from results_consumer.certificates import UNREADABLE
 
 # Curve: COSE algorithm (RFC 9053), hash, bytes of each half of a signature.
 _ALGORITHMS: Final[dict[str, tuple[int, HashAlgorithm, int]]] = {
@@ -55,14 +56,15 @@ def load_signer(key: bytes, certificate: bytes) -> Signer:
     """
     try:
         private = load_pem_private_key(key, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise SigningError("the signing key is no private key in PEM without a password") from None
     try:
         signed = x509.load_pem_x509_certificate(certificate)
-    except ValueError:
+        public = signed.public_key()
+    except UNREADABLE:
         raise SigningError("the signing certificate is no certificate in PEM") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name not in _ALGORITHMS:
         raise SigningError("the signing key is not ECDSA over P-256, P-384 or P-521")
-    if signed.public_key() != private.public_key():
+    if public != private.public_key():
         raise SigningError("the signing certificate is of another key")
     return Signer(private, signed)

@@ -1,5 +1,6 @@
 """Release files: what an image and its model are measured as, signed, and refused when changed or unsigned."""
 
+import base64
 import hashlib
 import io
 import json
@@ -200,6 +201,10 @@ def test_a_key_that_cannot_sign_an_image_is_refused() -> None:
         load_signer(certificate, certificate)
     with pytest.raises(SigningError, match="no certificate"):
         load_signer(pem(key), pem(key))
+    der = certificate_of(key).public_bytes(Encoding.DER).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x32", 1)
+    unknown = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+    with pytest.raises(SigningError, match="no certificate"):  # its version has an error of its own
+        load_signer(pem(key), unknown)
 
 
 def test_the_command_signs_and_the_configured_key_is_demanded(tmp_path: Path) -> None:
