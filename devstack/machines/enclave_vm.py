@@ -59,6 +59,9 @@ def main() -> int:
         except (EifError, MissingPartError, OSError, PartDiedError, WireError) as error:  # TimeoutError is an OSError
             night.say(str(error))
             return 1
+        except KeyboardInterrupt:
+            night.say("interrupted; ending the machines")
+            return Exit.INTERRUPTED
         finally:
             night.stop()
 
