@@ -111,7 +111,9 @@ class Machine:
         data = [str(self._programs / "usr" / "share" / name) for name in ("qemu", "seabios")]
         return (
             *("-L", data[0], "-L", data[1], "-accel", "tcg", "-cpu", "max", "-smp", str(guest.cpus)),
-            *("-m", f"{guest.memory_mib}M", "-nographic", "-no-reboot", "-nic", "none"),
+            *("-m", f"{guest.memory_mib}M", "-no-reboot", "-nic", "none"),
+            # Not -nographic: the firmware would print on the serial port too, and on microvm it does not return.
+            *("-display", "none", "-vga", "none", "-serial", "stdio", "-monitor", "none"),
             *("-chardev", f"socket,id=vsock,path={self._place}/v"),
         )
 

@@ -6,6 +6,7 @@ its document are QEMU's. Its documents carry a dummy for a signature, so nothing
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--qemu", default="qemu-system-x86_64", help="a QEMU that has this machine")
     parser.add_argument("--patience", type=float, default=900.0, help="seconds that the boot may take")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the machine is ended as after Ctrl-C
     try:
         qemu = able(options.qemu)
         with options.image.open("rb") as file:
