@@ -126,7 +126,7 @@ class Night(Witness):
 
     def _start_changed(self, changed: Path) -> None:
         tried = self._hostile.type(*self._run_words(changed, self._hostile, CHANGED))
-        self.see(tried.returncode == Exit.INTEGRITY, f"enclave run, one byte changed: {_last(tried.stderr)}")
+        self.see(tried.returncode == Exit.INTEGRITY, f"enclave run, one byte changed: {_reason(tried.stderr)}")
         # Who is root asks nobody.
         words = ("--eif-path", str(changed), "--memory", self._memory(), "--cpu-count", "1", "--enclave-name", CHANGED)
         started = self._hostile.nitro("run-enclave", *words)
@@ -150,16 +150,18 @@ class Night(Witness):
         change_weights(MODEL, altered)
         where = ("--enclave", str(self._hostile.address(CHANGED, MODEL_PORT)), "--timeout", str(self.patience))
         tried = self._hostile.type("enclave", "feed", str(altered), *where)
-        self.see(tried.returncode == Exit.INTEGRITY and WEIGHTS in tried.stderr, f"enclave feed: {_last(tried.stderr)}")
+        self.see(
+            tried.returncode == Exit.INTEGRITY and WEIGHTS in tried.stderr, f"enclave feed: {_reason(tried.stderr)}"
+        )
         fed = self._hostile.type("enclave", "feed", str(MODEL), *where)
         self.see(fed.returncode == 0, "the true weights are taken by the same enclave")
         address = self._hostile.address(CHANGED, PORT)
         self.until(lambda: greeting(address) is not None or not self._hostile.lives(CHANGED), "the changed image")
         seen = self._hostile.type("enclave", "describe", "--release", str(self._release), "--address", str(address))
-        self.see(seen.returncode == Exit.INTEGRITY, f"enclave describe: {_last(seen.stderr)}")
+        self.see(seen.returncode == Exit.INTEGRITY, f"enclave describe: {_reason(seen.stderr)}")
         self._asks_kms(self._hostile, CHANGED, pcr0, "AccessDeniedException")
         ended = self._hostile.type("enclave", "stop", "--name", CHANGED)
-        self.see(ended.returncode == 0, f"enclave stop: {_last(ended.stderr)}")
+        self.see(ended.returncode == 0, f"enclave stop: {_reason(ended.stderr)}")
 
     def _attested(self, pcr0: str, enclave: Part) -> None:
         """The true image has attested and said that it is ready."""
@@ -219,7 +221,7 @@ class Night(Witness):
         os.kill(int((place / "running").read_text()), signal.SIGKILL)
         self.say("the machine is killed while it works on the same job again")
         self.see(
-            enclave.wait() == Exit.TEMPORARY, f"enclave run --follow: {_last(self._true.log('enclave').read_text())}"
+            enclave.wait() == Exit.TEMPORARY, f"enclave run --follow: {_reason(self._true.log('enclave').read_text())}"
         )
         self._true.log("enclave").unlink()
         again = self._start_true(image)
@@ -262,9 +264,10 @@ class Night(Witness):
         self._parts.append(Part(name, arguments, self._folder / f"{name}.log"))
 
 
-def _last(said: str) -> str:
-    lines = said.strip().splitlines()
-    return lines[-1] if lines else "nothing"
+def _reason(said: str) -> str:
+    """The line that says what was wrong, or the last one."""
+    lines = said.strip().splitlines() or ["nothing"]
+    return next((line for line in lines if line.startswith("sealbatch: ")), lines[-1])
 
 
 if __name__ == "__main__":
