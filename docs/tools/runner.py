@@ -97,6 +97,7 @@ def _type(page: Page, home: Path) -> tuple[list[str], int]:
     begun, count = time.monotonic(), 0
     last: Typed | None = None
     with tempfile.TemporaryDirectory(prefix="docs-") as folder, Session(Path(folder), home) as session:
+        session.enter("sealbatch dev up")  # the page before may have ended it
         for block in page.blocks:
             if (target := _value(block.marks, "file")) is not None:
                 (session.folder / target).write_text(block.text + "\n", encoding="utf-8")
