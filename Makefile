@@ -122,13 +122,13 @@ avx512: ## Compare the engine's AVX-512 code, emulated, with its AVX2 code (need
 format: $(VENV)/.lint ## Lay out the code
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
-docs-reference: $(VENV)/.demo ## Write the pages of docs/reference that are made from the code
+docs-reference: $(VENV)/.demo ## Write the pages and pictures that are made from the code
 	@$(BIN)/python docs/tools/reference.py
 
 screenshots: $(VENV)/.test ## Record the terminal of the README, and take the other pictures, from real runs (PICTURES="session night", or "drawn" from what is kept)
 	@$(BIN)/python docs/tools/screenshots.py $(PICTURES)
 
-docs-test: $(VENV)/.demo ## Type what the documents say on this machine, and compare what they show (PAGES=docs/... for some)
+docs-test: $(VENV)/.test ## Type what the documents say on this machine, and compare what they show (PAGES=docs/... for some)
 	@$(BIN)/python docs/tools/runner.py $(PAGES)
 
 hooks: $(VENV)/.lint ## Have git run the quick checks before each commit, with the tools of .venv
