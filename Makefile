@@ -3,11 +3,13 @@
 #   PYTHON=...       the interpreter to build the virtual environment with (3.11 or newer)
 #   TORCH_INDEX=...  a package index that offers the CPU build of torch, where the default one offers a larger build
 #   VENV=...         where the virtual environment goes
+#   JOBS=...         in how many processes `make test` runs
 #   DEBIAN_MIRROR=...  an archive of Debian's, for machines that have neither vsock loopback nor user-mode-linux
 
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),$(shell command -v python3.13),python3)
 VENV ?= .venv
 TORCH_INDEX ?=
+JOBS ?= 1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
@@ -34,8 +36,8 @@ demo: $(VENV)/.demo ## Seal, answer and open the example questions on this machi
 demo-nightly: $(VENV)/.demo ## Show a night: files in the inbox, answers and a report in the morning
 	@$(BIN)/sealbatch dev demo-nightly
 
-test: $(VENV)/.test ## Run every test
-	@$(BIN)/python -m pytest tests
+test: $(VENV)/.test ## Run every test (JOBS=2: in two processes that each take whole files)
+	@$(BIN)/python -m pytest tests $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile)
 
 eif: $(VENV)/.demo ## Build the enclave image, build/sealbatch.eif, from pinned inputs (Debian 12, x86-64)
 	@$(BIN)/sealbatch image fetch --inputs build/inputs $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))

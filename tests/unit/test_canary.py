@@ -19,7 +19,9 @@ def test_it_finds_a_word_in_base64_wherever_it_starts(shift: int) -> None:
     assert Canary([WORD]).find(base64.b64encode(bytes(shift) + WORD.encode() + b"and more")) == {WORD}
 
 
-@pytest.mark.parametrize("spelling", [WORD.encode(), WORD.encode().hex().encode(), WORD.encode("utf-16-le")])
+@pytest.mark.parametrize(
+    "spelling", [WORD.encode(), WORD.encode().hex().encode(), WORD.encode("utf-16-le")], ids=["utf-8", "hex", "utf-16"]
+)
 def test_it_finds_a_word_in_other_spellings(spelling: bytes) -> None:
     """Raw, hexadecimal and UTF-16."""
     assert Canary([WORD, "another-word-0000"]).find(b"before" + spelling + b"after") == {WORD}
