@@ -1,4 +1,8 @@
-"""Removes a job for good: its wrapped keys first, for without them every copy of its ciphertext is noise."""
+"""Removes a job for good: its manifest first, with the wrapped answer keys, without which no copy of its answers opens.
+
+A copy of sealed questions that somebody kept has its wrapped key in its header: it opens in an attested enclave alone,
+as ever, for as long as the key's policy admits that image.
+"""
 
 import json
 import time

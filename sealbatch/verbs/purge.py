@@ -24,8 +24,9 @@ def command(
 ) -> None:
     """Remove a job's questions, answers and keys for good.
 
-    Its wrapped keys go first: without them, every copy of its ciphertext that anybody may have kept is noise. What
-    stays is a tombstone with the ticket and the time.
+    The manifest with the wrapped answer keys goes first: without it no copy of the answers can be opened, whoever kept
+    one. A copy of sealed questions stays what it was, for the attested enclave alone. A tombstone is left, with the
+    ticket and the time.
     """
     from sealbatch.verbs.jobs import telling
 
@@ -42,5 +43,5 @@ def command(
         typer.confirm(f"Remove job {job.id} for good?", abort=True, err=True)
     with screen.meter() as meter:
         removed = job.purge(progress=telling(meter))
-    screen.say(f"{removed:,} objects of job {job.id} are removed; its keys are gone, and a tombstone is left")
+    screen.say(f"{removed:,} objects of job {job.id} are removed; no copy of its answers can be opened now")
     screen.next_step("sealbatch list")
