@@ -87,7 +87,7 @@ bench-nightly: $(VENV)/.demo ## Measure how fast WORKERS="1 2 4" processes seal 
 	@$(BIN)/python -m devstack.nightly_bench --lines $(or $(LINES),100000) --workers $(or $(WORKERS),1 2 4)
 
 compose-test: ## Build compose.yaml and answer questions through it (docker compose, or podman and podman-compose)
-	@tests/compose/run.sh
+	@$(PYTHON) tests/compose/run.py
 
 roles-check: ## Install each role (or ROLES="asker enclave") into a new environment, use it, and say what it took
 	@$(PYTHON) tests/roles_check.py $(ROLES) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
