@@ -4,7 +4,7 @@ import enum
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -69,11 +69,12 @@ def is_wanted(line: OutputLine, only: Only | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FetchProgress:
-    """`done` of `total` records are verified, or in the second pass over a stream written."""
+    """`done` of `total` records are verified, or in the second pass over a stream written; how many of each outcome."""
 
     done: int
     total: int
     writing: bool
+    outcomes: dict[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class _Fetching:
         tally = Tally()
         match = None if self.options.inputs is None else InputMatch(self.options.inputs())
         writing = sink is not None and not sink.revocable
-        lines = self._lines(self._job, chunks, tally, pinned, lambda: self._tell(tally.records, writing=writing))
+        lines = self._lines(self._job, chunks, tally, pinned, lambda: self._tell(tally, writing=writing))
         with closing(merged(lines, self._retries, partial(self._repeat, evidence))) as all_lines:
             for line in all_lines:
                 self._take(line if match is None else match.matched(line), tally, sink)
@@ -234,9 +235,10 @@ class _Fetching:
             sink.write(encode_line(line, self.options.form))
             tally.written += 1
 
-    def _tell(self, done: int, *, writing: bool) -> None:
+    def _tell(self, tally: Tally, *, writing: bool) -> None:
         if self.options.progress is not None:
-            self.options.progress(FetchProgress(done, self._job.manifest.records, writing))
+            total = self._job.manifest.records
+            self.options.progress(FetchProgress(tally.records, total, writing, tally.outcomes))
 
 
 def _refuse_missing(job: Job, revealed: Revealed) -> None:

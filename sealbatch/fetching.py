@@ -1,7 +1,7 @@
 """The ways in which a job's answers are fetched: when it has ended, as they come, or both one after the other."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,7 +42,8 @@ class Fetching:
         """
 
         def tell(state: FetchProgress) -> None:
-            self.told(Progress("writing" if state.writing else "verifying", state.done, state.total))
+            what = "writing" if state.writing else "verifying"
+            self.told(Progress(what, state.done, state.total, _counted(state.outcomes)))
 
         options = replace(self.options, progress=tell)
         return fetch(self.s3, self.kms, self.settings, self.ticket, sink, options=options)
@@ -72,9 +73,7 @@ class Fetching:
         """
 
         def tell(state: Followed) -> None:
-            note = ", ".join(f"{count:,} {name}" for name, count in state.outcomes.items())
-            if state.outage is not None:
-                note = NO_ANSWER
+            note = _counted(state.outcomes) if state.outage is None else NO_ANSWER
             self.told(Progress("answered", state.answered, state.total, note))
             self.told(Progress("verified", state.written, state.total, note))
             if state.written < state.total:
@@ -133,3 +132,8 @@ def open_sink(output: Output, form: str, *, overwrite: bool) -> Sink:
     from sealbatch.arrow_answers import ParquetSink
 
     return ParquetSink(whole)
+
+
+def _counted(outcomes: Mapping[str, int]) -> str:
+    """How many of each outcome, in words."""
+    return ", ".join(f"{count:,} {name}" for name, count in outcomes.items() if count)

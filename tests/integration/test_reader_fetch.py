@@ -126,6 +126,7 @@ def test_progress_is_told_chunk_by_chunk(aws: Aws, tmp_path: Path) -> None:
     fetch(aws.s3, aws.kms, aws.settings, made.ticket, FileSink(tmp_path / "out"), options=options)
     one_pass = [FetchProgress(2, 5, writing=False), FetchProgress(5, 5, writing=False)]
     assert told == one_pass
+    assert [state.outcomes["succeeded"] for state in told] == [2, 5]
     fetched(made, options)
     assert told[2:] == [*one_pass, FetchProgress(2, 5, writing=True), FetchProgress(5, 5, writing=True)]
 
