@@ -1,6 +1,7 @@
 """What a shell may offer for the word that is being typed: quick, from this user's own files, and never from AWS."""
 
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from sealbatch.paths import config_file, state_folder
 
 MOST = 50
 """Tickets that are offered, the newest."""
+_EVALUATED = re.compile(r"[^\w .,+-]")
+"""What may mean something to a shell. zsh evaluates what it is offered, and a job's name is that of somebody's file."""
 
 
 def tickets(incomplete: str) -> list[tuple[str, str]]:
@@ -19,7 +22,7 @@ def tickets(incomplete: str) -> list[tuple[str, str]]:
 
     kept = TicketBook(state_folder() / "tickets.jsonl").all()[::-1]
     fitting = [one for one in kept if one.ticket.startswith(incomplete)]
-    return [(one.ticket, f"{_day(one.created)} {one.name}".strip()) for one in fitting[:MOST]]
+    return [(one.ticket, f"{_day(one.created)} {_EVALUATED.sub('_', one.name)}".strip()) for one in fitting[:MOST]]
 
 
 def schedules(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -31,7 +34,7 @@ def schedules(ctx: typer.Context, incomplete: str) -> list[str]:
         names = [str(one["name"]) for one in found.get("schedules", ())]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return []
-    return [name for name in names if name.startswith(incomplete)]
+    return [name for name in names if name.startswith(incomplete) and not _EVALUATED.search(name)]
 
 
 def one_of(*words: str) -> Callable[[str], list[str]]:

@@ -1,6 +1,8 @@
 """What shells offer: bash itself is asked; zsh and fish where they are installed, and by their protocol everywhere."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +84,34 @@ def test_the_script_is_one_of_that_shell(home: Path, name: str) -> None:
     assert "sealbatch" in script.read_text()
     assert f"_SEALBATCH_COMPLETE=complete_{name}" in script.read_text()
     run(home, shell(name), "-n", str(script))
+
+
+EVIL = (
+    r"\$(touch evil)",
+    "$(touch evil)",
+    "`touch evil`",
+    r"\`touch evil`",
+    '"; touch evil; "',
+    "'; touch evil; '",
+    "x\ny",
+)
+
+
+def test_zsh_runs_nothing_that_stands_in_the_name_of_a_job_or_a_schedule(home: Path) -> None:
+    """A job has its file's name, which may come by mail; zsh's `_arguments` evaluates descriptions once more."""
+    book = home / ".local/state/sealbatch/tickets.jsonl"
+    book.unlink()
+    for name in EVIL:
+        TicketBook(book).keep(TICKETS[0], f"{name}.csv", 5)
+    (home / "sealbatch.toml").write_text("".join(f"[[schedules]]\nname = {json.dumps(name)}\n" for name in EVIL))
+    words = {"_TYPER_COMPLETE_ARGS": "sealbatch wait sb1-"}
+    offered = run(home, "sealbatch", _SEALBATCH_COMPLETE="complete_zsh", **words)
+    lines = offered.removeprefix("_arguments '*: :((").removesuffix("))'\n").split("\n")
+    assert len(lines) == len(EVIL)
+    for line in lines:
+        assert re.fullmatch(rf'"{TICKETS[0]}":"[\w .-]+\.csv"', line)
+    words = {"_TYPER_COMPLETE_ARGS": "sealbatch schedule pause "}
+    assert run(home, "sealbatch", _SEALBATCH_COMPLETE="complete_zsh", **words).strip() == "_files"
 
 
 def test_fish_completes(home: Path) -> None:
