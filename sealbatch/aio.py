@@ -136,6 +136,7 @@ class AsyncJob(_Face):
     table = _threaded(Job.table, ("progress",), _kept)
     cancel = _threaded(Job.cancel, (), _kept)
     retry = _threaded(Job.retry, ("progress",), _job_if_any)
+    retries = _threaded(Job.retries, (), _kept)
     purge = _threaded(Job.purge, (), _kept)
 
 

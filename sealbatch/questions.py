@@ -75,6 +75,7 @@ class Questions:
         except ValueError as error:
             raise OptionError.of(error) from None
         self._read = False
+        self._start: int | None = None
 
     @classmethod
     def of(cls, source: "Source") -> "Questions":
@@ -106,7 +107,9 @@ class Questions:
             file = cast("BinaryIO", self._source)
             self._once(not file.seekable())
             if file.seekable():
-                file.seek(0)
+                # From where it was given to us: what stands before was read by somebody else, such as a shell.
+                self._start = file.tell() if self._start is None else self._start
+                file.seek(self._start)
             yield self._of_file(file)
         else:
             items = cast("Iterable[object]", self._source)

@@ -68,6 +68,9 @@ def command(
     timeout: q.TIMEOUT = None,
     only: ONLY = None,
     source: INPUT = None,
+    id_column: q.ID_COLUMN = None,
+    question_column: q.QUESTION_COLUMN = None,
+    delimiter: q.DELIMITER = None,
     receipts: t.RECEIPTS = None,
     pcr0: t.PCR0 = None,
     release: t.RELEASE = None,
@@ -104,7 +107,7 @@ def command(
             target(output),
             format=kind,
             only=only,
-            questions=None if source is None else q.questions_of(source),
+            questions=None if source is None else q.questions_of(source, "auto", id_column, question_column, delimiter),
             receipts=receipts,
             releases=releases,
             overwrite=force,
@@ -120,6 +123,7 @@ def command(
 def _kept(output: str, *, follow: bool) -> Iterator[None]:
     """Say what is kept of an output that did not verify to its end."""
     from results_consumer.errors import IntegrityError
+    from results_consumer.growing import GrowingFile
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
 
@@ -128,5 +132,6 @@ def _kept(output: str, *, follow: bool) -> Iterator[None]:
     except IntegrityError as error:
         if not follow:
             raise
-        kept = "" if output == "-" else f"; what was verified before stays in {output}.partial"
+        begun = output != "-" and GrowingFile.begun(output)
+        kept = f"; what was verified before stays in {output}.partial" if begun else ""
         raise Stop(Exit.INTEGRITY, f"{error}{kept}") from None

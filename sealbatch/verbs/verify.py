@@ -67,6 +67,9 @@ def command(
     development_root: ROOT = None,
     ticket: TICKET = None,
     source: INPUT = None,
+    id_column: q.ID_COLUMN = None,
+    question_column: q.QUESTION_COLUMN = None,
+    delimiter: q.DELIMITER = None,
     partial: PARTIAL = False,
     as_json: q.JSON = False,
 ) -> None:
@@ -86,7 +89,7 @@ def command(
     releases = t.releases(face, pcr0, release)
     folder = receipts or default_receipts(out)
     _note(screen, folder, ticket, releases, development_root)
-    questions = None if source is None else q.questions_of(source)
+    questions = None if source is None else q.questions_of(source, "auto", id_column, question_column, delimiter)
     try:
         with screen.meter() as meter:
             report = verify(

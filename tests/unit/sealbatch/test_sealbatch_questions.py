@@ -92,6 +92,10 @@ def test_files_and_streams_are_read_as_the_command_reads_them(tmp_path: Path) ->
     assert asked(path, **columns) == [(2, "x-1", "How long?")]
     stream = Questions(io.BytesIO(path.read_bytes()), **columns)
     assert list(stream.pairs()) == list(stream.pairs()) == [(2, "x-1")]
+    begun = io.BytesIO(b"a line for somebody else\n" + path.read_bytes())
+    begun.readline()
+    rest = Questions(begun, **columns)
+    assert list(rest.pairs()) == list(rest.pairs()) == [(2, "x-1")]
     with pytest.raises(InputFileError, match="no such file"):
         asked(tmp_path / "none.jsonl")
     with pytest.raises(InputFileError, match="is a directory"):
