@@ -45,9 +45,15 @@ def check_output(path: str, *, force: bool, begun: bool = False) -> None:
 
     Raises:
         Stop: it exists, or its folder does not, or may not be written.
+        NotInstalledError: it is Parquet, and pyarrow is missing.
     """
     import os
 
+    from sealbatch.errors import need
+    from sealbatch.formats import output_format
+
+    if output_format(path, "auto") == "parquet":
+        need("parquet")
     if path == "-":
         return
     target = Path(path)

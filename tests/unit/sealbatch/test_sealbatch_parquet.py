@@ -16,6 +16,7 @@ from results_consumer.sink import FileSink, StreamSink
 from sealbatch import Questions, arrow_rows, validate
 from sealbatch.arrow_answers import COLUMNS, ParquetSink, TableSink, answer_lines
 from sealbatch.errors import NotInstalledError, OptionError
+from sealbatch.verbs.run import check_output
 from wire.payload import ErrorCode, Outcome, Result
 
 QUESTIONS = ["How long is leave?", "Wie lange? ½\n\t\N{GRINNING FACE}"]
@@ -157,6 +158,8 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         validate(Questions(io.BytesIO(b"PAR1"), format="parquet"))
     with pytest.raises(NotInstalledError, match="parquet"):
         TableSink()
+    with pytest.raises(NotInstalledError, match="parquet"):  # before anything is sent, and not in the morning
+        check_output("answers.parquet", force=False)
 
 
 def mixed() -> Any:
