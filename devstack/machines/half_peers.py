@@ -2,14 +2,14 @@
 
 import socket
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from wire.address import Address
 from wire.framing import encode_frame
 
-PATIENCE = 30.0
-HALF = encode_frame(bytes(64))[:-32]
-MAX_GREETING = 32
+PATIENCE: Final = 30.0
+HALF: Final = encode_frame(bytes(64))[:-32]
+MAX_GREETING: Final = 32
 
 
 def half_close(address: Address) -> bool:

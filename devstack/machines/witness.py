@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from devstack.part import Part
 
-POLL = 0.1
+POLL: Final = 0.1
 
 
 class Witness:
