@@ -55,6 +55,10 @@ def api_error(error: Exception) -> ApiError:
             return ApiError(422, str(error), code="integrity_error")
         case reading.JobNotFinished():
             return ApiError(400, str(error), code="not_finished")
+        case producing.SendIncomplete():
+            # No status at which a client would submit it all once more by itself.
+            message = f"{error}; the batch is batch_{error.ticket}; `sealbatch sweep {error.ticket}` sends the rest"
+            return ApiError(422, message, code="send_incomplete")
         case producing.ServiceError() | reading.ServiceError():
             return ApiError(_SERVICE[str(error.kind)], str(error), code=f"aws_{error.kind}")
         case _:

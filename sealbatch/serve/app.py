@@ -147,6 +147,7 @@ async def _body(request: Request) -> dict[str, Any]:
             raise ApiError(413, f"The body is larger than {MAX_BODY:,} bytes.", code="body_too_large")
     try:
         fields = json.loads(data)
+        json.dumps(fields, ensure_ascii=False).encode()  # half a character could be kept, and not be said again
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):

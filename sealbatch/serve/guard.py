@@ -29,15 +29,18 @@ class Guard:
         if scope["type"] != "http":
             return
 
+        refusal = self._refusal(Headers(scope=scope))
+
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = f"req_{secrets.token_hex(12)}"
                 headers["cache-control"] = "no-store"
                 headers["x-content-type-options"] = "nosniff"
+                if refusal is not None:
+                    headers["connection"] = "close"
             await send(message)
 
-        refusal = self._refusal(Headers(scope=scope))
         app = self._app if refusal is None else refusal.response()
         await app(scope, receive, marked)
 

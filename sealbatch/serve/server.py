@@ -1,5 +1,6 @@
 """Serves the endpoint on a socket until SIGTERM or Ctrl-C."""
 
+import asyncio
 import ipaddress
 import logging
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sealbatch.client import Client
 from sealbatch.errors import OptionError
@@ -17,6 +19,8 @@ from sealbatch.serve.app import make_app
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 MAX_CONNECTIONS: Final = 64
+PATIENCE: Final = 10.0
+"""Seconds in which a new connection has to bring a request's head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,19 @@ class Endpoint:
     def hosts(self) -> Collection[str]:
         """Every name that a Host header may have."""
         return {*LOOPBACK, self.host, *self.names}
+
+
+class Impatient(H11Protocol):
+    """Ends a connection that asks nothing: without a token anybody here can open one, and there are few places."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait."""
+        super().connection_made(transport)
+        self.loop.call_later(PATIENCE, self._end_if_silent)
+
+    def _end_if_silent(self) -> None:
+        if not self.headers:  # no head has come
+            self.transport.close()
 
 
 def is_loopback(host: str) -> bool:
@@ -55,7 +72,7 @@ def serve(client: Client, endpoint: Endpoint, ready: Callable[[str], None]) -> N
         app, api = make_app(client, token=endpoint.token, hosts=endpoint.hosts())
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=Impatient,
             ws="none",
             lifespan="off",
             loop="asyncio",

@@ -1,27 +1,35 @@
 """The endpoint without a stack: who gets in, what is too large, what is no form, and what lies where."""
 
+import asyncio
 import hashlib
 import io
+import json
 import secrets
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
+from uvicorn.server import ServerState
 
+from producer.errors import SendIncomplete, ServiceError, ServiceKind
 from sealbatch.client import Client
 from sealbatch.config import Config, Resources
 from sealbatch.errors import OptionError
 from sealbatch.serve import app as served
-from sealbatch.serve import vault
+from sealbatch.serve import server, vault
+from sealbatch.serve.api_error import api_error
 from sealbatch.serve.app import make_app
 from sealbatch.serve.guard import Guard
 from sealbatch.serve.server import Endpoint, is_loopback, serve
 from sealbatch.serve.vault import SEGMENT, SealedBlob
+from wire.ticket import Ticket
 
 TOKEN = "sk-0123456789abcdef"
 URL = "http://127.0.0.1:8321"
@@ -272,3 +280,49 @@ def test_a_csv_is_no_batch_file() -> None:
     from sealbatch.questions import Questions
 
     assert [record.problem for record in Questions(io.BytesIO(b"question\nx\n"), format="jsonl").records()]
+
+
+@pytest.mark.parametrize("field", ["metadata", "input_file_id", "\ud800"])
+def test_half_a_character_is_refused_before_anything_is_sent(http: TestClient, field: str) -> None:
+    """It can be kept and not be said again: the batch was sent, and each list that had it failed from then on."""
+    fields = {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    body = json.dumps({**fields, field: {"a": "\ud800"}})
+    answer = http.post("/v1/batches", content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+
+
+def test_a_client_does_not_submit_again_what_was_sent_in_part() -> None:
+    """OpenAI's tries 5xx, 408, 409 and 429 again by itself; the job exists, and its ticket is told."""
+    cause = ServiceError(ServiceKind.UNAVAILABLE, "SQS", "SendMessageBatch", "queue")
+    ticket = Ticket("a" * 16, bytes(16))
+    error = api_error(SendIncomplete(ticket, 1, 2, cause))
+    assert (error.status, error.code) == (422, "send_incomplete")
+    assert f"sealbatch sweep {ticket}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"", b""),
+        (b"GET /v1/files HTTP/1.1\r\nHo", b""),
+        (b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n", b"HTTP/1.1 401 "),
+    ],
+)
+def test_who_has_no_token_keeps_no_place(monkeypatch: pytest.MonkeyPatch, sent: bytes, answer: bytes) -> None:
+    """64 connections that asked nothing, or were refused, kept everybody out for as long as they liked."""
+    monkeypatch.setattr(server, "PATIENCE", 0.1)
+    app = Guard(served.Starlette(), token=TOKEN, hosts=["localhost"])
+    config = uvicorn.Config(app, http=server.Impatient, ws="none", lifespan="off", log_config=None)
+    config.load()
+
+    async def told() -> bytes:
+        made = partial(server.Impatient, config, ServerState(), {})
+        async with await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0) as listener:
+            reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+            writer.write(sent)
+            try:
+                return await asyncio.wait_for(reader.read(), 20)  # until the server ends it
+            finally:
+                writer.close()
+
+    assert asyncio.run(told())[: len(answer) or None] == answer
