@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,15 @@ class Compose:
             command = [*self.command, *([f"--podman-build-args={options}"] if options else []), "build"]
         else:
             command = [*self.command, "build", *shlex.split(options)]
-        if subprocess.run(command, cwd=ROOT, env=self.environment, check=False).returncode != 0:
+        # A group of its own: the builders below it end with it, when this is interrupted.
+        process = subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True)
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            raise
+        if status != 0:
             raise FailedError("the images cannot be built")
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
