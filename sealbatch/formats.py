@@ -1,5 +1,6 @@
 """Where an output goes, and in which form."""
 
+import io
 import os
 from pathlib import PurePath
 from typing import BinaryIO, Literal, TypeAlias
@@ -16,8 +17,10 @@ def output_format(output: Output, named: str) -> str:
     """jsonl, csv or parquet: as named, or by the file's ending.
 
     Raises:
-        OptionError: it is none of them.
+        OptionError: it is none of them, or the output takes text.
     """
+    if isinstance(output, io.TextIOBase):
+        raise OptionError("output", 'is a path, or takes bytes: a file that is opened with mode "wb"')
     if named not in FORMATS:
         raise OptionError("format", f"is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     if named != "auto":

@@ -46,6 +46,8 @@ class Intake:
         Raises:
             OptionError: a value is out of range.
         """
+        if isinstance(self.stop, str):  # else each of its letters would end an answer
+            raise OptionError("stop", "is a list of texts")
         fields = {
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast
 
@@ -60,6 +59,8 @@ class Questions:
     ) -> None:
         if isinstance(source, str | bytes | bytearray | Mapping):
             raise TypeError("questions come as a list of them, or as a pathlib.Path; this is one text or mapping")
+        if isinstance(source, io.TextIOBase):
+            raise TypeError('questions come as bytes; open the file with mode "rb", or name it as a pathlib.Path')
         if format not in FORMATS:
             raise OptionError("format", f"is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
         path = Path(source) if isinstance(source, os.PathLike) else None
@@ -114,7 +115,8 @@ class Questions:
         else:
             items = cast("Iterable[object]", self._source)
             self._once(isinstance(items, Iterator))
-            yield _stream(map(_json_line, items, count(1))), _PLAIN
+            # No `map`: a StopIteration out of an item would end it as if that were all.
+            yield _stream(_json_line(item, number) for number, item in enumerate(items, 1)), _PLAIN
 
     def records(self) -> Iterator[Record]:
         """A record for each line that is not blank; for an invalid one, one without messages.

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 UNITS: Final = tuple(f"sealbatch-{name}" for name in ("enclave", "bridge", "drain", "worker", "beat"))
 MOST: Final = 5000
-LONGEST: Final = 400
+LONGEST: Final = 1000
+"""Characters of the longest line that is taken. None is cut: what is left of a secret is not known as one."""
 PATIENCE: Final = 60.0
 _OURS: Final = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?:INFO|WARNING|ERROR|CRITICAL) sealbatch\.[a-z_.]+ .*|sealbatch: .*"
@@ -73,8 +74,8 @@ def _is_systemd(entry: dict[str, Any]) -> bool:
 
 
 def _said(lines: list[str | None]) -> str:
-    kept = [line[:LONGEST] for line in lines if line is not None]
-    kept.append(f"(lines of another form that were left out: {len(lines) - len(kept)})")
+    kept = [line for line in lines if line is not None and len(line) <= LONGEST]
+    kept.append(f"(lines left out, too long or of another form: {len(lines) - len(kept)})")
     return "\n".join(kept) + "\n"
 
 

@@ -2,9 +2,11 @@
 
 import base64
 import contextlib
+import json
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import quote
 
 REMOVED: Final = "[removed]"
 SHORTEST: Final = 6
@@ -29,10 +31,15 @@ _PATTERNS: Final = (
 
 
 def spellings(secret: bytes) -> set[str]:
-    """A secret as text, in hexadecimal, and in base64 wherever it begins in it."""
+    """A secret as text, as JSON and addresses have it, in hexadecimal, and in base64 wherever it begins in it."""
     found = {secret.hex(), secret.hex().upper()}
     with contextlib.suppress(UnicodeDecodeError):
-        found.add(secret.decode())
+        text = secret.decode()
+        found |= {
+            text,
+            quote(text, safe=""),
+            *(json.dumps(text, ensure_ascii=escaped)[1:-1] for escaped in (True, False)),
+        }
     for shift in range(3):
         encoded = base64.b64encode(bytes(shift) + secret).decode()
         # The first and the last characters mix in neighbouring bytes.

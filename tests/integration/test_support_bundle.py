@@ -269,10 +269,10 @@ def test_the_bundle_helps(made: tuple[Machine, Bundle, list[dict[str, str]], str
     assert journal[3].endswith("arn:aws:sts::********9012:assumed-role/bridge/[removed] [removed] sb1-[removed]")
     assert journal[4].endswith(f"{OURS}a key: [removed]")
     assert journal[5].endswith("systemd sealbatch-bridge.service: Main process exited")
-    assert journal[6] == "(lines of another form that were left out: 7)"
+    assert journal[6] == "(lines left out, too long or of another form: 7)"
     assert files["development-bridge.log"].splitlines() == [
         f"{OURS}said: by us",
-        "(lines of another form that were left out: 1)",
+        "(lines left out, too long or of another form: 1)",
     ]
 
 

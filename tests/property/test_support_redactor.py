@@ -1,11 +1,15 @@
 """No secret that a machine knows leaves it in a bundle, wherever it stands and however it is spelled."""
 
 import base64
+import json
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sealbatch.support import log_lines
 from sealbatch.support.redactor import REMOVED, SHORTEST, Redactor
 
 SECRETS = st.one_of(
@@ -34,6 +38,8 @@ def test_a_known_secret_is_taken_out_in_every_spelling(secret: bytes, before: by
     except UnicodeDecodeError:
         return
     assert plain not in redactor.clean(f"{around}{plain}{around}")
+    for spelling in (quote(plain, safe=""), json.dumps(plain), json.dumps(plain, ensure_ascii=False)):
+        assert redactor.clean(spelling).strip('"') == REMOVED
 
 
 @given(st.text(alphabet="abcdefghijklmnop qrstuvwxyz0123456789=:,.", max_size=200))
@@ -82,3 +88,14 @@ def test_what_helps_stays(text: str) -> None:
 def test_what_looks_like_a_secret_goes(text: str, cleaned: str) -> None:
     """Also if nobody told of it."""
     assert Redactor([]).clean(text) == cleaned
+
+
+def test_no_line_is_cut_before_it_is_cleaned(tmp_path: Path) -> None:
+    """The first half of a secret at the end of a long line was no known secret any more, and went along."""
+    secret = "correct horse battery staple"
+    line = f"2026-11-27 01:00:00,000 INFO sealbatch.bridge {'x' * 340} {secret}"
+    (tmp_path / "bridge.log").write_text(f"{line}\n{line}{'y' * log_lines.LONGEST}\n")
+    cleaned = Redactor([secret.encode()]).clean(log_lines.of_file(tmp_path / "bridge.log"))
+    assert cleaned.splitlines()[0].endswith(f"x {REMOVED}")
+    assert "correct" not in cleaned
+    assert "of another form: 1)" in cleaned

@@ -1,7 +1,7 @@
 """Questions as a program has them become the bytes that the producer reads."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from sealbatch import InputInvalid, OptionError, Questions, validate
 from sealbatch.errors import InputFileError
+from sealbatch.formats import output_format
+from sealbatch.intake import Intake
 from sealbatch.times import spell_span
 from wire.payload import Record
 
@@ -147,3 +149,35 @@ def test_spans_are_never_shorter_than_asked_for() -> None:
     assert spell_span(timedelta(hours=8)) == "480m"
     assert spell_span(timedelta(seconds=61)) == "2m"
     assert spell_span("8h") == "8h"
+
+
+def test_a_file_that_is_open_as_text_is_refused_by_what_to_do(tmp_path: Path) -> None:
+    """Both to read from and to write to, before anything of it is used."""
+    with (tmp_path / "q.jsonl").open("w+", encoding="utf-8") as file:
+        with pytest.raises(TypeError, match='mode "rb"'):
+            Questions(file)
+        with pytest.raises(OptionError, match='mode "wb"'):
+            output_format(file, "auto")
+
+
+def test_an_item_that_raises_stop_iteration_does_not_end_the_questions() -> None:
+    """As if those after it had never been there: the job was submitted without them."""
+
+    class Bad(Mapping[str, object]):
+        def __getitem__(self, _: str) -> object:
+            raise StopIteration
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["question"])
+
+        def __len__(self) -> int:
+            return 1
+
+    with pytest.raises(RuntimeError):
+        list(Questions(["one", Bad(), "three"]).pairs())
+
+
+def test_a_single_text_is_no_list_of_stops() -> None:
+    """Each of its letters would have ended an answer."""
+    with pytest.raises(OptionError, match="stop: is a list of texts"):
+        Intake(stop="END").params()
