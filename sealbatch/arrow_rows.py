@@ -72,13 +72,13 @@ def _lines(batches: Iterable[Any], columns: list[str]) -> Iterator[bytes]:
     while True:
         try:
             batch = next(found, None)
+            if batch is None:
+                return
+            lines = [_line(*cells) for cells in zip(*(batch.column(name) for name in columns), strict=True)]
         except (pa.ArrowException, OSError, ValueError, MemoryError):
             _refuse(row, f"the rows from {row} on cannot be read: the file is damaged, or its values are too large")
-        if batch is None:
-            return
-        for cells in zip(*(batch.column(name) for name in columns), strict=True):
-            yield _line(*cells)
-            row += 1
+        yield from lines
+        row += len(lines)
 
 
 def _line(question: Any, custom_id: Any = None) -> bytes:
@@ -150,8 +150,12 @@ def too_large(metadata: Any, columns: Iterable[str]) -> Iterator[tuple[int, str]
     """Row groups, from 0, and names of those of their columns that unpack to more than memory should be asked for."""
     wanted = frozenset(columns)
     for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        if 0 <= row_group.total_byte_size <= MAX_COLUMN:
+            # Not looked at column by column, because pyarrow ends the process at a column whose statistics are damaged.
+            continue
         for index in range(metadata.num_columns):
-            column = metadata.row_group(group).column(index)
+            column = row_group.column(index)
             if column.path_in_schema in wanted and not 0 <= column.total_uncompressed_size <= MAX_COLUMN:
                 yield group, column.path_in_schema
 

@@ -1,6 +1,7 @@
 """Parquet files and tables on the way in and on the way out."""
 
 import io
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,18 @@ def test_flipped_bytes_are_found_or_harmless(tmp_path: Path) -> None:
     for at in range(4, len(data), 7):
         bent = bytearray(data)
         bent[at] ^= 0xFF
+        validate(Questions(io.BytesIO(bytes(bent)), format="parquet"))
+
+
+def test_damaged_statistics_and_indexes_end_in_a_problem_and_not_the_process(tmp_path: Path) -> None:
+    """Pyarrow ended the process at a column's statistics, or met a text's index beyond the texts only in the cell."""
+    texts = {"custom_id": [f"c{number}" for number in range(200)], "question": QUESTIONS * 200}
+    data = wrote(tmp_path / "in.parquet", {name: column[:200] for name, column in texts.items()}).read_bytes()
+    dice = random.Random(7)
+    for _ in range(600):
+        bent = bytearray(data)
+        for _ in range(dice.randint(1, 6)):
+            bent[dice.choice([dice.randrange(len(bent)), -1 - dice.randrange(700)])] = dice.randrange(256)
         validate(Questions(io.BytesIO(bytes(bent)), format="parquet"))
 
 
