@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-PRIVATE_FILE: Final = 0o600
 PRIVATE_FOLDER: Final = 0o700
 
 

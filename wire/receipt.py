@@ -20,8 +20,6 @@ from wire.names import JOB, TENANT
 from wire.payload import Outcome, Result
 
 FORMAT: Final = 1
-ALGORITHM: Final = -35
-"""ES384: ECDSA over P-384 with SHA-384, as in the attestation documents themselves."""
 SIGNATURE_SIZE: Final = 96
 PCR_SIZE: Final = 48
 PCRS: Final = (0, 1, 2)
@@ -33,7 +31,7 @@ OUTCOMES: Final = tuple(Outcome)
 
 _LABEL: Final = "sealbatch/1 receipt key"
 _DOCUMENT_HEADER: Final = "attestation document"
-_PROTECTED: Final = bytes.fromhex("a1013822")  # {1: -35}
+_PROTECTED: Final = bytes.fromhex("a1013822")  # {1: -35}: ES384, as in attestation documents
 _MAX_DEPTH: Final = 4
 
 

@@ -90,10 +90,6 @@ class Terminal:
         while (left := end - time.monotonic()) > 0:
             self._read(left)
 
-    def await_prompt(self) -> None:
-        """Record until what runs has ended."""
-        self._await_prompt()
-
     def _await_prompt(self) -> None:
         deadline = time.monotonic() + PATIENCE
         while self._text.count(PROMPT_MARK) <= self._prompts:
