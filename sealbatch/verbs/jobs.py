@@ -18,6 +18,7 @@ from sealbatch.job import Job
 from sealbatch.meter import Meter
 from sealbatch.progress import Progress, Told
 from sealbatch.questions import Questions
+from sealbatch.retrying import GONE_FOR_GOOD
 from sealbatch.screen import Screen
 from sealbatch.verbs.questions import show_notes, show_problems
 
@@ -116,7 +117,8 @@ def name_next(
     """What comes after a job's answers: `source` is its input if that is known, `receipts` whether they were kept."""
     if summary.truncated:
         screen.say(f"{summary.truncated:,} answers were cut at their longest; --max-tokens allows more")
-    if summary.errored or summary.expired or summary.canceled:
+    hopeless = sum(count for code, count in summary.error_codes if code in GONE_FOR_GOOD)
+    if summary.errored + summary.expired + summary.canceled > hopeless:
         screen.next_step(f"sealbatch retry {ticket} {'FILE' if source in {None, '-'} else source}")
     elif receipts and out != "-":
         screen.next_step(f"sealbatch verify {out} --release pcrs.json", "again, years later, without a network")

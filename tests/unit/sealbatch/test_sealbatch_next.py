@@ -1,0 +1,47 @@
+"""What a verb says comes next."""
+
+import pytest
+
+from results_consumer.tally import FetchSummary
+from sealbatch.screen import Screen
+from sealbatch.verbs.jobs import name_next
+
+
+def summary(*codes: str, expired: int = 0) -> FetchSummary:
+    """Ten records, of which one failed for each of `codes`."""
+    return FetchSummary(
+        job="a" * 16,
+        records=10,
+        succeeded=10 - len(codes) - expired,
+        truncated=0,
+        errored=len(codes),
+        expired=expired,
+        canceled=0,
+        unattested=0,
+        prompt_tokens=0,
+        completion_tokens=0,
+        error_codes=tuple((code, 1) for code in codes),
+        model="",
+        ignored=0,
+        written=10,
+        receipts=1,
+        root=b"",
+    )
+
+
+@pytest.mark.parametrize(
+    ("ended", "verb"),
+    [
+        (summary(), "purge"),
+        (summary("enclave_lost"), "retry"),
+        (summary(expired=1), "retry"),
+        (summary("invalid_record", "duplicate_custom_id"), "purge"),
+        (summary("invalid_record", "enclave_lost"), "retry"),
+    ],
+)
+def test_a_retry_is_named_only_where_one_can_help(
+    ended: FetchSummary, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines that were never questions are the same in the same file: retry then had nothing to do."""
+    name_next(Screen(), ended, "sb1-ticket", "out.jsonl", "in.jsonl", receipts=False)
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"next: sealbatch {verb} sb1-ticket")
