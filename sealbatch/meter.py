@@ -18,6 +18,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from sealbatch.progress import Progress as State
+from sealbatch.progress import Told
+
 PLAIN_EVERY: Final = 5.0
 """Seconds between progress lines where there is no terminal to draw a bar on."""
 
@@ -27,6 +30,15 @@ class Meter(Protocol):
 
     def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
         """`done` of `total` (None if unknown) of `what`; `note` is what else there is to say, and may change."""
+
+
+def telling(meter: Meter) -> Told:
+    """What tells the API's progress to a meter."""
+
+    def tell(state: State) -> None:
+        meter.update(state.what, state.done, state.total, state.note)
+
+    return tell
 
 
 class Silence:

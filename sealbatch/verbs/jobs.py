@@ -15,21 +15,11 @@ from sealbatch.faults import Stop
 from sealbatch.formats import Output
 from sealbatch.intake import Intake
 from sealbatch.job import Job
-from sealbatch.meter import Meter
-from sealbatch.progress import Progress, Told
+from sealbatch.meter import telling
 from sealbatch.questions import Questions
 from sealbatch.retrying import GONE_FOR_GOOD
 from sealbatch.screen import Screen
 from sealbatch.verbs.questions import show_notes, show_problems
-
-
-def telling(meter: Meter) -> Told:
-    """What tells the API's progress to a meter."""
-
-    def tell(state: Progress) -> None:
-        meter.update(state.what, state.done, state.total, state.note)
-
-    return tell
 
 
 def submit_job(

@@ -28,7 +28,7 @@ def command(
     one. A copy of sealed questions stays what it was, for the attested enclave alone. A tombstone is left, with the
     ticket and the time.
     """
-    from sealbatch.verbs.jobs import telling
+    from sealbatch.meter import telling
 
     face: Face = context.obj
     screen = face.screen()

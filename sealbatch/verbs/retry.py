@@ -42,6 +42,7 @@ def command(
     """
     from results_consumer.errors import JobNotFinished
     from sealbatch.intake import Intake
+    from sealbatch.meter import telling
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
@@ -60,7 +61,7 @@ def command(
     questions = q.questions_of(file, kind, id_column, question_column, delimiter)
     try:
         with jobs.showing_problems(screen, file), screen.meter() as meter:
-            done = job.ask_again(questions, intake, every=every, progress=jobs.telling(meter))
+            done = job.ask_again(questions, intake, every=every, progress=telling(meter))
     except JobNotFinished as error:
         raise Stop(
             Exit.TEMPORARY, str(error), f"sealbatch wait {ticket}, or cancel it: what is canceled is retried"

@@ -81,8 +81,8 @@ def command(
     from results_consumer.errors import IntegrityError
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
+    from sealbatch.meter import telling
     from sealbatch.proving import default_receipts, verify
-    from sealbatch.verbs.jobs import telling
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json, fleeting=True)
