@@ -22,7 +22,7 @@ from results_consumer.job import Job, open_job
 from results_consumer.keyring import unwrap_keys
 from results_consumer.lines import Lines
 from results_consumer.match import InputMatch
-from results_consumer.output import OutputForm, OutputLine, encode_head, encode_line
+from results_consumer.output import ANSWERED, OutputForm, OutputLine, encode_head, encode_line
 from results_consumer.prefetch import ordered
 from results_consumer.retries import Repeated, merged, open_retries
 from results_consumer.reveal import PinnedChunk, Revealed, Revealer, pin
@@ -57,8 +57,8 @@ class Only(enum.StrEnum):
 _WANTED: Final = {
     Only.OK: frozenset({Outcome.SUCCEEDED}),
     Only.TRUNCATED: frozenset({Outcome.TRUNCATED}),
-    Only.ANSWERED: frozenset({Outcome.SUCCEEDED, Outcome.TRUNCATED}),
-    Only.FAILED: frozenset({Outcome.ERRORED, Outcome.EXPIRED, Outcome.CANCELED}),
+    Only.ANSWERED: ANSWERED,
+    Only.FAILED: frozenset(Outcome) - ANSWERED,
 }
 
 

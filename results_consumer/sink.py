@@ -203,6 +203,32 @@ class FileSink:
         return sink_error(error, self._path)
 
 
+class CountingSink:
+    """Takes lines to learn something of them, and keeps none; whoever derives from it says what."""
+
+    revocable = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        """Take the next line; what stands before the first one is empty."""
+        if data:
+            self.count(data)
+
+    def count(self, line: bytes) -> None:
+        """Learn from a line."""
+        raise NotImplementedError
+
+    def commit(self) -> None:
+        """Nothing to keep."""
+
+
 class StreamSink:
     """A stream, such as standard output. What is written is out: `fetch` verifies everything before the first byte."""
 

@@ -1,9 +1,9 @@
 """Which records of a job are worth asking again."""
 
 import json
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from results_consumer.sink import CountingSink
 from wire.payload import ErrorCode
 
 GONE_FOR_GOOD: Final = frozenset(
@@ -22,39 +22,24 @@ GONE_FOR_GOOD: Final = frozenset(
 """Errors of a line that was never a question: the same input has no other line there."""
 
 
-class FailedRecords:
+class FailedRecords(CountingSink):
     """A sink for JSON lines that keeps the numbers of the records which failed, as ranges, and forgets the rest.
 
     Without `every`, only those count whose error says that another try may succeed.
     """
 
-    revocable = True
-
     def __init__(self, *, every: bool) -> None:
         self._every = every
         self.ranges: list[tuple[int, int]] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def write(self, data: bytes) -> None:
-        """Take one line."""
-        if not data:  # what stands before the first line
-            return
-        line = json.loads(data)
-        error = line["error"]
+    def count(self, line: bytes) -> None:
+        """Note the record if it is to be asked again."""
+        record = json.loads(line)
+        error = record["error"]
         if error is None or error["code"] in GONE_FOR_GOOD or not (self._every or error["retryable"]):
             return
-        number = int(line["id"].rpartition("_")[2])
+        number = int(record["id"].rpartition("_")[2])
         if self.ranges and sum(self.ranges[-1]) == number:
             self.ranges[-1] = (self.ranges[-1][0], self.ranges[-1][1] + 1)
         else:
             self.ranges.append((number, 1))
-
-    def commit(self) -> None:
-        """Nothing to keep."""

@@ -6,10 +6,10 @@ import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from results_consumer.errors import JobNotFinished, ServiceError
+from results_consumer.sink import CountingSink
 from results_consumer.tally import FetchSummary
 from sealbatch.job import Job
 
@@ -27,32 +27,18 @@ class Outcome:
     error_bytes: int
 
 
-class _Sizes:
+class _Sizes(CountingSink):
     """A sink that counts and keeps nothing."""
-
-    revocable = True
 
     def __init__(self) -> None:
         self.output = self.error = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def write(self, data: bytes) -> None:
-        """Take one line."""
-        if data:
-            if json.loads(data)["response"] is None:
-                self.error += len(data)
-            else:
-                self.output += len(data)
-
-    def commit(self) -> None:
-        """Nothing to keep."""
+    def count(self, line: bytes) -> None:
+        """Add its size."""
+        if json.loads(line)["response"] is None:
+            self.error += len(line)
+        else:
+            self.output += len(line)
 
 
 class Outcomes:
