@@ -55,6 +55,8 @@ def api_error(error: Exception) -> ApiError:
             return ApiError(422, str(error), code="integrity_error")
         case reading.JobNotFinished():
             return ApiError(400, str(error), code="not_finished")
+        case producing.KeyReused():
+            return ApiError(422, str(error), code="idempotency_key_reused")
         case producing.SendIncomplete():
             # No status at which a client would submit it all once more by itself.
             message = f"{error}; the batch is batch_{error.ticket}; `sealbatch sweep {error.ticket}` sends the rest"

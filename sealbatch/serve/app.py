@@ -20,6 +20,7 @@ from sealbatch.serve.files import Files, describe
 from sealbatch.serve.form import Form, read_form
 from sealbatch.serve.guard import Guard
 from sealbatch.serve.outcomes import Outcomes
+from sealbatch.serve.repeats import Attempt, Repeats
 from sealbatch.serve.vault import Upload, Vault
 from sealbatch.serve.wishes import check_fields
 
@@ -49,6 +50,7 @@ class Api:
         self._outcomes = Outcomes()
         self._batches = Batches(client, self._outcomes)
         self._files = Files(self._vault, self._batches, self._outcomes)
+        self._repeats = Repeats()
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -59,7 +61,7 @@ class Api:
         """POST /v1/files."""
         form = await read_form(request)
         try:
-            upload = self._keep(form)
+            upload = self._keep(form, Attempt.of(request.headers))
         except BaseException:
             form.close()
             raise
@@ -92,7 +94,13 @@ class Api:
         """POST /v1/batches."""
         fields = await _body(request)
         upload = self._vault.get(check_fields(fields), "input_file_id")
-        return JSONResponse(await run_in_threadpool(self._batches.create, upload, fields))
+        attempt = Attempt.of(request.headers)
+        content = [upload.blob.digest, {**fields, "input_file_id": None}]
+
+        def make() -> dict[str, Any]:
+            return self._batches.create(upload, fields, attempt.key)
+
+        return JSONResponse(await run_in_threadpool(self._repeats.once, attempt, content, make))
 
     @_answers
     async def batches(self, request: Request) -> Response:
@@ -103,9 +111,11 @@ class Api:
     async def batch(self, request: Request) -> Response:
         """GET /v1/batches/ID, and POST /v1/batches/ID/cancel."""
         act = self._batches.cancel if request.method == "POST" else self._batches.get
-        return JSONResponse(await run_in_threadpool(act, request.path_params["name"]))
+        name = request.path_params["name"]
+        self._repeats.known(name)
+        return JSONResponse(await run_in_threadpool(act, name))
 
-    def _keep(self, form: Form) -> Upload:
+    def _keep(self, form: Form, attempt: Attempt) -> Upload:
         if unknown := form.fields.keys() - {"purpose"}:
             name = min(unknown)[:100]
             raise ApiError(400, f"{name} is not supported.", code="unknown_parameter", param=name)
@@ -113,7 +123,7 @@ class Api:
             raise ApiError(400, "purpose must be batch.", code="invalid_value", param="purpose")
         if form.blob is None or not form.blob.size:
             raise ApiError(400, "file is missing or empty.", code="invalid_value", param="file")
-        return self._vault.add(form.filename, form.blob)
+        return self._vault.add(form.filename, form.blob, again=attempt.again)
 
 
 def make_app(client: Client, *, token: str, hosts: Collection[str]) -> tuple[ASGIApp, Api]:

@@ -24,6 +24,8 @@ from sealbatch.serve.wishes import read_metadata, read_window
 BATCH: Final = "batch_"
 OUTPUT: Final = "file-output_"
 ERRORS: Final = "file-errors_"
+UNNAMED: Final = "file-unknown"
+"""The name of a job under an idempotency key, where that of others is their input file's id."""
 MAX_REMEMBERED: Final = 1000
 """Batches of which something is remembered: metadata, or why their input was refused."""
 _WINDOW: Final = "24h"
@@ -44,19 +46,27 @@ class Batches:
         self._said: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def create(self, upload: Upload, fields: dict[str, Any]) -> dict[str, Any]:
+    def create(self, upload: Upload, fields: dict[str, Any], key: str | None) -> dict[str, Any]:
         """Submit a file; one with invalid lines becomes a batch that failed, with each line's fault.
+
+        Under a `key` that was used before, also by another process, it is the batch that was made then.
 
         Raises:
             ApiError: a field is missing or wrong. SealbatchError: as `Client.submit`.
         """
         window = read_window(fields)
-        said = {"completion_window": window, "metadata": read_metadata(fields.get("metadata"))}
+        said = {
+            "completion_window": window,
+            "metadata": read_metadata(fields.get("metadata")),
+            "input_file_id": upload.id,
+        }
+        # The same key with the same file, which has another id each time that it is uploaded, is the same submission.
+        name = upload.id if key is None else UNNAMED
         questions = Questions(upload.blob.open(), format="jsonl")
         try:
-            job = self._client.submit(questions, name=upload.id, completion_window=window)
+            job = self._client.submit(questions, name=name, completion_window=window, idempotency_key=key)
         except InputInvalid as error:
-            return self._refuse(upload, error.report, said)
+            return self._refuse(error.report, said)
         self._remember(self._said, job.ticket, said)
         return self.describe(job)
 
@@ -166,9 +176,8 @@ class Batches:
         created = status.created_ms // 1000
         expires = None if status.deadline_ms is None else status.deadline_ms // 1000
         window = _WINDOW if expires is None else f"{max(1, round((expires - created) / 3600))}h"
-        batch = make_batch(
-            BATCH + job.ticket, created, status.name, {"completion_window": window, "metadata": None} | said
-        )
+        unsaid = {"completion_window": window, "metadata": None, "input_file_id": status.name}
+        batch = make_batch(BATCH + job.ticket, created, unsaid | said)
         return batch | {"in_progress_at": created, "expires_at": expires}
 
     def _found(self, name: str) -> dict[str, Any] | None:
@@ -178,13 +187,13 @@ class Batches:
         except IntegrityError:
             return None
 
-    def _refuse(self, upload: Upload, report: ValidationReport, said: dict[str, Any]) -> dict[str, Any]:
+    def _refuse(self, report: ValidationReport, said: dict[str, Any]) -> dict[str, Any]:
         now = int(time.time())
         problems = [
             {"code": str(one.code), "line": one.line, "message": one.message, "param": one.param}
             for one in report.problems
         ]
-        batch = make_batch(f"{BATCH}{secrets.token_hex(12)}", now, upload.id, said) | {
+        batch = make_batch(f"{BATCH}{secrets.token_hex(12)}", now, said) | {
             "status": "failed",
             "failed_at": now,
             "errors": make_errors(*problems),

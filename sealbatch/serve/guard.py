@@ -4,11 +4,17 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Collection
+from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sealbatch.serve.api_error import ApiError
+
+MAX_REQUESTS: Final = 64
+"""Requests with the token that are answered at once."""
+ADMITTED: Final = "sealbatch_admitted"
+"""In a request's `state` if it has the token."""
 
 
 class Guard:
@@ -23,6 +29,7 @@ class Guard:
         self._app = app
         self._digest = _digest(token)
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -30,6 +37,10 @@ class Guard:
             return
 
         refusal = self._refusal(Headers(scope=scope))
+        if refusal is None:
+            scope.setdefault("state", {})[ADMITTED] = True
+            if self._running >= MAX_REQUESTS:
+                refusal = ApiError(503, "As many requests as can be are being answered; ask again.", code="busy")
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -41,8 +52,14 @@ class Guard:
                     headers["connection"] = "close"
             await send(message)
 
-        app = self._app if refusal is None else refusal.response()
-        await app(scope, receive, marked)
+        if refusal is not None:
+            await refusal.response()(scope, receive, marked)
+            return
+        self._running += 1
+        try:
+            await self._app(scope, receive, marked)
+        finally:
+            self._running -= 1
 
     def _refusal(self, headers: Headers) -> ApiError | None:
         hosts = headers.getlist("host")

@@ -33,7 +33,7 @@ def page(
     }
 
 
-def make_batch(name: str, created: int, file: str, said: dict[str, Any]) -> dict[str, Any]:
+def make_batch(name: str, created: int, said: dict[str, Any]) -> dict[str, Any]:
     """A batch of which no more is known than its id, when it was made, and what was `said` of it."""
     states = ("cancelled", "cancelling", "completed", "expired", "failed", "finalizing", "in_progress")
     return {
@@ -41,7 +41,6 @@ def make_batch(name: str, created: int, file: str, said: dict[str, Any]) -> dict
         "object": "batch",
         "endpoint": ENDPOINT,
         "errors": None,
-        "input_file_id": file,
         "created_at": created,
         "expires_at": None,
         "output_file_id": None,

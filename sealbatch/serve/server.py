@@ -16,11 +16,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sealbatch.client import Client
 from sealbatch.errors import OptionError
 from sealbatch.serve.app import make_app
+from sealbatch.serve.guard import ADMITTED
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-MAX_CONNECTIONS: Final = 64
-PATIENCE: Final = 10.0
-"""Seconds in which a new connection has to bring a request's head."""
+PATIENCE: Final = 5.0
+"""Seconds in which a new connection has to bring a request with the token."""
+AT_ONCE: Final = 64
+"""Connections that are accepted before any of them is read from."""
+STRANGERS: Final = 4 * AT_ONCE
+"""Connections that have not shown the token. A request that lies there when its connection is accepted is read within
+three rounds of the event loop: however many others come, that connection is not yet the oldest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +45,27 @@ class Endpoint:
 
 
 class Impatient(H11Protocol):
-    """Ends a connection that asks nothing: without a token anybody here can open one, and there are few places."""
+    """A connection that gives its place up to a newer one, or after a while, until it has shown the token.
+
+    Anybody here can open connections; by these two, nobody can keep out who has the token.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
+        """Begin to wait, if need be in the place of the one that has waited longest."""
         super().connection_made(transport)
-        self.loop.call_later(PATIENCE, self._end_if_silent)
+        self.since = self.loop.time()
+        self.loop.call_later(PATIENCE, self._end_if_strange)
+        strangers = [one for one in self.connections if isinstance(one, Impatient) and one.is_strange()]
+        if len(strangers) > STRANGERS:
+            min(strangers, key=lambda one: one.since).transport.abort()
 
-    def _end_if_silent(self) -> None:
-        if not self.headers:  # no head has come
+    def is_strange(self) -> bool:
+        """Whether it is open and its last request, if there was any, had no token."""
+        admitted = self.scope is not None and ADMITTED in self.scope["state"]
+        return not admitted and not self.transport.is_closing()
+
+    def _end_if_strange(self) -> None:
+        if self.is_strange():
             self.transport.close()
 
 
@@ -80,7 +97,7 @@ def serve(client: Client, endpoint: Endpoint, ready: Callable[[str], None]) -> N
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
+            backlog=AT_ONCE,
             timeout_graceful_shutdown=10,
             ssl_certfile=endpoint.certificate,
             ssl_keyfile=endpoint.key,

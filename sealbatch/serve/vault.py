@@ -1,6 +1,7 @@
 """Uploaded files, sealed as they arrive. The key of each is in this process's memory and nowhere else."""
 
 import errno
+import hashlib
 import io
 import os
 import secrets
@@ -41,7 +42,13 @@ class SealedBlob:
         self._closing = weakref.finalize(self, os.close, self._descriptor)
         self._open = bytearray()
         self._segments = 0
+        self._hash = hashlib.sha256()
         self.size = 0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes: by what a file that comes again is known."""
+        return self._hash.hexdigest()
 
     def write(self, data: bytes) -> None:
         """Seal the next bytes.
@@ -52,6 +59,7 @@ class SealedBlob:
         self.size += len(data)
         if self.size > MAX_FILE:
             raise ApiError(413, f"The file is larger than {MAX_FILE:,} bytes.", code="file_too_large", param="file")
+        self._hash.update(data)
         self._open += data
         while len(self._open) >= SEGMENT:
             self._seal(SEGMENT)
@@ -142,14 +150,18 @@ class Vault:
         self._files: dict[str, Upload] = {}
         self._lock = threading.Lock()
 
-    def add(self, filename: str, blob: SealedBlob) -> Upload:
-        """Keep a file.
+    def add(self, filename: str, blob: SealedBlob, *, again: bool = False) -> Upload:
+        """Keep a file; one that may have come before, if it is not here already.
 
         Raises:
             ApiError: there are too many.
         """
         upload = Upload(f"file-{secrets.token_hex(12)}", filename[:200] or "file", int(time.time()), blob)
         with self._lock:
+            for kept in self._files.values() if again else ():
+                if (kept.filename, kept.blob.digest) == (upload.filename, blob.digest):
+                    blob.close()
+                    return kept
             total = sum(kept.blob.size for kept in self._files.values()) + blob.size
             if len(self._files) >= MAX_FILES or total > MAX_TOTAL:
                 message = f"At most {MAX_FILES:,} files and {MAX_TOTAL:,} bytes are kept; delete some."

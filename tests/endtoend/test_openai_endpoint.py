@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +240,86 @@ def test_wrong_requests_are_told_as_openai_tells_them(
     assert expiry.value.param == "output_expires_after"
     with pytest.raises(openai.NotFoundError, match="not served here"):
         client.models.list()
+
+
+class Cut:
+    """How many answers are still to be lost on their way."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+
+@contextmanager
+def losing(url: str) -> Iterator[tuple[str, Cut]]:
+    """Another URL of the endpoint: its connections break when an answer that is to be lost begins to arrive."""
+    port, cut = int(url.rpartition(":")[2].partition("/")[0]), Cut()
+
+    def pump(source: socket.socket, target: socket.socket, *, answers: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if answers and cut.left:
+                    cut.left -= 1
+                    break
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def carry(client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            back = threading.Thread(target=pump, args=(server, client), kwargs={"answers": True})
+            back.start()
+            pump(client, server, answers=False)
+            back.join()
+
+    def listen() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=carry, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=listen)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", cut
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_an_answer_that_is_lost_makes_nothing_twice(served: tuple[subprocess.Popen[bytes], str]) -> None:
+    """OpenAI's client tries again by itself: it is given the file and the batch that its first request made."""
+    with losing(served[1]) as (url, cut), openai.OpenAI(base_url=url, api_key=TOKEN, max_retries=1) as client:
+
+        def made() -> tuple[set[str], set[str]]:
+            return {file.id for file in client.files.list(purpose="batch")}, {one.id for one in client.batches.list()}
+
+        files, batches = made()
+        cut.left = 1
+        file = upload(client, line("lost"))
+        cut.left = 1
+        batch = create(client, file, metadata={"try": "1"})
+        assert cut.left == 0
+        assert made() == (files | {file}, batches | {batch.id})
+        assert client.batches.retrieve(batch.id).metadata == {"try": "1"}
+        # Whoever asks for the same again, and does not repeat a request, means another one.
+        assert len({file, upload(client, line("lost"))}) == 2
+        assert create(client, file, metadata={"try": "1"}).id not in {batch.id, *batches}
+
+
+def test_an_idempotency_key_stands_for_one_batch(stack: Stack, tmp_path: Path) -> None:
+    """Whoever runs a program again uploads its file again: the key finds the batch, in another process too."""
+    typist = Typist(tmp_path, stack.config, {"SEALBATCH_SERVE_TOKEN": TOKEN})
+    night = {"Idempotency-Key": "benefits-2026-11-27"}
+    made = list[openai.types.Batch]()
+    for _ in range(2):
+        process, url = start(typist)
+        with openai.OpenAI(base_url=url, api_key=TOKEN, max_retries=0) as client:
+            for _ in range(2):
+                made.append(create(client, upload(client, line("a")), extra_headers=night))
+                assert client.batches.retrieve(made[-1].id).input_file_id == made[-1].input_file_id
+            with pytest.raises(openai.UnprocessableEntityError) as reused:
+                create(client, upload(client, line("b")), extra_headers=night)
+            assert reused.value.code == "idempotency_key_reused"
+            assert [batch.id for batch in client.batches.list()] == [made[0].id]
+        stop(process)
+    assert len({batch.id for batch in made}) == 1
+    assert len({batch.input_file_id for batch in made}) == 4

@@ -6,7 +6,8 @@ import io
 import json
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,18 @@ def test_a_client_does_not_submit_again_what_was_sent_in_part() -> None:
     assert f"sealbatch sweep {ticket}" in str(error)
 
 
+@asynccontextmanager
+async def listening() -> AsyncIterator[tuple[str, int]]:
+    """The endpoint's connections on a free port, before an application that has nothing."""
+    app = Guard(served.Starlette(), token=TOKEN, hosts=["localhost"])
+    config = uvicorn.Config(app, http=server.Impatient, ws="none", lifespan="off", log_config=None)
+    config.load()
+    made = partial(server.Impatient, config, ServerState(), {})
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(made, "127.0.0.1", 0, backlog=server.AT_ONCE) as listener:
+        yield listener.sockets[0].getsockname()
+
+
 @pytest.mark.parametrize(
     ("sent", "answer"),
     [
@@ -311,14 +324,10 @@ def test_a_client_does_not_submit_again_what_was_sent_in_part() -> None:
 def test_who_has_no_token_keeps_no_place(monkeypatch: pytest.MonkeyPatch, sent: bytes, answer: bytes) -> None:
     """64 connections that asked nothing, or were refused, kept everybody out for as long as they liked."""
     monkeypatch.setattr(server, "PATIENCE", 0.1)
-    app = Guard(served.Starlette(), token=TOKEN, hosts=["localhost"])
-    config = uvicorn.Config(app, http=server.Impatient, ws="none", lifespan="off", log_config=None)
-    config.load()
 
     async def told() -> bytes:
-        made = partial(server.Impatient, config, ServerState(), {})
-        async with await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0) as listener:
-            reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+        async with listening() as address:
+            reader, writer = await asyncio.open_connection(*address)
             writer.write(sent)
             try:
                 return await asyncio.wait_for(reader.read(), 20)  # until the server ends it
@@ -326,3 +335,43 @@ def test_who_has_no_token_keeps_no_place(monkeypatch: pytest.MonkeyPatch, sent: 
                 writer.close()
 
     assert asyncio.run(told())[: len(answer) or None] == answer
+
+
+def test_who_has_the_token_gets_in_however_many_have_none() -> None:
+    """Whoever connected again and again held all 64 places; now the oldest of 256 gives its own up to whoever comes."""
+    request = f"GET /v1/files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+
+    async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(request)
+        head, _ = await reader.readuntil(b"\r\n\r\n"), await reader.readexactly(len("Not Found"))
+        return head.split(b"\r\n")[0]
+
+    async def told() -> tuple[set[bytes], bool]:
+        answers, others = set[bytes](), list[asyncio.StreamWriter]()
+        async with asyncio.timeout(60), listening() as address:
+            oldest, quiet = await asyncio.open_connection(*address)
+            holder = await asyncio.open_connection(*address)
+            for number in range(server.STRANGERS + 20):
+                others.append((await asyncio.open_connection(*address))[1])
+                if number % 40 == 0:  # the same connection stays, and a new one is let in
+                    new = await asyncio.open_connection(*address)
+                    answers |= {await asked(*holder), await asked(*new)}
+                    others.append(new[1])
+            with suppress(ConnectionResetError):
+                assert await oldest.read() == b""
+            answers.add(await asked(*holder))
+            for writer in (*others, holder[1], quiet):
+                writer.close()
+            return answers, oldest.at_eof() or oldest.exception() is not None
+
+    answers, oldest_was_ended = asyncio.run(told())
+    assert answers == {b"HTTP/1.1 404 Not Found"}
+    assert oldest_was_ended
+
+
+def test_requests_beyond_the_most_are_told_to_come_again(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a status at which clients do; and only those that have the token."""
+    monkeypatch.setattr("sealbatch.serve.guard.MAX_REQUESTS", 0)
+    answer = http.get("/v1/files")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+    assert http.get("/v1/files", headers={"authorization": "Bearer x"}).status_code == 401
