@@ -18,19 +18,17 @@ import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from results_consumer.errors import SinkCode, SinkError
 from results_consumer.job import Job
 from results_consumer.silent import Silent
-from results_consumer.sink import sink_error
+from results_consumer.sink import MODE, writing
 from results_consumer.verify import Verified
 from wire.commitments import result_commitment
 from wire.manifest import PAGE_ENTRIES, encode_page
 
 FOLDER_MODE: Final = 0o700
-FILE_MODE: Final = 0o600
 
 
 class EvidenceFolder:
@@ -56,26 +54,15 @@ class EvidenceFolder:
     def __enter__(self) -> Self:
         if self._target.exists() and not self._overwrite:
             raise SinkError(SinkCode.EXISTS, str(self._target))
-        try:
-            self._part.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=self._lasting)
-            self._refuse_foreign()
-            for name in ("pages", "answers", "receipts", "openings"):
-                (self._part / name).mkdir(mode=FOLDER_MODE, exist_ok=self._lasting)
-            self._part.chmod(FOLDER_MODE)
-            self._write("manifest", self._job.encoded)
-            chunks = len(self._job.chunks)
-            for page, start in enumerate(range(0, chunks, PAGE_ENTRIES)):
-                entries = [self._job.chunks.entry(n) for n in range(start, min(start + PAGE_ENTRIES, chunks))]
-                # The encoding is canonical: these are the bytes that lie in the bucket.
-                self._write(f"pages/{page:06d}", encode_page(tuple(entries)))
-        except OSError as error:
-            self._discard()
-            raise sink_error(error, str(self._target)) from None
+        with writing(str(self._target)):
+            try:
+                self._begin()
+            except OSError:
+                self._discard()
+                raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self._lasting:
             self._discard()
 
@@ -95,13 +82,11 @@ class EvidenceFolder:
         Raises:
             SinkError: the disk fails.
         """
-        try:
+        with writing(str(self._target)):
             for name in ("answers", "receipts", "openings"):
                 for path in (self._part / name).iterdir():
                     if int(path.name[:8]) >= chunk:
                         path.unlink()
-        except OSError as error:
-            raise sink_error(error, str(self._target)) from None
 
     def keep(self, chunk: int, part: Verified | Silent) -> None:
         """Keep what proves a part of the job.
@@ -122,12 +107,10 @@ class EvidenceFolder:
             "salt": salt.hex(),
             "results": [result_commitment(salt, result).hex() for result in part.payload.results],
         }
-        try:
+        with writing(str(self._target)):
             self._write(f"answers/{name}", part.sealed)
             self._write(f"receipts/{name}.cose", part.receipt_bytes)
             self._write(f"openings/{name}.json", json.dumps(opening).encode())
-        except OSError as error:
-            raise sink_error(error, str(self._target)) from None
 
     def commit(self) -> None:
         """Give the folder its name.
@@ -135,29 +118,37 @@ class EvidenceFolder:
         Raises:
             SinkError: the disk is full, or fails.
         """
-        try:
+        with writing(str(self._target)):
             self._write("silent.json", json.dumps(self._silent).encode())
             self._write("retries.json", json.dumps(self._retries).encode())
             if self._overwrite:
                 shutil.rmtree(self._target, ignore_errors=True)
             self._part.rename(self._target)
-        except OSError as error:
-            raise sink_error(error, str(self._target)) from None
+
+    def _begin(self) -> None:
+        self._part.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=self._lasting)
+        found = self._part.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise SinkError(SinkCode.NOT_OURS, str(self._part))
+        for name in ("pages", "answers", "receipts", "openings"):
+            (self._part / name).mkdir(mode=FOLDER_MODE, exist_ok=self._lasting)
+        self._part.chmod(FOLDER_MODE)
+        self._write("manifest", self._job.encoded)
+        chunks = len(self._job.chunks)
+        for page, start in enumerate(range(0, chunks, PAGE_ENTRIES)):
+            entries = [self._job.chunks.entry(n) for n in range(start, min(start + PAGE_ENTRIES, chunks))]
+            # The encoding is canonical: these are the bytes that lie in the bucket.
+            self._write(f"pages/{page:06d}", encode_page(tuple(entries)))
 
     def _write(self, name: str, data: bytes) -> None:
         again = os.O_TRUNC | os.O_NOFOLLOW if self._lasting else os.O_EXCL
-        descriptor = os.open(self._part / name, os.O_WRONLY | os.O_CREAT | again | os.O_CLOEXEC, FILE_MODE)
+        descriptor = os.open(self._part / name, os.O_WRONLY | os.O_CREAT | again | os.O_CLOEXEC, MODE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             if self._lasting:
                 # Whoever goes on does not read this again, so it must be on disk before it counts as kept.
                 file.flush()
                 os.fsync(descriptor)
-
-    def _refuse_foreign(self) -> None:
-        found = self._part.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise SinkError(SinkCode.NOT_OURS, str(self._part))
 
     def _discard(self) -> None:
         shutil.rmtree(self._part, ignore_errors=True)

@@ -1,23 +1,21 @@
 """An object in S3 that appears when it is complete, encrypted at rest under KMS."""
 
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from results_consumer.aws import mapped
 from results_consumer.errors import Call
+from results_consumer.sink import Sink
 
 PART: Final = 8 * 1024 * 1024
 """Bytes of a part; S3 takes ten thousand parts of at least 5 MiB."""
 ENCRYPTION: Final = {"ServerSideEncryption": "aws:kms"}
 
 
-class S3Sink:
+class S3Sink(Sink):
     """Writes one object in parts: none of them is an object before `commit`, and all are dropped without it.
 
     Every method raises ServiceError if S3 does not take it.
     """
-
-    revocable = True
 
     def __init__(self, s3: Any, bucket: str, key: str) -> None:
         self._s3 = s3
@@ -27,12 +25,7 @@ class S3Sink:
         self._parts: list[dict[str, Any]] = []
         self._upload = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._upload:
             with mapped(self._call("AbortMultipartUpload")):
                 self._s3.abort_multipart_upload(**self._place, UploadId=self._upload)

@@ -4,9 +4,10 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self
+from typing import BinaryIO, Final, Self
 
 from results_consumer.errors import SinkCode, SinkError
 
@@ -29,12 +30,17 @@ _CODES: Final = {
 }
 
 
-class Sink(Protocol):
+class Sink:
     """Takes the output's bytes in order. Leaving it without `commit` takes back what can be taken back."""
 
-    @property
-    def revocable(self) -> bool:
-        """Whether bytes may be written before the whole job is verified."""
+    revocable = True
+    """Whether bytes may be written before the whole job is verified."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def write(self, data: bytes) -> None:
         """Take the next bytes.
@@ -42,6 +48,7 @@ class Sink(Protocol):
         Raises:
             SinkError: they cannot be written.
         """
+        raise NotImplementedError
 
     def commit(self) -> None:
         """Make the output final.
@@ -50,17 +57,20 @@ class Sink(Protocol):
             SinkError: it cannot be.
         """
 
-    def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+@contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Turn what the system raises inside into `SinkError` for the output at `path`.
 
-
-def sink_error(error: OSError, path: str) -> SinkError:
-    """What the system's error means for the output at `path`."""
-    number = error.errno or 0
-    return SinkError(_CODES.get(number, SinkCode.FAILED), path, number)
+    A reader that went away, as `head` does, is `BrokenPipeError` as everywhere.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        number = error.errno or 0
+        raise SinkError(_CODES.get(number, SinkCode.FAILED), path, number) from None
 
 
 def write_all(descriptor: int, data: bytes | bytearray) -> None:
@@ -114,7 +124,7 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-class FileSink:
+class FileSink(Sink):
     """A file that appears under its name only when it is complete and on disk.
 
     Until then the bytes are in a file beside it, `.<name>.<random>.part`, which is removed on any failure. A symbolic
@@ -123,8 +133,6 @@ class FileSink:
     Raises:
         SinkError: on entering: the folder, the permission or the space is missing, or the file exists.
     """
-
-    revocable = True
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         self._path = os.fspath(path)
@@ -136,46 +144,32 @@ class FileSink:
         self._buffer = bytearray()
 
     def __enter__(self) -> Self:
-        try:
+        with writing(self._path):
             self._refuse_unfit()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             self._file = os.open(self._part, flags, MODE)
-        except OSError as error:
-            raise self._error(error) from None
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file >= 0:
-            self._discard()
+            os.close(self._file)
+            self._file = -1
+            self._part.unlink(missing_ok=True)
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes.
-
-        Raises:
-            SinkError: the disk is full, or fails.
-        """
+        """See `Sink.write`: the disk may be full, or fail."""
         self._buffer += data
         if len(self._buffer) >= BUFFER:
-            try:
+            with writing(self._path):
                 self._flush()
-            except OSError as error:
-                raise self._error(error) from None
 
     def commit(self) -> None:
-        """Put the file on disk and give it its name.
-
-        Raises:
-            SinkError: the disk is full or fails, or somebody made a file of that name meanwhile.
-        """
-        try:
+        """Put the file on disk and give it its name, which somebody may have taken meanwhile: see `Sink.commit`."""
+        with writing(self._path):
             self._flush()
             os.fsync(self._file)
             name_file(self._part, self._target, overwrite=self._overwrite)
             sync_folder(self._target.parent)
-        except OSError as error:
-            raise self._error(error) from None
         os.close(self._file)
         self._file = -1
 
@@ -193,43 +187,8 @@ class FileSink:
         write_all(self._file, self._buffer)
         self._buffer = bytearray()
 
-    def _discard(self) -> None:
-        os.close(self._file)
-        self._file = -1
-        self._buffer = bytearray()
-        self._part.unlink(missing_ok=True)
 
-    def _error(self, error: OSError) -> SinkError:
-        return sink_error(error, self._path)
-
-
-class CountingSink:
-    """Takes lines to learn something of them, and keeps none; whoever derives from it says what."""
-
-    revocable = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def write(self, data: bytes) -> None:
-        """Take the next line; what stands before the first one is empty."""
-        if data:
-            self.count(data)
-
-    def count(self, line: bytes) -> None:
-        """Learn from a line."""
-        raise NotImplementedError
-
-    def commit(self) -> None:
-        """Nothing to keep."""
-
-
-class StreamSink:
+class StreamSink(Sink):
     """A stream, such as standard output. What is written is out: `fetch` verifies everything before the first byte."""
 
     revocable = False
@@ -238,39 +197,25 @@ class StreamSink:
         self._stream = stream
         self._name = name
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
     def write(self, data: bytes) -> None:
-        """Take the next bytes.
-
-        Raises:
-            SinkError: the stream fails. A reader that went away, as `head` does, is `BrokenPipeError` as everywhere.
-        """
-        try:
+        """See `Sink.write`."""
+        with writing(self._name):
             self._stream.write(data)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise self._error(error) from None
 
     def commit(self) -> None:
-        """Flush the stream.
-
-        Raises:
-            SinkError: the stream fails.
-        """
-        try:
+        """Flush the stream: see `Sink.commit`."""
+        with writing(self._name):
             self._stream.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise self._error(error) from None
 
-    def _error(self, error: OSError) -> SinkError:
-        return sink_error(error, self._name)
+
+class LineSink(Sink):
+    """Takes JSON lines one by one; whoever derives from it says in `take` what it does with them."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next line; what stands before the first one is empty."""
+        if data:
+            self.take(data)
+
+    def take(self, line: bytes) -> None:
+        """Take a line."""
+        raise NotImplementedError

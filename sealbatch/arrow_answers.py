@@ -6,11 +6,10 @@ No column is left out that a line's proof needs: the lines can be made again fro
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
 from results_consumer.output_reader import LineError
-from results_consumer.sink import Sink
+from results_consumer.sink import LineSink, Sink
 from sealbatch.arrow_rows import too_large
 from sealbatch.errors import need
 from sealbatch.result import Result
@@ -51,7 +50,7 @@ def answer_schema() -> Any:
     return pa.schema([pa.field(name, kinds.get(name, pa.string())) for name in COLUMNS])
 
 
-class TableSink:
+class TableSink(LineSink):
     """Keeps all answers in memory, as a table."""
 
     def __init__(self) -> None:
@@ -60,25 +59,10 @@ class TableSink:
         self._size = 0
         self._batches: list[Any] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    @property
-    def revocable(self) -> bool:
-        """Whether bytes may be written before the whole job is verified."""
-        return True
-
-    def write(self, data: bytes) -> None:
-        """Take one line."""
-        if not data:  # what stands before the first line
-            return
-        self._rows.append(Result.of_line(data))
-        self._size += len(data)
+    def take(self, line: bytes) -> None:
+        """Make a row of a line."""
+        self._rows.append(Result.of_line(line))
+        self._size += len(line)
         if len(self._rows) >= ROWS or self._size >= BYTES:
             self.flush()
 
@@ -108,14 +92,10 @@ class ParquetSink(TableSink):
 
     def __init__(self, sink: Sink) -> None:
         super().__init__()
+        self.revocable = sink.revocable
         self._sink = sink
         self._pipe = _Pipe(sink)
         self._writer: Any = None
-
-    @property
-    def revocable(self) -> bool:
-        """Whether bytes may be written before the whole job is verified."""
-        return self._sink.revocable
 
     def __enter__(self) -> Self:
         from pyarrow import parquet
@@ -126,14 +106,12 @@ class ParquetSink(TableSink):
             stack.pop_all()  # from here on, `__exit__` is called
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._pipe.mute()
         try:
             self._writer.close()
         finally:
-            self._sink.__exit__(kind, error, trace)
+            self._sink.__exit__(*error)
 
     def keep(self, batch: Any) -> None:
         """Write a row group.

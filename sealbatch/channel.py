@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from queue import Empty, Full, Queue
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from results_consumer.growing import Accept, Mark
+from results_consumer.growing import Growing, Mark
+from results_consumer.sink import Sink
 
 WAITING: Final = 4
 """Pieces that wait to be pulled: chunks of a job that runs, or what has gathered of one that has ended."""
@@ -20,12 +21,10 @@ class _Closed(Exception):  # noqa: N818 - nobody pulls any more: no fault
     pass
 
 
-class Channel:
+class Channel(Sink, Growing):
     """An output of `fetch` and of `follow` at once. Nothing is taken back: what was pulled is out."""
 
     revocable = False
-    rewinds = False
-    whole = False
 
     def __init__(self) -> None:
         self._pieces: Queue[bytes] = Queue(WAITING)
@@ -33,12 +32,6 @@ class Channel:
         self._closed = threading.Event()
         self._ended = threading.Event()
         self._error: BaseException | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def write(self, data: bytes) -> None:
         """Take the next lines, as soon as there is room for them."""
@@ -50,12 +43,6 @@ class Channel:
         """Take the lines of the next chunk, and give them out."""
         self.write(data)
         self.commit()
-
-    def replay(self, accept: Accept) -> None:
-        """There is nothing."""
-
-    def end(self) -> None:
-        """Nothing to note."""
 
     def commit(self) -> None:
         """Give out what has gathered."""

@@ -9,7 +9,8 @@ from results_consumer.errors import JobNotFinished
 from results_consumer.fetch import FetchOptions, FetchProgress, fetch
 from results_consumer.follow import follow, identity
 from results_consumer.follower import Followed
-from results_consumer.growing import Growing, GrowingFile, GrowingStream
+from results_consumer.growing import Growing, GrowingStream
+from results_consumer.growing_file import GrowingFile
 from results_consumer.pace import Pace
 from results_consumer.retries import retry_names
 from results_consumer.settings import ReaderSettings

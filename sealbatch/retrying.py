@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from results_consumer.sink import CountingSink
+from results_consumer.sink import LineSink
 from wire.payload import ErrorCode
 
 GONE_FOR_GOOD: Final = frozenset(
@@ -22,7 +22,7 @@ GONE_FOR_GOOD: Final = frozenset(
 """Errors of a line that was never a question: the same input has no other line there."""
 
 
-class FailedRecords(CountingSink):
+class FailedRecords(LineSink):
     """A sink for JSON lines that keeps the numbers of the records which failed, as ranges, and forgets the rest.
 
     Without `every`, only those count whose error says that another try may succeed.
@@ -32,7 +32,7 @@ class FailedRecords(CountingSink):
         self._every = every
         self.ranges: list[tuple[int, int]] = []
 
-    def count(self, line: bytes) -> None:
+    def take(self, line: bytes) -> None:
         """Note the record if it is to be asked again."""
         record = json.loads(line)
         error = record["error"]

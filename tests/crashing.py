@@ -55,8 +55,8 @@ POINTS: Final = {
     "fetch.line_written": ("results_consumer.sink:FileSink.write", "after"),
     "fetch.file_named": ("results_consumer.sink:FileSink.commit", "after"),
     # The reader that follows a job, chunk by chunk.
-    "follow.chunk_written": ("results_consumer.growing:GrowingFile.append", "after"),
-    "follow.file_named": ("results_consumer.growing:GrowingFile.commit", "after"),
+    "follow.chunk_written": ("results_consumer.growing_file:GrowingFile.append", "after"),
+    "follow.file_named": ("results_consumer.growing_file:GrowingFile.commit", "after"),
 }
 
 

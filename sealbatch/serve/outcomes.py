@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from results_consumer.errors import JobNotFinished, ServiceError
-from results_consumer.sink import CountingSink
+from results_consumer.sink import LineSink
 from results_consumer.tally import FetchSummary
 from sealbatch.job import Job
 
@@ -27,13 +27,13 @@ class Outcome:
     error_bytes: int
 
 
-class _Sizes(CountingSink):
+class _Sizes(LineSink):
     """A sink that counts and keeps nothing."""
 
     def __init__(self) -> None:
         self.output = self.error = 0
 
-    def count(self, line: bytes) -> None:
+    def take(self, line: bytes) -> None:
         """Add its size."""
         if json.loads(line)["response"] is None:
             self.error += len(line)

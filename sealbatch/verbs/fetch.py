@@ -82,7 +82,7 @@ def command(
     order while the job runs: to OUT.partial, which becomes OUT when the job has ended or its deadline has passed.
     --timeout is for --follow.
     """
-    from results_consumer.growing import GrowingFile
+    from results_consumer.growing_file import GrowingFile
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
     from sealbatch.verbs import jobs
@@ -123,7 +123,7 @@ def command(
 def _kept(output: str, *, follow: bool) -> Iterator[None]:
     """Say what is kept of an output that did not verify to its end."""
     from results_consumer.errors import IntegrityError
-    from results_consumer.growing import GrowingFile
+    from results_consumer.growing_file import GrowingFile
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
 

@@ -15,12 +15,13 @@ from folders import names
 from job_factory import CREATED_MS, TENANT, MadeJob, make_job, memory_aws, parse_lines
 from reader_checks import fetched, ids
 
-from results_consumer import growing, sink
+from results_consumer import growing_file, sink
 from results_consumer.errors import Check, IntegrityError, ServiceError, SinkCode, SinkError
 from results_consumer.fetch import FetchOptions, Only, fetch
 from results_consumer.follow import follow, identity
 from results_consumer.follower import Followed
-from results_consumer.growing import GrowingFile, GrowingStream
+from results_consumer.growing import GrowingStream
+from results_consumer.growing_file import GrowingFile
 from results_consumer.output import OutputForm
 from results_consumer.pace import LONGEST
 from results_consumer.sink import FileSink
@@ -160,11 +161,11 @@ class Fuse:
 
 
 CHANGES = [
-    (growing, "write_all"),
-    (growing, "name_file"),
-    (growing, "sync_folder"),
-    (growing.os, "ftruncate"),
-    (growing.os, "fsync"),
+    (growing_file, "write_all"),
+    (growing_file, "name_file"),
+    (growing_file, "sync_folder"),
+    (growing_file.os, "ftruncate"),
+    (growing_file.os, "fsync"),
     (sink.Path, "hardlink_to"),
     (sink.Path, "unlink"),
     (sink.Path, "replace"),
