@@ -29,8 +29,14 @@ class ChunkObjects:
     """
 
     chunk: int
+    span: Range
     answers: tuple[AnswerName, ...]
     failures: tuple[AnswerName, ...]
+
+    @property
+    def missing(self) -> tuple[Range, ...]:
+        """The records that nothing lies there for."""
+        return gaps(self.span, map(span_of, chain(self.answers, self.failures)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def scan(bucket: Bucket, job: Job, first: int = 0) -> Iterator[ChunkObjects]:
     answers = _ByChunk(bucket, ledger.answer_prefix(manifest.tenant, manifest.job), job, first)
     failures = _ByChunk(bucket, ledger.failure_prefix(manifest.tenant, manifest.job), job, first)
     for chunk in range(first, len(job.chunks)):
-        yield ChunkObjects(chunk, answers.take(chunk), failures.take(chunk))
+        yield ChunkObjects(chunk, job.chunks.span(chunk), answers.take(chunk), failures.take(chunk))
 
 
 def measure(bucket: Bucket, job: Job) -> Coverage:
@@ -71,15 +77,12 @@ def measure(bucket: Bucket, job: Job) -> Coverage:
     answered = failed = done = missing_records = 0
     missing: list[Range] = []
     for found in scan(bucket, job):
-        span = job.chunks.span(found.chunk)
-        answers = [span_of(name) for name in found.answers]
-        open_ranges = gaps(span, chain(answers, map(span_of, found.failures)))
-        here = covered(span, answers)
+        here, missing_here = covered(found.span, map(span_of, found.answers)), found.missing
         answered += here
-        failed += span.count - here - total(open_ranges)
-        done += not open_ranges
-        missing_records += total(open_ranges)
-        missing = _joined(missing, open_ranges)
+        failed += found.span.count - here - total(missing_here)
+        done += not missing_here
+        missing_records += total(missing_here)
+        missing = _joined(missing, missing_here)
     return Coverage(job.manifest.records, answered, failed, done, tuple(missing), missing_records)
 
 

@@ -60,7 +60,7 @@ class Check(enum.IntEnum):
     EXACT_COVER = 24
     """Ranges that were answered separately meet without overlap."""
     MODEL = 25
-    """All answers of a job name one model, and an accepted one."""
+    """All answers of a job name one model."""
     TEMPLATE = 26
     """All answers of a job name one prompt template."""
     INPUT = 27

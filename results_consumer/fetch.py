@@ -2,33 +2,29 @@
 
 import enum
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from results_consumer.bucket import Bucket
 from results_consumer.clients import KmsClient, S3Client
 from results_consumer.completeness import leaf_of
 from results_consumer.cover import total
-from results_consumer.coverage import measure, scan
+from results_consumer.coverage import scan
 from results_consumer.errors import JobNotFinished
 from results_consumer.evidence import EvidenceFolder
 from results_consumer.job import Job, open_job
-from results_consumer.keyring import unwrap_keys
 from results_consumer.lines import Lines
 from results_consumer.match import InputMatch
 from results_consumer.output import ANSWERED, OutputForm, OutputLine, encode_head, encode_line
 from results_consumer.prefetch import ordered
 from results_consumer.retries import Repeated, merged, open_retries
-from results_consumer.reveal import PinnedChunk, Revealed, Revealer, pin
+from results_consumer.reveal import PinnedChunk, Revealed, Revealer, open_ended, pin
 from results_consumer.settings import ReaderSettings
 from results_consumer.sink import Sink
-from results_consumer.status import clock_ms, is_late
+from results_consumer.status import clock_ms
 from results_consumer.tally import FetchSummary, Tally
 from results_consumer.verify import Verified
 from wire.payload import Outcome
@@ -36,10 +32,6 @@ from wire.ticket import Ticket
 
 THREADS: Final = 8
 """Chunks that are fetched at the same time, and the most that are in memory: a sealed chunk has at most 12 MiB."""
-
-Evidence: TypeAlias = Mapping[str, EvidenceFolder]
-"""Where what proves a job is kept, by the job; empty if nothing is."""
-NO_EVIDENCE: Final[Evidence] = MappingProxyType({})
 
 _log = logging.getLogger("sealbatch.results_consumer")
 
@@ -81,15 +73,14 @@ class FetchProgress:
 class FetchOptions:
     """How a job is fetched.
 
-    `models` are the digests of model manifests that are accepted, any one if empty. `inputs` gives, each time that it
-    is called, the (line, custom_id) of each record of the input in order: every output line must match then.
-    `progress` is called in the caller's thread after each chunk. `receipts` is the folder in which what proves the job
-    is kept, under the job's id; one that is there already is replaced if `replace_receipts` is set.
+    `inputs` gives, each time that it is called, the (line, custom_id) of each record of the input in order: every
+    output line must match then. `progress` is called in the caller's thread after each chunk. `receipts` is the folder
+    in which what proves the job is kept, under the job's id; one that is there already is replaced if
+    `replace_receipts` is set.
     """
 
     form: OutputForm = OutputForm.JSONL
     only: Only | None = None
-    models: frozenset[bytes] = frozenset()
     inputs: Callable[[], Iterator[tuple[int, str]]] | None = None
     progress: Callable[[FetchProgress], None] | None = None
     receipts: Path | None = None
@@ -118,21 +109,16 @@ def fetch(
         SinkError: the output cannot be written.
     """
     now = clock_ms() if now_ms is None else now_ms
+    options = options or FetchOptions()
     with sink:
         job = open_job(s3, settings, ticket)
         bucket = Bucket(s3, settings.bucket)
-        late = is_late(job, now)
-        found = measure(bucket, job)
-        if found.missing_records and not late:
-            raise JobNotFinished(found.missing, found.missing_records, found.records)
-        time = datetime.fromtimestamp(now / 1000, UTC)
-        ring = unwrap_keys(kms, job)
-        revealer = Revealer(bucket, job, ring, settings.trust, time, late=late)
-        retries = open_retries(s3, kms, settings, job, ticket=ticket, key=ring[0].key, now_ms=now)
-        fetching = _Fetching(job, bucket, revealer, retries, options or FetchOptions())
+        revealer = open_ended(bucket, kms, job, settings.trust, now)
+        retries = open_retries(s3, kms, settings, revealer, ticket=ticket, now_ms=now)
         with ExitStack() as stack:
-            evidence = _evidence(stack, job, retries, fetching.options)
-            summary = (fetching.in_one_pass if sink.revocable else fetching.in_two_passes)(sink, evidence)
+            evidence = _evidence(stack, job, retries, options)
+            fetching = _Fetching(bucket, revealer, retries, options, evidence)
+            summary = (fetching.in_one_pass if sink.revocable else fetching.in_two_passes)(sink)
             for folder in evidence.values():
                 folder.commit()
         sink.commit()
@@ -140,13 +126,14 @@ def fetch(
     return summary
 
 
-def _evidence(stack: ExitStack, job: Job, retries: list[Repeated], options: FetchOptions) -> Evidence:
-    """A folder for each retry, and at last the job's own; none if nothing is to be kept."""
+def _evidence(stack: ExitStack, job: Job, retries: list[Repeated], options: FetchOptions) -> dict[str, EvidenceFolder]:
+    """By job, a folder for each retry, and at last the job's own; none if nothing is to be kept."""
     if options.receipts is None:
         return {}
     parent, overwrite = options.receipts, options.replace_receipts
-    names = [repeated.job.manifest.job for repeated in retries]
-    folders = [EvidenceFolder(parent, repeated.job, overwrite=overwrite) for repeated in retries]
+    children = [repeated.revealer.job for repeated in retries]
+    names = [child.manifest.job for child in children]
+    folders = [EvidenceFolder(parent, child, overwrite=overwrite) for child in children]
     folders.append(EvidenceFolder(parent, job, overwrite=overwrite, retries=names))
     return {name: stack.enter_context(folder) for name, folder in zip([*names, job.manifest.job], folders, strict=True)}
 
@@ -155,54 +142,59 @@ class _Fetching:
     """One fetch of one job: walks over its chunks, once or twice."""
 
     def __init__(
-        self, job: Job, bucket: Bucket, revealer: Revealer, retries: list[Repeated], options: FetchOptions
+        self,
+        bucket: Bucket,
+        revealer: Revealer,
+        retries: list[Repeated],
+        options: FetchOptions,
+        evidence: dict[str, EvidenceFolder],
     ) -> None:
-        self._job = job
         self._bucket = bucket
         self._revealer = revealer
         self._retries = retries
-        self.options = options
+        self._options = options
+        self._evidence = evidence
 
-    def in_one_pass(self, sink: Sink, evidence: Evidence) -> FetchSummary:
+    def in_one_pass(self, sink: Sink) -> FetchSummary:
         """Write while verifying: the sink takes it back if a later chunk fails."""
-        sink.write(encode_head(self.options.form))
-        return self._walk(self._verifying(self._job, self._revealer, evidence), sink, evidence=evidence)
+        sink.write(encode_head(self._options.form))
+        return self._walk(self._verifying(self._revealer), sink)
 
-    def in_two_passes(self, sink: Sink, evidence: Evidence) -> FetchSummary:
+    def in_two_passes(self, sink: Sink) -> FetchSummary:
         """Verify all and keep digests only, since the answers may not fit into memory; then write."""
         pinned: list[PinnedChunk] = []
-        verified = self._walk(self._verifying(self._job, self._revealer, evidence), None, pinned, evidence)
-        sink.write(encode_head(self.options.form))
+        verified = self._walk(self._verifying(self._revealer), None, pinned)
+        self._evidence = {}  # all is kept by now, and retries are verified once more
+        sink.write(encode_head(self._options.form))
         written = self._walk(ordered(self._revealer.replay, pinned, threads=THREADS), sink)
         return replace(written, ignored=verified.ignored)
 
-    def _verifying(self, job: Job, revealer: Revealer, evidence: Evidence) -> Generator[Revealed]:
-        folder = evidence.get(job.manifest.job)
-        with closing(ordered(revealer.reveal, scan(self._bucket, job), threads=THREADS)) as chunks:
+    def _verifying(self, revealer: Revealer) -> Generator[Revealed]:
+        manifest = revealer.job.manifest
+        folder = self._evidence.get(manifest.job)
+        with closing(ordered(revealer.reveal, scan(self._bucket, revealer.job), threads=THREADS)) as chunks:
             for revealed in chunks:
-                _refuse_missing(job, revealed)
+                if revealed.missing:
+                    # All was there when it was listed, so somebody took something away since.
+                    raise JobNotFinished(revealed.missing, total(revealed.missing), manifest.records)
                 if folder is not None:
-                    for part in revealed.parts():
+                    for part in revealed.parts:
                         folder.keep(revealed.chunk, part)
                 yield revealed
 
     def _walk(
-        self,
-        chunks: Generator[Revealed],
-        sink: Sink | None,
-        pinned: list[PinnedChunk] | None = None,
-        evidence: Evidence = NO_EVIDENCE,
+        self, chunks: Generator[Revealed], sink: Sink | None, pinned: list[PinnedChunk] | None = None
     ) -> FetchSummary:
-        tally = Tally()
-        match = None if self.options.inputs is None else InputMatch(self.options.inputs())
+        tally, job = Tally(), self._revealer.job
+        match = None if self._options.inputs is None else InputMatch(self._options.inputs())
         writing = sink is not None and not sink.revocable
-        lines = self._lines(self._job, chunks, tally, pinned, lambda: self._tell(tally, writing=writing))
-        with closing(merged(lines, self._retries, partial(self._repeat, evidence))) as all_lines:
+        lines = self._lines(job, chunks, tally, pinned, lambda: self._tell(tally, writing=writing))
+        with closing(merged(lines, self._retries, self._repeat)) as all_lines:
             for line in all_lines:
                 self._take(line if match is None else match.matched(line), tally, sink)
         if match is not None:
             match.end()
-        return tally.summary(self._job.manifest.job)
+        return tally.summary(job.manifest.job)
 
     def _lines(
         self,
@@ -213,35 +205,28 @@ class _Fetching:
         told: Callable[[], None] = lambda: None,
     ) -> Generator[OutputLine]:
         """The lines of one job, chunk by chunk."""
-        lines = Lines(job, self.options.models)
+        lines = Lines(job)
         with closing(chunks):
             for revealed in chunks:
-                _refuse_missing(job, revealed)
-                for part in revealed.parts():
-                    tally.completeness.add(leaf_of(revealed.chunk, part), receipt=isinstance(part, Verified))
+                for part in revealed.parts:
+                    tally.add_part(leaf_of(revealed.chunk, part), receipt=isinstance(part, Verified))
                 yield from lines.of(revealed)
                 tally.ignored += revealed.ignored
                 if pinned is not None:
                     pinned.append(pin(revealed))
                 told()
 
-    def _repeat(self, evidence: Evidence, repeated: Repeated) -> Generator[OutputLine]:
+    def _repeat(self, revealer: Revealer) -> Generator[OutputLine]:
         """The lines of a retry, verified each time that they are read."""
-        return self._lines(repeated.job, self._verifying(repeated.job, repeated.revealer, evidence), Tally())
+        return self._lines(revealer.job, self._verifying(revealer), Tally())
 
     def _take(self, line: OutputLine, tally: Tally, sink: Sink | None) -> None:
         tally.add(line)
-        if sink is not None and is_wanted(line, self.options.only):
-            sink.write(encode_line(line, self.options.form))
+        if sink is not None and is_wanted(line, self._options.only):
+            sink.write(encode_line(line, self._options.form))
             tally.written += 1
 
     def _tell(self, tally: Tally, *, writing: bool) -> None:
-        if self.options.progress is not None:
-            total = self._job.manifest.records
-            self.options.progress(FetchProgress(tally.records, total, writing, tally.outcomes))
-
-
-def _refuse_missing(job: Job, revealed: Revealed) -> None:
-    """All was there when it was listed, so somebody took something away since."""
-    if revealed.missing:
-        raise JobNotFinished(revealed.missing, total(revealed.missing), job.manifest.records)
+        if self._options.progress is not None:
+            total = self._revealer.job.manifest.records
+            self._options.progress(FetchProgress(tally.records, total, writing, tally.outcomes))

@@ -4,13 +4,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Final
 
 from results_consumer.bucket import Bucket
 from results_consumer.completeness import leaf_of
-from results_consumer.cover import Range, covered, gaps
+from results_consumer.cover import Range, total
 from results_consumer.coverage import ChunkObjects, scan, span_of
 from results_consumer.errors import Check, IntegrityError, ServiceError, ServiceKind
 from results_consumer.evidence import EvidenceFolder
@@ -23,10 +22,10 @@ from results_consumer.match import CountedPairs, InputMatch
 from results_consumer.output import encode_head, encode_line
 from results_consumer.prefetch import ordered
 from results_consumer.reveal import Revealed, Revealer
-from results_consumer.settings import ReaderSettings
 from results_consumer.silent import Silent
-from results_consumer.status import fresh_notice, is_late
+from results_consumer.status import fresh_notice
 from results_consumer.tally import FetchSummary, Tally
+from results_consumer.trust import Trust
 from results_consumer.verify import Verified
 from wire.ledger import Notice
 from wire.payload import ErrorCode, Outcome
@@ -59,7 +58,7 @@ class Follower:
         bucket: Bucket,
         job: Job,
         ring: tuple[AnswerKey, ...],
-        settings: ReaderSettings,
+        trust: Trust,
         output: Growing,
         options: FetchOptions,
         told: Callable[[Followed], None],
@@ -67,7 +66,7 @@ class Follower:
         self._bucket = bucket
         self._job = job
         self._ring = ring
-        self._trust = settings.trust
+        self._trust = trust
         self._output = output
         self._options = options
         self._told = told
@@ -80,7 +79,7 @@ class Follower:
     def _forget(self) -> None:
         self.next = 0
         self._tally = Tally()
-        self._lines = Lines(self._job, self._options.models)
+        self._lines = Lines(self._job)
         self._pairs = None if self._options.inputs is None else CountedPairs(self._options.inputs())
         self._match = None if self._pairs is None else InputMatch(iter(self._pairs))
         self._silent: dict[int, list[Silent]] = {}
@@ -152,40 +151,23 @@ class Follower:
 
     def _write_ready(self, now: int) -> None:
         """Write all chunks up to the first that lacks an outcome; count what lies there of the others."""
-        late = is_late(self._job, now)
         found = scan(self._bucket, self._job, self.next)
         waiting: list[ChunkObjects] = []
-        moment = datetime.fromtimestamp(now / 1000, UTC)
-        revealer = Revealer(self._bucket, self._job, self._ring, self._trust, moment, late=late)
-        ready = self._ready(found, waiting, late=late)
+        revealer = Revealer(self._bucket, self._job, self._ring, self._trust, now)
+        ready = _ready(found, waiting, late=self._job.is_late(now))
         self._moved = False
         with closing(ordered(revealer.reveal, ready, threads=THREADS)) as chunks:
             for revealed in chunks:
                 if revealed.missing:
                     return  # somebody took it away since it was listed
                 self._write(revealed)
-        answered = sum(self._covered(one) for one in chain(waiting, found))
+        answered = sum(one.span.count - total(one.missing) for one in chain(waiting, found))
         self._answered = self._tally.records + answered
-
-    def _ready(
-        self, found: Iterator[ChunkObjects], waiting: list[ChunkObjects], *, late: bool
-    ) -> Iterator[ChunkObjects]:
-        for one in found:
-            spans = map(span_of, chain(one.answers, one.failures))
-            if not late and gaps(self._job.chunks.span(one.chunk), spans):
-                waiting.append(one)
-                return
-            yield one
-
-    def _covered(self, one: ChunkObjects) -> int:
-        return covered(self._job.chunks.span(one.chunk), map(span_of, chain(one.answers, one.failures)))
 
     def _write(self, revealed: Revealed) -> None:
         """Write a chunk's lines and its mark."""
-        tally, data, leaves = Tally(), bytearray(), []
-        parts = revealed.parts()
-        for part in parts:
-            leaves.append([leaf_of(revealed.chunk, part).hex(), isinstance(part, Verified)])
+        tally, data = Tally(), bytearray()
+        for part in revealed.parts:
             if self._evidence is not None and isinstance(part, Verified):
                 self._evidence.keep(revealed.chunk, part)
         if revealed.chunk == 0:
@@ -199,19 +181,22 @@ class Follower:
         if self._match is not None:
             self._match.refuse_difference()
         tally.ignored = revealed.ignored
-        by = self._lines.answered_by()
-        mark = {
-            "chunk": revealed.chunk,
-            "tally": tally.state(),
-            "leaves": leaves,
-            "by": None if by is None else [digest.hex() for digest in by],
-            "silent": [_silent_fields(part) for part in parts if isinstance(part, Silent)],
-            "pairs": None if self._pairs is None else self._pairs.digest(),
-        }
+        mark = self._mark(revealed, tally)
         self._output.append(bytes(data), mark)
         self._count(mark)
         self._moved = True
         self._tell()
+
+    def _mark(self, revealed: Revealed, tally: Tally) -> Mark:
+        by, parts = self._lines.answered_by, revealed.parts
+        return {
+            "chunk": revealed.chunk,
+            "tally": tally.state(),
+            "leaves": [[leaf_of(revealed.chunk, part).hex(), isinstance(part, Verified)] for part in parts],
+            "by": None if by is None else [digest.hex() for digest in by],
+            "silent": [_silent_fields(part) for part in parts if isinstance(part, Silent)],
+            "pairs": None if self._pairs is None else self._pairs.digest(),
+        }
 
     def _resume(self, before: int) -> None:
         """Take back what was written of the chunks below `before`."""
@@ -227,14 +212,15 @@ class Follower:
             if self._pairs.digest() != mark["pairs"]:
                 raise _another_input(self._job, self.next)
         if mark["by"] is not None:
-            self._lines.expect(*map(bytes.fromhex, mark["by"]))
+            model, template = map(bytes.fromhex, mark["by"])
+            self._lines.answered_by = model, template
         self._count(mark)
         return True
 
     def _count(self, mark: Mark) -> None:
         self._tally.merge(mark["tally"])
         for leaf, receipt in mark["leaves"]:
-            self._tally.completeness.add(bytes.fromhex(leaf), receipt=receipt)
+            self._tally.add_part(bytes.fromhex(leaf), receipt=receipt)
         if mark["silent"]:
             self._silent[mark["chunk"]] = [_silent_of(fields) for fields in mark["silent"]]
         self.next += 1
@@ -256,6 +242,15 @@ class Follower:
     def _tell(self, notice: Notice | None = None, outage: ServiceError | None = None) -> None:
         written, total = self._tally.records, self._job.manifest.records
         self._told(Followed(max(self._answered, written), written, total, self._tally.outcomes, notice, outage))
+
+
+def _ready(found: Iterator[ChunkObjects], waiting: list[ChunkObjects], *, late: bool) -> Iterator[ChunkObjects]:
+    """The chunks up to the first that lacks an outcome, which is put into `waiting`."""
+    for one in found:
+        if one.missing and not late:
+            waiting.append(one)
+            return
+        yield one
 
 
 def _another_input(job: Job, chunk: int) -> IntegrityError:

@@ -25,6 +25,11 @@ class Job:
     encoded: bytes = field(repr=False)
     chunks: ChunkTable = field(repr=False)
 
+    def is_late(self, now_ms: int) -> bool:
+        """Whether the deadline in the manifest has passed."""
+        deadline = self.manifest.parameters.deadline_ms
+        return deadline is not None and now_ms >= deadline
+
 
 def open_job(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> Job:
     """Fetch and check what the ticket stands for: checks 1 to 8 of `errors.Check`.

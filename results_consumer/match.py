@@ -50,7 +50,7 @@ class InputMatch:
         """
         if self._found:
             numbers = [number for number, _ in self._found]
-            raise IntegrityError(Check.INPUT, _named("record that is not the input's", numbers))
+            raise IntegrityError(Check.INPUT, named("record that is not the input's", numbers))
 
     def end(self) -> None:
         """The set of outcomes is the set of inputs.
@@ -74,7 +74,7 @@ class InputMatch:
                 unexpected.append(number)
             counted.add(pair)
         told = (("missing input line", missing), ("unexpected record", unexpected), ("repeated record", repeated))
-        text = "; ".join(_named(what, numbers) for what, numbers in told if numbers)
+        text = "; ".join(named(what, numbers) for what, numbers in told if numbers)
         raise IntegrityError(Check.INPUT, text or "records in another order than the input's")
 
 
@@ -95,7 +95,8 @@ class CountedPairs:
         return self._hash.hexdigest()
 
 
-def _named(what: str, numbers: Iterable[int]) -> str:
+def named(what: str, numbers: Iterable[int]) -> str:
+    """The first `MAX_NAMED` of some numbers, of `what`, and how many more there are."""
     found = sorted(numbers)
     more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
     return f"{what}{'s' if len(found) > 1 else ''} {', '.join(map(str, found[:MAX_NAMED]))}{more}"

@@ -8,6 +8,7 @@ from typing import Final
 
 from results_consumer.archive import JobArchive, Part, check_line, refused
 from results_consumer.errors import Check, IntegrityError
+from results_consumer.match import named
 from results_consumer.output import ANSWERED
 from results_consumer.output_reader import LineError, ReadLine, read_line
 from results_consumer.receipts import Step
@@ -16,7 +17,6 @@ from results_consumer.trust import Trust
 from wire.payload import Record
 from wire.ticket import Ticket
 
-MAX_NAMED: Final = 10
 TOLD_EVERY: Final = 64
 """Lines between two words of progress."""
 
@@ -156,8 +156,7 @@ class _Output:
         """
         missing = [number for number, seen in enumerate(self._seen) if not seen]
         if missing:
-            more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
-            raise refused(Step.COMPLETE, f"missing records {', '.join(map(str, missing[:MAX_NAMED]))}{more}")
+            raise refused(Step.COMPLETE, named("missing record", missing))
 
     def check_questions(self, records: Callable[[], Iterator[Record]]) -> None:
         """The questions of an input, in order, are those that were answered, by the job and by its retries.
@@ -175,11 +174,9 @@ class _Output:
         retry = child.manifest.parameters.retry
         if retry is None or retry.parent != self.first.ticket:
             raise IntegrityError(Check.MANIFEST_DIGEST, f"{child.manifest.job}, which is no retry of this job")
-        beyond = bool(retry.ranges) and sum(retry.ranges[-1]) > self.first.manifest.records
-        if beyond or retry.records != child.manifest.records:
+        if retry.end > self.first.manifest.records:
             raise IntegrityError(Check.CHUNK_COVER, child.manifest.job)
-        repeated = (number for first, count in retry.ranges for number in range(first, first + count))
-        return {number: own for own, number in enumerate(repeated)}
+        return {number: own for own, number in enumerate(retry.numbers())}
 
 
 def _renumbered(line: ReadLine, number: int, part: Part) -> ReadLine:

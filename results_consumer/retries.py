@@ -8,24 +8,20 @@ import hmac
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
 from results_consumer.bucket import Bucket
 from results_consumer.clients import KmsClient, S3Client
-from results_consumer.coverage import measure
-from results_consumer.errors import Check, IntegrityError, JobNotFinished
-from results_consumer.job import Job, open_job
-from results_consumer.keyring import unwrap_keys
+from results_consumer.errors import Check, IntegrityError
+from results_consumer.job import open_job
 from results_consumer.output import ANSWERED, OutputLine
-from results_consumer.reveal import Revealer
+from results_consumer.reveal import Revealer, open_ended
 from results_consumer.settings import ReaderSettings
-from results_consumer.status import is_late
 from wire import keys, ledger
 from wire.errors import TicketError
 from wire.ledger import MAX_RETRIES
-from wire.manifest import Retry
+from wire.manifest import Manifest, Retry
 from wire.ticket import TICKET_LENGTH, Ticket
 
 _log: Final = logging.getLogger("sealbatch.results_consumer")
@@ -33,9 +29,8 @@ _log: Final = logging.getLogger("sealbatch.results_consumer")
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A retry that has ended: its job, what opens it, and the parent's records that it repeats."""
+    """A retry that has ended: what reveals its job, and the parent's records that it repeats."""
 
-    job: Job
     revealer: Revealer
     retry: Retry
 
@@ -50,19 +45,10 @@ def retry_names(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> list[
     return list(islice(names, MAX_RETRIES))
 
 
-def link_key(kms: KmsClient, parent: Job) -> bytes:
-    """The key under which whoever repeats records of `parent` links the retry to it.
-
-    Raises:
-        IntegrityError: the job's keys or manifest are not what they must be. ServiceError: KMS does not answer.
-    """
-    return unwrap_keys(kms, parent)[0].key
-
-
 def open_retries(
-    s3: S3Client, kms: KmsClient, settings: ReaderSettings, parent: Job, *, ticket: Ticket, key: bytes, now_ms: int
+    s3: S3Client, kms: KmsClient, settings: ReaderSettings, parent: Revealer, *, ticket: Ticket, now_ms: int
 ) -> list[Repeated]:
-    """The retries of a job, oldest first; `key` is the first of its answer keys.
+    """The retries of a job, oldest first.
 
     Raises:
         IntegrityError: a retry is not what its ticket says it is.
@@ -70,26 +56,21 @@ def open_retries(
         ServiceError: S3 or KMS do not answer.
     """
     bucket = Bucket(s3, settings.bucket)
-    now = datetime.fromtimestamp(now_ms / 1000, UTC)
     found = []
-    for child in _tickets(bucket, parent, key):
+    for child in _tickets(bucket, parent.job.manifest, parent.first_key):
         job = open_job(s3, settings, child)
         retry = job.manifest.parameters.retry
         if retry is None or retry.parent != ticket:
             _log.warning("not a retry of this job job=%s: passed over; its manifest names another", child.job)
             continue
-        if retry.ranges and sum(retry.ranges[-1]) > parent.manifest.records:
+        if retry.end > parent.job.manifest.records:
             raise IntegrityError(Check.CHUNK_COVER, ledger.manifest_key(settings.tenant, child.job))
-        late = is_late(job, now_ms)
-        coverage = measure(bucket, job)
-        if coverage.missing_records and not late:
-            raise JobNotFinished(coverage.missing, coverage.missing_records, coverage.records)
-        found.append(Repeated(job, Revealer(bucket, job, unwrap_keys(kms, job), settings.trust, now, late=late), retry))
-    return sorted(found, key=lambda repeated: repeated.job.manifest.created_ms)
+        found.append(Repeated(open_ended(bucket, kms, job, settings.trust, now_ms), retry))
+    return sorted(found, key=lambda repeated: repeated.revealer.job.manifest.created_ms)
 
 
 def merged(
-    lines: Iterable[OutputLine], retries: Iterable[Repeated], walk: Callable[[Repeated], Generator[OutputLine]]
+    lines: Iterable[OutputLine], retries: Iterable[Repeated], walk: Callable[[Revealer], Generator[OutputLine]]
 ) -> Generator[OutputLine]:
     """The lines of a job with those of its retries in the place of failed ones, in the memory of a few chunks.
 
@@ -98,7 +79,7 @@ def merged(
     Raises:
         IntegrityError: a retry's line is of another line of the input.
     """
-    streams = [_Numbered(walk(repeated), repeated.retry) for repeated in retries]
+    streams = [_Numbered(walk(repeated.revealer), repeated.retry) for repeated in retries]
     try:
         for line in lines:
             chosen = line
@@ -114,9 +95,9 @@ def merged(
             stream.close()
 
 
-def _tickets(bucket: Bucket, parent: Job, key: bytes) -> Iterator[Ticket]:
-    job = parent.manifest.job
-    prefix = ledger.retry_prefix(parent.manifest.tenant, job)
+def _tickets(bucket: Bucket, parent: Manifest, key: bytes) -> Iterator[Ticket]:
+    job = parent.job
+    prefix = ledger.retry_prefix(parent.tenant, job)
     for name in list(islice(bucket.names(prefix), MAX_RETRIES)):
         data = bucket.get(f"{prefix}{name}", limit=TICKET_LENGTH + keys.KEY_SIZE) or b""
         text, mac = data[:TICKET_LENGTH].decode("ascii", "replace"), data[TICKET_LENGTH:]
@@ -140,7 +121,7 @@ class _Numbered:
 
     def __init__(self, lines: Generator[OutputLine], retry: Retry) -> None:
         self._lines = lines
-        self._numbers = (number for first, count in retry.ranges for number in range(first, first + count))
+        self._numbers = retry.numbers()
         self._next: tuple[int, OutputLine] | None = None
         self._advance()
 

@@ -7,14 +7,15 @@ counts as ignored if verified answers cover its records all the same, and fails 
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from results_consumer.bucket import Bucket
+from results_consumer.clients import KmsClient
 from results_consumer.cover import Range, gaps, tiling
-from results_consumer.coverage import ChunkObjects, span_of
-from results_consumer.errors import Check, IntegrityError
+from results_consumer.coverage import ChunkObjects, measure, span_of
+from results_consumer.errors import Check, IntegrityError, JobNotFinished
 from results_consumer.job import Job
-from results_consumer.keyring import AnswerKey
+from results_consumer.keyring import AnswerKey, unwrap_keys
 from results_consumer.receipts import ReceiptVerifier
 from results_consumer.silent import Silent, explain
 from results_consumer.trust import Trust
@@ -27,21 +28,15 @@ from wire.payload import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Revealed:
-    """All that is known about a chunk's records: together the three cover them exactly.
+    """All that is known about a chunk's records: `parts`, in their order, and `missing` cover them exactly.
 
     `ignored` counts objects at answers' keys that failed a check and were not needed.
     """
 
     chunk: int
-    verified: tuple[Verified, ...]
-    silent: tuple[Silent, ...]
+    parts: tuple[Verified | Silent, ...]
     missing: tuple[Range, ...]
     ignored: int
-
-    def parts(self) -> list[Verified | Silent]:
-        """What is known about its records, in their order."""
-        parts: list[Verified | Silent] = [*self.verified, *self.silent]
-        return sorted(parts, key=lambda part: part.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +53,26 @@ class PinnedChunk:
     """What a chunk consisted of when it was verified, without its content."""
 
     chunk: int
-    pins: tuple[Pin, ...]
-    silent: tuple[Silent, ...]
+    parts: tuple[Pin | Silent, ...]
 
 
 def pin(revealed: Revealed) -> PinnedChunk:
     """What is kept of a chunk between verifying and writing."""
-    pins = tuple(Pin(item.span, item.where, item.digest) for item in revealed.verified)
-    return PinnedChunk(revealed.chunk, pins, revealed.silent)
+    pins = (Pin(part.span, part.where, part.digest) if isinstance(part, Verified) else part for part in revealed.parts)
+    return PinnedChunk(revealed.chunk, tuple(pins))
 
 
 class Revealer:
     """Reveals chunks of one job. Holds no state between calls, so that threads may share it."""
 
-    def __init__(
-        self, bucket: Bucket, job: Job, ring: tuple[AnswerKey, ...], trust: Trust, now: datetime, *, late: bool
-    ) -> None:
+    def __init__(self, bucket: Bucket, job: Job, ring: tuple[AnswerKey, ...], trust: Trust, now_ms: int) -> None:
+        self.job = job
+        self.first_key = ring[0].key
         self._bucket = bucket
-        self._job = job
         self._ring = ring
         self._receipts = ReceiptVerifier(trust)
-        self._now = now
-        self._late = late
+        self._now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        self._late = job.is_late(now_ms)
 
     def reveal(self, found: ChunkObjects) -> Revealed:
         """Verify the answers to a chunk: checks 11 to 24 and 29 of `errors.Check`.
@@ -88,27 +81,27 @@ class Revealer:
             IntegrityError: records are covered by objects of which none stands the checks, or not exactly.
             ServiceError: S3 does not give an object.
         """
-        span = self._job.chunks.span(found.chunk)
         candidates: dict[Range, list[AnswerName]] = {}
         for name in found.answers:
             candidates.setdefault(span_of(name), []).append(name)
         verified: dict[Range, Verified] = {}
         refused: list[tuple[Range, IntegrityError]] = []
-        while undecided := [tile for tile in tiling(span, candidates) if tile not in verified]:
+        while undecided := [tile for tile in tiling(found.span, candidates) if tile not in verified]:
             for tile in undecided:
                 answers = self._first_true(candidates[tile], refused)
                 if answers is None:
                     del candidates[tile]  # and see whether others cover its records
                 else:
                     verified[tile] = answers
-        tiles = tiling(span, candidates)
-        uncovered = gaps(span, tiles)
+        tiles = tiling(found.span, candidates)
+        uncovered = gaps(found.span, tiles)
         self._refuse_overlaid(uncovered, refused, candidates)
-        silent, missing = explain(self._bucket, self._job, found.failures, uncovered)
+        silent, missing = explain(self._bucket, self.job, found.failures, uncovered)
         if self._late:
             silent += tuple(Silent(part, Outcome.EXPIRED, None) for part in missing)
             missing = ()
-        return Revealed(found.chunk, tuple(verified[tile] for tile in tiles), silent, missing, len(refused))
+        parts: list[Verified | Silent] = [*(verified[tile] for tile in tiles), *silent]
+        return Revealed(found.chunk, tuple(sorted(parts, key=lambda part: part.span)), missing, len(refused))
 
     def replay(self, pinned: PinnedChunk) -> Revealed:
         """The same chunk once more, from the very objects that were verified before.
@@ -117,8 +110,8 @@ class Revealer:
             IntegrityError: an object is gone or is another one now.
             ServiceError: S3 does not give an object.
         """
-        verified = tuple(self._pinned(pinned.chunk, item) for item in pinned.pins)
-        return Revealed(pinned.chunk, verified, pinned.silent, (), 0)
+        parts = (self._pinned(pinned.chunk, part) if isinstance(part, Pin) else part for part in pinned.parts)
+        return Revealed(pinned.chunk, tuple(parts), (), 0)
 
     def _first_true(self, names: list[AnswerName], refused: list[tuple[Range, IntegrityError]]) -> Verified | None:
         for name in names:
@@ -159,10 +152,23 @@ class Revealer:
                 raise IntegrityError(Check.EXACT_COVER, self._key(names[0]))
 
     def _expected(self, chunk: int, span: Range) -> Expected:
-        entry = self._job.chunks.entry(chunk)
-        return Expected(self._job, entry, self._ring[entry.keyset], span, self._receipts, self._now)
+        entry = self.job.chunks.entry(chunk)
+        return Expected(self.job, entry, self._ring[entry.keyset], span, self._receipts, self._now)
 
     def _key(self, name: AnswerName) -> str:
-        manifest = self._job.manifest
+        manifest = self.job.manifest
         plain = ledger.answer_key(manifest.tenant, manifest.job, name.chunk, name.first, name.count)
         return plain if name.alternative is None else f"{plain}~{name.alternative}"
+
+
+def open_ended(bucket: Bucket, kms: KmsClient, job: Job, trust: Trust, now_ms: int) -> Revealer:
+    """What reveals a job of which every record has an outcome at that time.
+
+    Raises:
+        JobNotFinished: records have none yet.
+        IntegrityError, ServiceError: as `unwrap_keys`. ServiceError: S3 does not list the bucket.
+    """
+    found = measure(bucket, job)
+    if found.missing_records and not job.is_late(now_ms):
+        raise JobNotFinished(found.missing, found.missing_records, found.records)
+    return Revealer(bucket, job, unwrap_keys(kms, job), trust, now_ms)

@@ -81,7 +81,7 @@ def status_of(s3: S3Client, settings: ReaderSettings, job: Job, *, now_ms: int |
         job=manifest.job,
         name=manifest.parameters.name,
         created_ms=manifest.created_ms,
-        state=_state(found, notice, late=is_late(job, now)),
+        state=_state(found, notice, late=job.is_late(now)),
         total=found.records,
         answered=found.answered,
         failed_unattested=found.failed,
@@ -95,12 +95,6 @@ def status_of(s3: S3Client, settings: ReaderSettings, job: Job, *, now_ms: int |
 def clock_ms() -> int:
     """Milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
-
-
-def is_late(job: Job, now_ms: int) -> bool:
-    """Whether the deadline in the manifest has passed."""
-    deadline = job.manifest.parameters.deadline_ms
-    return deadline is not None and now_ms >= deadline
 
 
 def _state(found: Coverage, notice: Notice | None, *, late: bool) -> JobState:

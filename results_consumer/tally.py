@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from results_consumer.completeness import Completeness
 from results_consumer.output import OutputLine
+from wire.merkle import MerkleTree
 from wire.payload import Outcome
 
 
@@ -42,7 +42,7 @@ class FetchSummary:
 
 
 class Tally:
-    """Adds lines up, in constant memory."""
+    """Adds up the lines of a job and the parts that they came in, in their order and in constant memory."""
 
     def __init__(self) -> None:
         self._outcomes: Counter[Outcome] = Counter()
@@ -53,7 +53,8 @@ class Tally:
         self._model = ""
         self.ignored = 0
         self.written = 0
-        self.completeness = Completeness()
+        self._receipts = 0
+        self._tree = MerkleTree()
 
     @property
     def records(self) -> int:
@@ -70,6 +71,11 @@ class Tally:
         if line.error is not None:
             self._codes[line.error.code] += 1
 
+    def add_part(self, leaf: bytes, *, receipt: bool) -> None:
+        """Count a part by its leaf (`completeness.leaf_of`), and whether it has a receipt."""
+        self._receipts += receipt
+        self._tree.append(leaf)
+
     def merge(self, state: dict[str, Any]) -> None:
         """Add what another tally's `state` says."""
         self._outcomes.update({Outcome(name): count for name, count in state["outcomes"].items()})
@@ -82,7 +88,7 @@ class Tally:
         self.written += state["written"]
 
     def state(self) -> dict[str, Any]:
-        """All counts, for JSON; `completeness` stands for itself."""
+        """All counts of lines, for JSON."""
         return {
             "outcomes": {str(outcome): count for outcome, count in self._outcomes.items()},
             "codes": dict(self._codes),
@@ -116,6 +122,6 @@ class Tally:
             model=self._model,
             ignored=self.ignored,
             written=self.written,
-            receipts=self.completeness.receipts,
-            root=self.completeness.root(),
+            receipts=self._receipts,
+            root=self._tree.root(),
         )

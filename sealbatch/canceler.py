@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from producer.clients import Clients
 from producer.parallel import run_parallel
@@ -11,8 +10,8 @@ from producer.settings import ProducerSettings
 from producer.store import JobStore
 from results_consumer.bucket import Bucket
 from results_consumer.clients import S3Client
-from results_consumer.cover import Range, gaps
-from results_consumer.coverage import scan, span_of
+from results_consumer.cover import Range
+from results_consumer.coverage import scan
 from results_consumer.job import Job, open_job
 from results_consumer.settings import ReaderSettings
 from results_consumer.status import clock_ms
@@ -63,5 +62,5 @@ def cancel(
 
 def _open_ranges(bucket: Bucket, job: Job) -> Iterator[tuple[int, Range]]:
     for found in scan(bucket, job):
-        for part in gaps(job.chunks.span(found.chunk), map(span_of, chain(found.answers, found.failures))):
+        for part in found.missing:
             yield found.chunk, part

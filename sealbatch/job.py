@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from producer.submission import Submission
 from results_consumer.fetch import FetchOptions, Only
 from results_consumer.job import open_job
+from results_consumer.keyring import unwrap_keys
 from results_consumer.output import OutputForm
-from results_consumer.retries import link_key, retry_names
+from results_consumer.retries import retry_names
 from results_consumer.sink import Sink
 from results_consumer.status import JobStatus, job_status
 from results_consumer.tally import FetchSummary
@@ -250,7 +251,7 @@ class Job:
         if not failed.ranges:
             return None
         retry = Retry(self._ticket, tuple(failed.ranges))
-        key = link_key(client.kms, parent)
+        key = unwrap_keys(client.kms, parent)[0].key
         return client.send(source, intake, retry=retry, retry_key=key, progress=progress)
 
     def retries(self) -> list[str]:

@@ -1,7 +1,6 @@
 """Finds what a job misses and no message can bring any more, and has it sent again."""
 
 from dataclasses import dataclass
-from itertools import chain
 
 from producer.clients import Clients
 from producer.published import Published
@@ -10,11 +9,10 @@ from producer.settings import ProducerSettings
 from producer.store import JobStore
 from results_consumer.bucket import Bucket
 from results_consumer.clients import S3Client
-from results_consumer.cover import gaps
-from results_consumer.coverage import scan, span_of
+from results_consumer.coverage import scan
 from results_consumer.job import Job, open_job
 from results_consumer.settings import ReaderSettings
-from results_consumer.status import clock_ms, is_late
+from results_consumer.status import clock_ms
 from wire.manifest import ChunkEntry
 from wire.ticket import Ticket
 
@@ -50,7 +48,7 @@ class Sweeper:
         job = open_job(self.s3, self.reader, ticket)
         now = clock_ms() if now_ms is None else now_ms
         sqs, url = self.clients.sqs, self.producer.queue_url
-        missing = [] if is_late(job, now) else self._open_chunks(job)
+        missing = [] if job.is_late(now) else self._open_chunks(job)
         waits = not force and bool(missing) and may_be_queued(sqs, url, job.manifest.created_ms, now)
         sent = 0
         if not waits and not dry_run:
@@ -60,8 +58,4 @@ class Sweeper:
 
     def _open_chunks(self, job: Job) -> list[ChunkEntry]:
         found = scan(Bucket(self.s3, self.reader.bucket), job)
-        return [
-            job.chunks.entry(item.chunk)
-            for item in found
-            if gaps(job.chunks.span(item.chunk), map(span_of, chain(item.answers, item.failures)))
-        ]
+        return [job.chunks.entry(item.chunk) for item in found if item.missing]

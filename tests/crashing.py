@@ -51,7 +51,7 @@ POINTS: Final = {
     "engine.stepped": ("enclave_worker.engine_child:_step", "after"),
     # The reader, from the manifest to the file's name.
     "fetch.job_opened": ("results_consumer.fetch:open_job", "after"),
-    "fetch.keys_unwrapped": ("results_consumer.fetch:unwrap_keys", "after"),
+    "fetch.keys_unwrapped": ("results_consumer.reveal:unwrap_keys", "after"),
     "fetch.line_written": ("results_consumer.sink:FileSink.write", "after"),
     "fetch.file_named": ("results_consumer.sink:FileSink.commit", "after"),
     # The reader that follows a job, chunk by chunk.

@@ -9,6 +9,7 @@ last fewer; the manifest has the Merkle root over all entries' encodings (`wire.
 import hashlib
 import hmac
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,6 +62,15 @@ class Retry:
     def records(self) -> int:
         """How many records that are."""
         return sum(count for _, count in self.ranges)
+
+    @property
+    def end(self) -> int:
+        """The parent's first record behind all that are repeated."""
+        return sum(self.ranges[-1])
+
+    def numbers(self) -> Iterator[int]:
+        """The numbers that the records have in the parent, in their order."""
+        return (number for first, count in self.ranges for number in range(first, first + count))
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,16 +187,6 @@ def test_an_existing_output_file_is_refused_before_anything_is_asked(aws: Aws, t
     assert (caught.value.code, reads, calls) == (SinkCode.EXISTS, [], [])
 
 
-def test_a_model_can_be_demanded(aws: Aws) -> None:
-    """Answers of a model on the list are taken, of any other refused."""
-    made = make_job(aws, 1)
-    made.answer_all()
-    assert fetched(made, FetchOptions(models=frozenset({bytes(32), MODEL})))[0].all_succeeded
-    with pytest.raises(IntegrityError) as caught:
-        fetched(made, FetchOptions(models=frozenset({bytes(32)})))
-    assert caught.value.check == Check.MODEL
-
-
 def test_no_content_or_key_is_in_any_text_of_ours(aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
     """Neither log lines nor the texts of objects that hold keys show them."""
     caplog.set_level("DEBUG", logger="sealbatch")
