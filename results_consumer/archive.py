@@ -4,7 +4,7 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,8 @@ from results_consumer.cover import Range, gaps
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.listed import check_manifest, read_chunks
 from results_consumer.output_reader import ReadLine
-from results_consumer.receipts import ReceiptRefused, ReceiptVerifier, Step, Subject
+from results_consumer.receipts import ReceiptVerifier, Subject
+from results_consumer.steps import ReceiptRefused, Step
 from results_consumer.trust import Trust
 from wire import ledger
 from wire.commitments import question_root, result_commitment, root_of
@@ -42,6 +43,18 @@ class Part:
     digest: str
     salt: bytes
     results: tuple[bytes, ...]
+
+    def check_line(self, line: ReadLine, number: int, where: str) -> None:
+        """A line is what was signed of record `number` of the part's job.
+
+        Raises:
+            IntegrityError: it is not.
+        """
+        result = None if line.result is None else replace(line.result, number=number)
+        if result is None or result_commitment(self.salt, result) != self.results[number - self.span.first]:
+            raise ReceiptRefused(Step.RESULTS).at(where)
+        if line.model not in (None, self.receipt.model):
+            raise ReceiptRefused(Step.RESULTS).at(f"{where}, whose model is another")
 
 
 class _Folder:
@@ -107,16 +120,15 @@ class JobArchive:
         position = 0
         while position < self.manifest.records:
             part = spans.get(position)
-            count = 1 if part is None else part.span.count
-            asked = list(islice(records, count))
-            where = f"records {position} to {position + count - 1}"
-            if len(asked) != count:
-                raise refused(Step.INPUT, f"{where}, which the input does not have")
+            span = Range(position, 1) if part is None else part.span
+            asked = list(islice(records, span.count))
+            if len(asked) != span.count:
+                raise ReceiptRefused(Step.INPUT).at(f"{span}, which the input does not have")
             if part is not None and question_root(part.salt, asked) != part.receipt.question_root:
-                raise refused(Step.INPUT, where)
-            position += count
+                raise ReceiptRefused(Step.INPUT).at(str(span))
+            position = span.end
         if next(records, None) is not None:
-            raise refused(Step.INPUT, f"record {position} of the input, which the job does not have")
+            raise ReceiptRefused(Step.INPUT).at(f"record {position} of the input, which the job does not have")
 
     def _read_manifest(self, ticket: Ticket | None) -> Manifest:
         data = self._folder.get("manifest", limit=MAX_MANIFEST)
@@ -147,35 +159,20 @@ class JobArchive:
         entry = self._chunks.entry(chunk)
         salt, results = self._read_opening(name, span.count)
         data = self._folder.get(f"receipts/{name}.cose", limit=MAX_RECEIPT) or b""
-        subject = Subject(
-            tenant=self.manifest.tenant,
-            job=self.manifest.job,
-            chunk=chunk,
-            first=span.first,
-            count=span.count,
-            image=self.manifest.keysets[entry.keyset].image,
-            questions=entry.digest,
-            answers=sealed.body_digest,
-            model=sealed.header.model,
-            template=sealed.header.template,
-            created_ms=self.manifest.created_ms,
-            now=self._now,
-            salt=salt,
-            results=None,
-        )
+        subject = Subject.of(self.manifest, entry, span, sealed, now=self._now, salt=salt)
         try:
             receipt = self._verifier.verify(data, subject)
         except ReceiptRefused as error:
-            raise IntegrityError(Check.RECEIPT, f"receipts/{name}.cose", str(error)) from None
+            raise error.at(f"receipts/{name}.cose") from None
         if root_of(results) != receipt.result_root:
-            raise refused(Step.RESULTS, f"openings/{name}.json")
+            raise ReceiptRefused(Step.RESULTS).at(f"openings/{name}.json")
         return Part(span, receipt, hashlib.sha256(data).hexdigest(), salt, results)
 
     def _read_opening(self, name: str, count: int) -> tuple[bytes, tuple[bytes, ...]]:
         where = f"openings/{name}.json"
         salt, results = parse_opening(self._folder.get(where, limit=MAX_OPENING) or b"", where)
         if len(results) != count:
-            raise refused(Step.RESULTS, where)
+            raise ReceiptRefused(Step.RESULTS).at(where)
         return salt, results
 
     def _read_silent(self) -> tuple[tuple[Range, str], ...]:
@@ -186,9 +183,9 @@ class JobArchive:
         records = self.manifest.records
         missing = gaps(Range(0, records), spans)
         if missing:
-            raise refused(Step.COMPLETE, f"records {missing[0].first} to {missing[0].end - 1}, which have no receipt")
+            raise ReceiptRefused(Step.COMPLETE).at(f"{missing[0]}, which have no receipt")
         if sum(span.count for span in spans) != records:
-            raise refused(Step.COMPLETE, "records that have two receipts")
+            raise ReceiptRefused(Step.COMPLETE).at("records that have two receipts")
 
 
 def parse_opening(data: bytes, where: str) -> tuple[bytes, tuple[bytes, ...]]:
@@ -201,9 +198,9 @@ def parse_opening(data: bytes, where: str) -> tuple[bytes, tuple[bytes, ...]]:
         value: Any = json.loads(data)
         salt, results = bytes.fromhex(value["salt"]), tuple(bytes.fromhex(text) for text in value["results"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise refused(Step.RESULTS, where) from None
+        raise ReceiptRefused(Step.RESULTS).at(where) from None
     if any(len(part) != 32 for part in (salt, *results)):
-        raise refused(Step.RESULTS, where)
+        raise ReceiptRefused(Step.RESULTS).at(where)
     return salt, results
 
 
@@ -220,7 +217,7 @@ def parse_silent(data: bytes, where: str) -> tuple[tuple[Range, str], ...]:
             return tuple((Range(first, count), outcome) for first, count, outcome in found)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise refused(Step.COMPLETE, where)
+    raise ReceiptRefused(Step.COMPLETE).at(where)
 
 
 def parse_retries(data: bytes, where: str) -> tuple[str, ...]:
@@ -235,7 +232,7 @@ def parse_retries(data: bytes, where: str) -> tuple[str, ...]:
             return tuple(found)
     except (ValueError, TypeError, RecursionError):
         pass
-    raise refused(Step.COMPLETE, where)
+    raise ReceiptRefused(Step.COMPLETE).at(where)
 
 
 def evidence_of(folder: Path) -> list[str]:
@@ -251,21 +248,3 @@ def evidence_of(folder: Path) -> list[str]:
             parse_retries(_Folder(folder / job).get("retries.json", limit=MAX_RETRIES * 32) or b"[]", "retries.json")
         )
     return [job for job in jobs if job not in retries]
-
-
-def check_line(line: ReadLine, part: Part, where: str) -> None:
-    """A line, by the number that it has in its part's job, is what was signed.
-
-    Raises:
-        IntegrityError: it is not.
-    """
-    result, expected = line.result, part.results[line.number - part.span.first]
-    if result is None or result_commitment(part.salt, result) != expected:
-        raise refused(Step.RESULTS, where)
-    if line.receipt != part.digest or (line.model is not None and line.model != part.receipt.model):
-        raise refused(Step.RESULTS, f"{where}, whose receipt or model is another")
-
-
-def refused(step: Step, where: str) -> IntegrityError:
-    """What is raised where a step fails."""
-    return IntegrityError(Check.RECEIPT, where, str(ReceiptRefused(step)))

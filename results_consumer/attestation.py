@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
 from results_consumer.certificates import CertificateError, Fault, check_chain, load_certificate
+from wire.receipt import PCR_SIZE, SIGNATURE_SIZE, to_be_signed
 
 MAX_DOCUMENT: Final = 16 * 1024  # the NSM's are about 5 KiB
 MAX_MODULE_ID: Final = 256
@@ -28,8 +29,6 @@ MAX_USER_DATA: Final = 512
 MAX_NONCE: Final = 512
 MAX_PCRS: Final = 32
 MAX_TIMESTAMP_MS: Final = 253_402_300_799_999  # the last millisecond that `datetime` can hold
-PCR_SIZE: Final = 48
-SIGNATURE_SIZE: Final = 96
 
 _MAX_DEPTH: Final = 4
 _COSE_SIGN1_TAG: Final = b"\xd2"  # tag 18; AWS leaves it out
@@ -86,8 +85,6 @@ def verify_document(
     document: bytes,
     roots: Sequence[x509.Certificate],
     at: datetime | None = None,
-    *,
-    debug_allowed: bool = False,
 ) -> AttestationDocument:
     """Verify a document under one of `roots` and return what it says.
 
@@ -95,7 +92,6 @@ def verify_document(
         document: the COSE_Sign1 structure as the NSM gave it, at most 16 KiB.
         roots: the certificates to trust; the bundle's own root is never looked at.
         at: when the certificates must be valid; None is the document's own time, for archives.
-        debug_allowed: accept an all-zero PCR0. Anybody on the parent can read an enclave in debug mode.
 
     Raises:
         AttestationError: for every document that does not pass; nothing else is raised, whatever the bytes.
@@ -114,10 +110,20 @@ def verify_document(
     attested = _attested(fields)
     # 6. The leaf chains to a trusted root, and every certificate was valid at the time.
     _check_chain(leaf, fields["cabundle"], roots, at or attested.timestamp)
-    # 7. The enclave does not stream its console to the parent.
-    if not debug_allowed and attested.pcrs[0] == bytes(PCR_SIZE):
+    # 7. It is no enclave in debug mode, which anybody on the parent can read: such a one has an all-zero PCR0.
+    if attested.pcrs[0] == bytes(PCR_SIZE):
         raise AttestationError(Code.DEBUG, 7)
     return attested
+
+
+def is_signed(key: ec.EllipticCurvePublicKey, payload: bytes, signature: bytes) -> bool:
+    """Whether the 96 bytes of a COSE_Sign1 structure are the key's ES384 signature of its payload."""
+    r, s = (int.from_bytes(half, "big") for half in (signature[:48], signature[48:]))
+    try:
+        key.verify(encode_dss_signature(r, s), to_be_signed(payload), ec.ECDSA(SHA384()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _read_sign1(document: bytes) -> _Signed:
@@ -158,12 +164,8 @@ def _check_signature(leaf: x509.Certificate, signed: _Signed) -> None:
     key = leaf.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey):  # load_certificate admits P-384 only
         raise AttestationError(Code.CERTIFICATE, 4)
-    r, s = (int.from_bytes(half, "big") for half in (signed.signature[:48], signed.signature[48:]))
-    structure = cbor2.dumps(["Signature1", _PROTECTED, b"", signed.payload])
-    try:
-        key.verify(encode_dss_signature(r, s), structure, ec.ECDSA(SHA384()))
-    except InvalidSignature as error:
-        raise AttestationError(Code.SIGNATURE, 4) from error
+    if not is_signed(key, signed.payload, signed.signature):
+        raise AttestationError(Code.SIGNATURE, 4)
 
 
 def _attested(fields: Mapping[str, object]) -> AttestationDocument:

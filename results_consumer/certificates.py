@@ -7,7 +7,7 @@ so each rule is spelled out here.
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -35,7 +35,7 @@ IwLz3/Y=
 """)
 
 _UNDERSTOOD: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid})
-
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 """What `cryptography` raises for bytes that are no certificate or key which it knows; they have no base in common."""
@@ -102,8 +102,8 @@ def check_chain(
 def _trusted_issuer(certificate: x509.Certificate, roots: Sequence[x509.Certificate]) -> x509.Certificate:
     for root in roots:
         try:
-            certificate.verify_directly_issued_by(root)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            _check_link(root, certificate)
+        except CertificateError:
             continue
         return root
     raise CertificateError(Fault.LINK)
@@ -117,26 +117,20 @@ def _check_link(issuer: x509.Certificate, subject: x509.Certificate) -> None:
 
 
 def _check_authority(certificate: x509.Certificate, *, intermediates_below: int) -> None:
-    constraints, usage = _constraints(certificate), _usage(certificate)
+    constraints, usage = _extension(certificate, x509.BasicConstraints), _extension(certificate, x509.KeyUsage)
     limit = constraints.path_length
     if not constraints.ca or not usage.key_cert_sign or (limit is not None and limit < intermediates_below):
         raise CertificateError(Fault.PURPOSE)
 
 
 def _check_leaf(certificate: x509.Certificate) -> None:
-    if _constraints(certificate).ca or not _usage(certificate).digital_signature:
+    constraints, usage = _extension(certificate, x509.BasicConstraints), _extension(certificate, x509.KeyUsage)
+    if constraints.ca or not usage.digital_signature:
         raise CertificateError(Fault.PURPOSE)
 
 
-def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
+def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension:
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound as error:
-        raise CertificateError(Fault.PURPOSE) from error
-
-
-def _usage(certificate: x509.Certificate) -> x509.KeyUsage:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound as error:
         raise CertificateError(Fault.PURPOSE) from error

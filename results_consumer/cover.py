@@ -15,6 +15,9 @@ class Range:
         if self.first < 0 or self.count < 1:
             raise ValueError("a range begins at 0 or later and has at least one record")
 
+    def __str__(self) -> str:
+        return f"records {self.first} to {self.end - 1}"
+
     @property
     def end(self) -> int:
         """The first record behind the range."""

@@ -255,10 +255,7 @@ def _ready(found: Iterator[ChunkObjects], waiting: list[ChunkObjects], *, late: 
 
 def _another_input(job: Job, chunk: int) -> IntegrityError:
     span = job.chunks.span(chunk)
-    return IntegrityError(
-        Check.INPUT,
-        f"records {span.first} to {span.end - 1}, which were written beside another input; --force begins anew",
-    )
+    return IntegrityError(Check.INPUT, f"{span}, which were written beside another input; --force begins anew")
 
 
 def _silent_fields(part: Silent) -> list[Any]:

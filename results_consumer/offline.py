@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from results_consumer.archive import JobArchive, Part, check_line, refused
+from results_consumer.archive import JobArchive
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.match import named
 from results_consumer.output import ANSWERED
 from results_consumer.output_reader import LineError, ReadLine, read_line
-from results_consumer.receipts import Step
 from results_consumer.row_reader import read_rows
+from results_consumer.steps import ReceiptRefused, Step
 from results_consumer.trust import Trust
 from wire.payload import Record
 from wire.ticket import Ticket
@@ -79,7 +79,7 @@ def verify_output(
             if count % TOLD_EVERY == 0:
                 told(count, sum(output.first.manifest.records for output in outputs.values()))
     except LineError:
-        raise refused(Step.COMPLETE, f"line {count + 1} of the output, which is none of fetch's") from None
+        raise ReceiptRefused(Step.COMPLETE).at(f"line {count + 1} of the output, which is none of fetch's") from None
     for output in outputs.values():
         if not partial:
             output.check_complete()
@@ -121,11 +121,13 @@ class _Output:
         asked = self._asked(line.number)
         for archive, number in asked if line.outcome in ANSWERED else asked[-1:]:
             part = archive.part(number)
-            for spelling in spellings if part is not None else ():
-                if part is None or (spelling.states_receipt and spelling.receipt != part.digest):
+            if part is None:
+                continue
+            for spelling in spellings:
+                if spelling.states_receipt and spelling.receipt != part.digest:
                     continue
                 try:
-                    check_line(_renumbered(spelling, number, part), part, where)
+                    part.check_line(spelling, number, where)
                 except IntegrityError as error:
                     failed = error
                 else:
@@ -134,13 +136,13 @@ class _Output:
             raise failed
         archive, number = asked[-1]
         if line.attested or line.outcome in ANSWERED or archive.said(number) != str(line.outcome):
-            raise refused(Step.RESULTS, where)
+            raise ReceiptRefused(Step.RESULTS).at(where)
 
     def _see(self, number: int, where: str) -> None:
         if number >= len(self._seen):
-            raise refused(Step.COMPLETE, f"{where}, which the job does not have")
+            raise ReceiptRefused(Step.COMPLETE).at(f"{where}, which the job does not have")
         if self._seen[number]:
-            raise refused(Step.COMPLETE, f"{where}, which stands twice")
+            raise ReceiptRefused(Step.COMPLETE).at(f"{where}, which stands twice")
         self._seen[number] = 1
 
     def _asked(self, number: int) -> list[tuple[JobArchive, int]]:
@@ -156,7 +158,7 @@ class _Output:
         """
         missing = [number for number, seen in enumerate(self._seen) if not seen]
         if missing:
-            raise refused(Step.COMPLETE, named("missing record", missing))
+            raise ReceiptRefused(Step.COMPLETE).at(named("missing record", missing))
 
     def check_questions(self, records: Callable[[], Iterator[Record]]) -> None:
         """The questions of an input, in order, are those that were answered, by the job and by its retries.
@@ -177,12 +179,6 @@ class _Output:
         if retry.end > self.first.manifest.records:
             raise IntegrityError(Check.CHUNK_COVER, child.manifest.job)
         return {number: own for own, number in enumerate(retry.numbers())}
-
-
-def _renumbered(line: ReadLine, number: int, part: Part) -> ReadLine:
-    """The line by its record's number in the job of `part`, under the receipt of that if it states none."""
-    result = None if line.result is None else replace(line.result, number=number)
-    return replace(line, number=number, result=result, receipt=line.receipt if line.states_receipt else part.digest)
 
 
 def _report(outputs: Mapping[str, _Output], lines: int, attested: int) -> ArchiveReport:

@@ -5,7 +5,8 @@ import enum
 import io
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from wire.payload import ErrorCode, Outcome, Result
@@ -34,6 +35,25 @@ CSV_COLUMNS: Final = (
 ANSWERED: Final = frozenset({Outcome.SUCCEEDED, Outcome.TRUNCATED})
 """Outcomes that come with an answer."""
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+# JSON must escape C0 only. These too would act on a terminal or reorder a line on a screen: DEL, C1, line and paragraph
+# separators, bidirectional embeddings, overrides and isolates.
+_ACTING: Final = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell begins with that a spreadsheet runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordError:
+    """Why a record has no answer; `retryable` if the same question may well succeed in another job."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
 _MESSAGES: Final = {
     ErrorCode.EMPTY_FILE: "the input is empty",
     ErrorCode.INVALID_ENCODING: "the line is not UTF-8",
@@ -52,27 +72,13 @@ _MESSAGES: Final = {
     ErrorCode.INTERNAL_ERROR: "the enclave failed on this record",
 }
 _RETRYABLE: Final = frozenset({ErrorCode.ENCLAVE_LOST, ErrorCode.INTERNAL_ERROR})
-EXPIRED_CODE: Final = "batch_expired"
-CANCELED_CODE: Final = "batch_cancelled"
-"""OpenAI's names for what its own lines of these outcomes carry."""
-
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-# JSON must escape C0 only. These too would act on a terminal or reorder a line on a screen: DEL, C1, line and paragraph
-# separators, bidirectional embeddings, overrides and isolates.
-_ACTING: Final = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a cell begins with that a spreadsheet runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class LineError:
-    """Why a record has no answer; `retryable` if the same question may well succeed in another job."""
-
-    code: str
-    message: str
-    retryable: bool
+ERRORS: Final[Mapping[str, RecordError]] = {
+    # OpenAI's names for what its own lines of these outcomes carry.
+    Outcome.EXPIRED: RecordError("batch_expired", "the job's deadline passed before this record's turn", True),
+    Outcome.CANCELED: RecordError("batch_cancelled", "the job was canceled before this record's turn", True),
+    **{code: RecordError(code.value, message, code in _RETRYABLE) for code, message in _MESSAGES.items()},
+}
+"""By code of an errored record, or by the outcome of another, with what is said where the enclave gives no detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ class OutputLine:
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    error: LineError | None = None
+    error: RecordError | None = None
     receipt: str | None = None
 
 
@@ -115,7 +121,6 @@ class LineOrigin:
 
 def attested_line(origin: LineOrigin, result: Result) -> OutputLine:
     """The line for a result that the enclave sealed."""
-    answered = result.outcome in (Outcome.SUCCEEDED, Outcome.TRUNCATED)
     return OutputLine(
         job=origin.job,
         number=result.number,
@@ -125,12 +130,12 @@ def attested_line(origin: LineOrigin, result: Result) -> OutputLine:
         attested=True,
         line=result.line,
         custom_id=result.custom_id,
-        answer=result.text if answered else None,
+        answer=result.text if result.answered else None,
         finish_reason=result.finish_reason,
         model=origin.model,
         prompt_tokens=result.prompt_tokens,
         completion_tokens=result.completion_tokens,
-        error=_error(result.outcome, result.error, result.detail),
+        error=record_error(result.outcome, result.error, result.detail),
         receipt=origin.receipt,
     )
 
@@ -144,32 +149,16 @@ def unattested_line(origin: LineOrigin, number: int, outcome: Outcome, code: Err
         created=origin.created,
         outcome=outcome,
         attested=False,
-        error=_error(outcome, code, ""),
+        error=record_error(outcome, code),
     )
 
 
-def default_message(outcome: Outcome, code: ErrorCode | None) -> str:
-    """What is said of a record without an answer where the enclave gives no detail."""
-    match outcome:
-        case Outcome.EXPIRED:
-            return "the job's deadline passed before this record's turn"
-        case Outcome.CANCELED:
-            return "the job was canceled before this record's turn"
-        case _:
-            return _MESSAGES[code or ErrorCode.INTERNAL_ERROR]
-
-
-def _error(outcome: Outcome, code: ErrorCode | None, detail: str) -> LineError | None:
-    match outcome:
-        case Outcome.SUCCEEDED | Outcome.TRUNCATED:
-            return None
-        case Outcome.EXPIRED:
-            return LineError(EXPIRED_CODE, detail or default_message(outcome, code), True)
-        case Outcome.CANCELED:
-            return LineError(CANCELED_CODE, detail or default_message(outcome, code), True)
-        case Outcome.ERRORED:
-            known = code or ErrorCode.INTERNAL_ERROR
-            return LineError(known.value, detail or default_message(outcome, known), known in _RETRYABLE)
+def record_error(outcome: Outcome, code: ErrorCode | None, detail: str = "") -> RecordError | None:
+    """Why a record has no answer, in the enclave's words if it gave a detail; None if it has one."""
+    if outcome in ANSWERED:
+        return None
+    error = ERRORS[code or outcome]
+    return replace(error, message=detail) if detail else error
 
 
 def encode_line(line: OutputLine, form: OutputForm) -> bytes:
@@ -218,7 +207,7 @@ def _response(line: OutputLine) -> dict[str, object]:
     }
 
 
-def _json_error(error: LineError, line: int | None) -> dict[str, object]:
+def _json_error(error: RecordError, line: int | None) -> dict[str, object]:
     return {
         "code": error.code,
         "message": error.message,

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from results_consumer.output import default_message
+from results_consumer.output import ANSWERED, ERRORS
 from wire.payload import ErrorCode, Outcome, Result
 
 MAX_LINE: Final = 16 * 1024 * 1024
@@ -27,7 +27,6 @@ class ReadLine:
     job: str
     number: int
     outcome: Outcome
-    code: str | None
     attested: bool
     receipt: str | None
     model: bytes | None
@@ -48,12 +47,24 @@ def read_line(data: bytes) -> ReadLine:
         raise LineError from None
 
 
+def signed_error(outcome: Outcome, code: str, message: str) -> tuple[ErrorCode | None, str]:
+    """The error and the detail that were signed of a record without an answer, of which a line states this.
+
+    Raises:
+        LineError, ValueError, KeyError: no record of that outcome has that code.
+    """
+    error = ErrorCode(code) if outcome is Outcome.ERRORED else None
+    expected = ERRORS[error or outcome]
+    if code != expected.code:
+        raise LineError
+    return error, "" if message == expected.message else message
+
+
 def _read(value: Any) -> ReadLine:
     found = _ID.fullmatch(value["id"])
     if found is None:
         raise LineError
-    outcome, attested, error = Outcome(value["outcome"]), value["attested"], value["error"]
-    code = None if error is None else str(error["code"])
+    outcome, attested = Outcome(value["outcome"]), value["attested"]
     if type(attested) is not bool:
         raise LineError
     model = None
@@ -64,7 +75,6 @@ def _read(value: Any) -> ReadLine:
         job=found[1],
         number=int(found[2]),
         outcome=outcome,
-        code=code,
         attested=attested,
         receipt=value["receipt"],
         model=model,
@@ -73,39 +83,25 @@ def _read(value: Any) -> ReadLine:
 
 
 def _result(number: int, outcome: Outcome, value: Any) -> Result:
-    error = None if outcome is not Outcome.ERRORED else ErrorCode(value["error"]["code"])
-    result = Result(
-        number=number,
-        line=_typed(value["line"], int),
-        custom_id=_typed(value["custom_id"], str),
-        outcome=outcome,
-        error=error,
-        detail=_detail(outcome, error, value["error"]),
-    )
-    if not result.answered:
-        if value["response"] is not None:
-            raise LineError
-        return result
+    line, custom_id = _typed(value["line"], int), _typed(value["custom_id"], str)
+    if value["response"] is None:
+        stated = value["error"]
+        error, detail = signed_error(outcome, stated["code"], _typed(stated["message"], str))
+        return Result(number, line, custom_id, outcome, error=error, detail=detail)
+    if outcome not in ANSWERED or value["error"] is not None:
+        raise LineError
     body = value["response"]["body"]
     (choice,), usage = body["choices"], body["usage"]
     return Result(
-        number=number,
-        line=result.line,
-        custom_id=result.custom_id,
-        outcome=outcome,
+        number,
+        line,
+        custom_id,
+        outcome,
         text=_typed(choice["message"]["content"], str),
         finish_reason=_typed(choice["finish_reason"], str),
         prompt_tokens=_typed(usage["prompt_tokens"], int),
         completion_tokens=_typed(usage["completion_tokens"], int),
     )
-
-
-def _detail(outcome: Outcome, code: ErrorCode | None, error: Any) -> str:
-    """The enclave's own detail; empty if the message is the one that stands for its absence."""
-    if error is None:
-        return ""
-    message: str = _typed(error["message"], str)
-    return "" if message == default_message(outcome, code) else message
 
 
 def _typed(value: Any, kind: type) -> Any:

@@ -1,6 +1,5 @@
 """Verifies receipts, step by step, online and years later alike. No I/O: bytes in, a verdict out."""
 
-import enum
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -8,19 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from results_consumer.attestation import AttestationDocument, AttestationError, Code, verify_document
+from results_consumer.attestation import AttestationDocument, AttestationError, Code, is_signed, verify_document
 from results_consumer.certificates import UNREADABLE
+from results_consumer.cover import Range
+from results_consumer.steps import ReceiptRefused, Step
 from results_consumer.trust import Trust
 from wire.commitments import result_root
+from wire.envelope import SealedAnswers
 from wire.errors import ReceiptError
+from wire.manifest import ChunkEntry, Manifest
 from wire.payload import Result
-from wire.receipt import PCRS, Receipt, SignedReceipt, Totals, parse_receipt, parse_statement, to_be_signed
+from wire.receipt import PCRS, Receipt, SignedReceipt, Totals, parse_receipt, parse_statement
 
 OLDEST: Final = timedelta(hours=4)
 """How much older than its job a document may be: an enclave renews it every half hour; its certificate lives three."""
@@ -28,99 +28,6 @@ SKEW: Final = timedelta(minutes=10)
 """What the clocks of producer, reader and hypervisor may differ by."""
 MAX_DOCUMENTS: Final = 256
 """Verified documents that are remembered: one for each enclave and half hour of a job."""
-
-
-class Step(enum.IntEnum):
-    """The plan, in the order in which steps are made."""
-
-    PRESENT = 1
-    SEAL = 2
-    FORM = 3
-    DOCUMENT_DIGEST = 4
-    DOCUMENT_FORM = 5
-    DOCUMENT_SIGNATURE = 6
-    CHAIN = 7
-    CERTIFICATE_TIME = 8
-    NOT_DEBUG = 9
-    DOCUMENT_TIME = 10
-    KEY = 11
-    SIGNATURE = 12
-    MEASUREMENTS = 13
-    IMAGE = 14
-    RELEASE = 15
-    PLACE = 16
-    QUESTIONS = 17
-    ANSWERS = 18
-    COUNTS = 19
-    RESULTS = 20
-    INPUT = 21
-    COMPLETE = 22
-
-    @property
-    def code(self) -> str:
-        """The name in lower case."""
-        return self.name.lower()
-
-
-EXPLANATIONS: Final = {
-    Step.PRESENT: "there is no receipt for these answers",
-    Step.SEAL: "the receipt does not open under the job's answer key",
-    Step.FORM: "it is not a receipt of this format",
-    Step.DOCUMENT_DIGEST: "its attestation document is not the one that was signed",
-    Step.DOCUMENT_FORM: "its attestation document is malformed",
-    Step.DOCUMENT_SIGNATURE: "the signature of its attestation document is not of the certificate's key",
-    Step.CHAIN: "its attestation document does not chain to a trusted root",
-    Step.CERTIFICATE_TIME: "a certificate was not valid at the document's time",
-    Step.NOT_DEBUG: "PCR0 is all zeros: the enclave ran in debug mode, and its host could read it",
-    Step.DOCUMENT_TIME: "the document's time does not fit the job's",
-    Step.KEY: "the attestation document is not one for a receipt key",
-    Step.SIGNATURE: "the receipt's signature is not of the attested key",
-    Step.MEASUREMENTS: "time, PCRs, model, template or settings are not the attested ones",
-    Step.IMAGE: "the image is not the one that the questions were sealed for",
-    Step.RELEASE: "image, model, template or settings are not those of an accepted release",
-    Step.PLACE: "it is the receipt of another tenant, job, chunk or range",
-    Step.QUESTIONS: "it is about other sealed questions",
-    Step.ANSWERS: "it is about other sealed answers",
-    Step.COUNTS: "outcomes or tokens do not add up to what was signed",
-    Step.RESULTS: "the answers are not those that were signed",
-    Step.INPUT: "the questions are not those of the input",
-    Step.COMPLETE: "the outcomes are not exactly one for each record",
-}
-
-
-PROVES: Final = {
-    Step.PRESENT: "every answer object has a receipt",
-    Step.SEAL: "the receipt was sealed under the job's answer key",
-    Step.FORM: "it is a COSE_Sign1 of the one spelling",
-    Step.DOCUMENT_DIGEST: "its attestation document is the signed one",
-    Step.DOCUMENT_FORM: "the document is well formed",
-    Step.DOCUMENT_SIGNATURE: "the hypervisor's key signed the document",
-    Step.CHAIN: "that key chains to the trusted root",
-    Step.CERTIFICATE_TIME: "all certificates were valid at its time",
-    Step.NOT_DEBUG: "the enclave did not run in debug mode",
-    Step.DOCUMENT_TIME: "the document is of the time of the job",
-    Step.KEY: "the document attests a receipt key",
-    Step.SIGNATURE: "that key signed the receipt",
-    Step.MEASUREMENTS: "time, PCRs and digests are the attested ones",
-    Step.IMAGE: "the questions were sealed for this image",
-    Step.RELEASE: "image and digests are of an accepted release",
-    Step.PLACE: "tenant, job, chunk and range are these",
-    Step.QUESTIONS: "the sealed questions are the submitted ones",
-    Step.ANSWERS: "the sealed answers are the signed ones",
-    Step.COUNTS: "outcomes and tokens add up",
-    Step.RESULTS: "every line is what was signed",
-    Step.INPUT: "the questions are those of the input",
-    Step.COMPLETE: "every record has exactly one outcome",
-}
-"""What each step shows when it holds."""
-
-
-class ReceiptRefused(Exception):  # noqa: N818 - says what happened
-    """A receipt does not stand `step`."""
-
-    def __init__(self, step: Step) -> None:
-        super().__init__(f"receipt step {step.value} ({step.code}): {EXPLANATIONS[step]}")
-        self.step = step
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +52,36 @@ class Subject:
     now: datetime
     salt: bytes
     results: Sequence[Result] | None
+
+    @classmethod
+    def of(
+        cls,
+        manifest: Manifest,
+        entry: ChunkEntry,
+        span: Range,
+        sealed: SealedAnswers,
+        *,
+        now: datetime,
+        salt: bytes,
+        results: Sequence[Result] | None = None,
+    ) -> "Subject":
+        """What the receipt must be about of sealed answers to a range of a chunk."""
+        return cls(
+            tenant=manifest.tenant,
+            job=manifest.job,
+            chunk=entry.chunk,
+            first=span.first,
+            count=span.count,
+            image=manifest.keysets[entry.keyset].image,
+            questions=entry.digest,
+            answers=sealed.body_digest,
+            model=sealed.header.model,
+            template=sealed.header.template,
+            created_ms=manifest.created_ms,
+            now=now,
+            salt=salt,
+            results=results,
+        )
 
 
 class ReceiptVerifier:
@@ -175,7 +112,7 @@ class ReceiptVerifier:
         _demand(Step.DOCUMENT_TIME, created - OLDEST <= attested.timestamp <= subject.now + SKEW)
         # 11. and 12. The key that it attests signed the receipt.
         statement = _statement(attested)
-        _check_signature(signed, _key(attested))
+        _demand(Step.SIGNATURE, is_signed(_key(attested), signed.payload, signed.signature))
         # 13. What the receipt repeats of its document is what the document says, and what the answers say.
         _check_measurements(signed.receipt, attested, statement, subject)
         # 14. and 15. Image, model, template and settings are accepted.
@@ -240,14 +177,6 @@ def _key(attested: AttestationDocument) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ReceiptRefused(Step.KEY)
     return key
-
-
-def _check_signature(signed: SignedReceipt, key: ec.EllipticCurvePublicKey) -> None:
-    r, s = (int.from_bytes(half, "big") for half in (signed.signature[:48], signed.signature[48:]))
-    try:
-        key.verify(encode_dss_signature(r, s), to_be_signed(signed.payload), ec.ECDSA(SHA384()))
-    except InvalidSignature:
-        raise ReceiptRefused(Step.SIGNATURE) from None
 
 
 def _check_measurements(

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from results_consumer.output import CSV_COLUMNS, FORMULA, default_message
-from results_consumer.output_reader import MAX_LINE, LineError, ReadLine
-from wire.payload import ErrorCode, Outcome, Result
+from results_consumer.output import ANSWERED, CSV_COLUMNS, FORMULA
+from results_consumer.output_reader import MAX_LINE, LineError, ReadLine, signed_error
+from wire.payload import Outcome, Result
 
 csv.field_size_limit(sys.maxsize)  # one for the whole process; what bounds a cell here is its row's size
 
@@ -65,7 +65,6 @@ def _line(job: str, number: int, row: dict[str, str]) -> ReadLine:
         job=job,
         number=number,
         outcome=outcome,
-        code=row["error_code"] or None,
         attested=attested,
         receipt=None,
         model=None,
@@ -75,20 +74,20 @@ def _line(job: str, number: int, row: dict[str, str]) -> ReadLine:
 
 
 def _result(number: int, outcome: Outcome, row: dict[str, str]) -> Result:
-    error = ErrorCode(row["error_code"]) if outcome is Outcome.ERRORED else None
-    said = row["error_message"]
-    result = Result(
+    answered, code, message = outcome in ANSWERED, row["error_code"], row["error_message"]
+    error, detail = (None, "") if answered else signed_error(outcome, code, message)
+    tokens = int(row["prompt_tokens"]), int(row["completion_tokens"])
+    if any((code, message) if answered else tokens):
+        raise LineError  # nobody signed an error beside an answer, or tokens without one
+    return Result(
         number=number,
         line=int(row["line"]),
         custom_id=row["custom_id"],
         outcome=outcome,
         text=row["answer"],
         finish_reason=row["finish_reason"],  # type: ignore[arg-type]  # compared with what was signed
-        prompt_tokens=int(row["prompt_tokens"]),
-        completion_tokens=int(row["completion_tokens"]),
+        prompt_tokens=tokens[0],
+        completion_tokens=tokens[1],
         error=error,
-        detail="" if said == default_message(outcome, error) else said,
+        detail=detail,
     )
-    if not result.answered and (result.prompt_tokens or result.completion_tokens):
-        raise LineError  # the commitment to a result without an answer does not cover them
-    return result

@@ -7,7 +7,8 @@ from results_consumer.cover import Range
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.job import Job
 from results_consumer.keyring import AnswerKey
-from results_consumer.receipts import ReceiptRefused, ReceiptVerifier, Step, Subject
+from results_consumer.receipts import ReceiptVerifier, Subject
+from results_consumer.steps import ReceiptRefused, Step
 from wire.envelope import AnswerHeader, SealedAnswers, parse_answers
 from wire.errors import MessageError, SealError
 from wire.manifest import ChunkEntry
@@ -66,9 +67,18 @@ def verify_answers(data: bytes, where: str, expected: Expected) -> Verified:
     # 29. The enclave signed for it.
     try:
         receipt_bytes = _open_receipt(sealed, expected)
-        receipt = expected.receipts.verify(receipt_bytes, _subject(sealed, payload, expected))
+        subject = Subject.of(
+            expected.job.manifest,
+            expected.entry,
+            span,
+            sealed,
+            now=expected.now,
+            salt=payload.salt,
+            results=payload.results,
+        )
+        receipt = expected.receipts.verify(receipt_bytes, subject)
     except ReceiptRefused as error:
-        raise IntegrityError(Check.RECEIPT, where, str(error)) from None
+        raise error.at(where) from None
     header = sealed.header
     return Verified(span, where, sealed.digest, header.model, header.template, payload, receipt, receipt_bytes, data)
 
@@ -108,23 +118,3 @@ def _open_receipt(sealed: SealedAnswers, expected: Expected) -> bytes:
         return sealed.open_receipt(expected.key.key)
     except SealError:
         raise ReceiptRefused(Step.SEAL) from None
-
-
-def _subject(sealed: SealedAnswers, payload: AnswerPayload, expected: Expected) -> Subject:
-    header, manifest = sealed.header, expected.job.manifest
-    return Subject(
-        tenant=manifest.tenant,
-        job=manifest.job,
-        chunk=header.chunk,
-        first=header.first,
-        count=header.count,
-        image=expected.key.keyset.image,
-        questions=expected.entry.digest,
-        answers=sealed.body_digest,
-        model=header.model,
-        template=header.template,
-        created_ms=manifest.created_ms,
-        now=expected.now,
-        salt=payload.salt,
-        results=payload.results,
-    )

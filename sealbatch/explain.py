@@ -146,9 +146,8 @@ def _reading(error: reading.ReaderError) -> tuple[Exit, str]:
 
 
 def _missing(error: reading.JobNotFinished) -> str:
-    first = error.missing[0]
     more = f" and {len(error.missing) - 1} more ranges" if len(error.missing) > 1 else ""
-    return f" (records {first.first} to {first.end - 1}{more})"
+    return f" ({error.missing[0]}{more})"
 
 
 def _bug(error: Exception) -> str:

@@ -7,9 +7,9 @@ from fields import docs_of
 
 from results_consumer.certificates import Fault
 from results_consumer.errors import Call, Check, ServiceError, ServiceKind, SinkCode, SinkError
-from results_consumer.output import LineOrigin, unattested_line
-from results_consumer.receipts import EXPLANATIONS, PROVES, Step
+from results_consumer.output import ERRORS as RECORD_ERRORS
 from results_consumer.status import JobState
+from results_consumer.steps import EXPLANATIONS, PROVES, Step
 from sealbatch.exits import Exit
 from sealbatch.explain import explain
 from wire.ledger import Failure, Notice
@@ -141,9 +141,7 @@ def _all(meanings: Mapping[str, str], codes: Iterable[str]) -> Mapping[str, str]
 
 
 def _line_code(code: ErrorCode) -> tuple[str, ...]:
-    error = unattested_line(LineOrigin("", 0, 0), 0, Outcome.ERRORED, code).error
-    if error is None:
-        raise AssertionError("an errored line has an error")
+    error = RECORD_ERRORS[code]
     return f"`{code}`", error.message, "yes" if error.retryable else "no", NEXT[code]
 
 

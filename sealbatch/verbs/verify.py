@@ -137,7 +137,7 @@ def _show(
     screen: "Screen", report: "ArchiveReport", releases: "tuple[Release, ...]", *, questions: bool, partial: bool
 ) -> None:
     """The steps that were made, and what they came to."""
-    from results_consumer.receipts import PROVES, Step
+    from results_consumer.steps import PROVES, Step
 
     skipped = {Step.SEAL} | (set() if questions else {Step.INPUT}) | (set() if releases else {Step.RELEASE})
     rows = [
@@ -162,6 +162,6 @@ def _show(
 
 
 def _count(step, report: "ArchiveReport") -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    from results_consumer.receipts import Step
+    from results_consumer.steps import Step
 
     return report.lines if step in {Step.RESULTS, Step.COMPLETE} else report.receipts

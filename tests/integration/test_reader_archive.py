@@ -147,6 +147,23 @@ def test_a_changed_field_of_a_line_is_refused_at_the_results(kept: Kept, number:
     kept.refused("step 20 (results)", f"record {number}")
 
 
+@pytest.mark.parametrize(
+    ("number", "path", "value"),
+    [
+        (0, "error", {"code": "internal_error", "message": "the enclave failed on this record", "retryable": True}),
+        (1, "error", {}),
+        (3, "error.code", "batch_cancelled"),
+        (4, "error.code", "invalid_record"),
+    ],
+)
+def test_an_error_that_nobody_signed_is_refused(kept: Kept, number: int, path: str, value: Any) -> None:
+    """Beside an answer, or another code than the outcome has: verify once took both for proved."""
+    lines = kept.lines()
+    _set(path, value)(lines[number])
+    kept.write(lines)
+    kept.refused("step 22 (complete)", f"line {number + 1} of the output")
+
+
 def test_two_answers_exchanged_are_refused_at_the_results(kept: Kept) -> None:
     """Each text is true, and of the other record."""
     lines = kept.lines()
@@ -200,6 +217,8 @@ def test_a_csv_is_verified_too(tmp_path: Path) -> None:
         (b"\r\n".join([*rows[:5], b""]), "step 22 (complete)"),
         (text.replace(b"prompt has 4000", b"prompt has 4001"), "step 20 (results)"),
         (text.replace(b"errored,,,0,0", b"errored,,,9,0"), "step 22 (complete)"),
+        (text.replace(b"stop,5,2,,", b"stop,5,2,internal_error,"), "step 22 (complete)"),
+        (text.replace(b"stop,5,2,,", b"stop,5,2,,cut short"), "step 22 (complete)"),
         (text.replace(b"succeeded", b"guessed"), "step 22 (complete)"),
         (text[:-40], "step 22 (complete)"),
         (b"id" + text, "step 22 (complete)"),

@@ -137,12 +137,6 @@ def test_a_document_is_live_for_three_hours_and_an_archive_for_ever(late: timede
     assert (caught.value.code, caught.value.step) == ("expired", 6)
 
 
-def test_a_debug_enclave_passes_only_when_it_is_asked_for() -> None:
-    """An all-zero PCR0 means that the parent reads the enclave's console."""
-    document = signed(_set("pcrs", {index: bytes(48) for index in range(16)}))
-    assert verify_document(document, [ROOT.certificate], debug_allowed=True).pcrs[0] == bytes(48)
-
-
 def test_a_leaf_cannot_stand_in_for_an_authority() -> None:
     """A leaf that signs another leaf makes no chain: basicConstraints decides."""
     leaf = ROOT.issue("first", datetime.now(UTC))

@@ -19,7 +19,8 @@ from wire_samples import ANSWER_ARN, ANSWER_DIGEST, ANSWER_KEY, IMAGE, JOB, SALT
 from devstack.nsm import SoftwareNsm
 from devstack.root import DevelopmentRoot
 from results_consumer.certificates import AWS_ROOT
-from results_consumer.receipts import EXPLANATIONS, PROVES, ReceiptRefused, ReceiptVerifier, Step, Subject
+from results_consumer.receipts import ReceiptVerifier, Subject
+from results_consumer.steps import EXPLANATIONS, PROVES, ReceiptRefused, Step
 from results_consumer.trust import Release, ReleaseError, Trust, parse_release
 from wire import envelope
 from wire.payload import Outcome, Result
