@@ -98,7 +98,7 @@ class JobArchive:
         self.parts = tuple(sorted(self._read_parts(), key=lambda part: part.span.first))
         self.silent = tuple(sorted(self._read_silent(), key=lambda silent: silent[0].first))
         self._check_cover()
-        self.retries = self._read_retries()
+        self.retries = _retries_of(self._folder)
 
     def part(self, number: int) -> Part | None:
         """The receipt that record `number` of the job is under, None if it is in the bridge's word."""
@@ -135,9 +135,6 @@ class JobArchive:
         manifest = check_manifest(data, "manifest", ticket)
         self.ticket = Ticket(manifest.job, manifest_digest(data or b""))
         return manifest
-
-    def _read_retries(self) -> tuple[str, ...]:
-        return parse_retries(self._folder.get("retries.json", limit=MAX_RETRIES * 32) or b"[]", "retries.json")
 
     def _read_parts(self) -> Iterator[Part]:
         for name in self._folder.names("answers"):
@@ -242,9 +239,9 @@ def evidence_of(folder: Path) -> list[str]:
         IntegrityError: a list of retries is none.
     """
     jobs = sorted(path.name for path in folder.iterdir() if JOB.fullmatch(path.name))
-    retries: set[str] = set()
-    for job in jobs:
-        retries.update(
-            parse_retries(_Folder(folder / job).get("retries.json", limit=MAX_RETRIES * 32) or b"[]", "retries.json")
-        )
+    retries = {retry for job in jobs for retry in _retries_of(_Folder(folder / job))}
     return [job for job in jobs if job not in retries]
+
+
+def _retries_of(folder: _Folder) -> tuple[str, ...]:
+    return parse_retries(folder.get("retries.json", limit=MAX_RETRIES * 32) or b"[]", "retries.json")

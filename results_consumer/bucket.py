@@ -26,8 +26,13 @@ class Bucket:
             ServiceError: S3 or the network does not give it.
         """
         with mapped(Call("s3", "GetObject", f"bucket {self._name}")):
-            reply = self._request(key)
-            return None if reply is None else _read(reply["Body"], limit + 1)
+            try:
+                reply = self._s3.get_object(Bucket=self._name, Key=key)
+            except botocore.ClientError as error:
+                if error_code(error) == "NoSuchKey":
+                    return None
+                raise
+            return _read(reply["Body"], limit + 1)
 
     def names(self, prefix: str, behind: str = "") -> Iterator[str]:
         """The rest of each key that begins with `prefix`, in the order of their UTF-8 bytes; a LIST for every 1000.
@@ -58,15 +63,6 @@ class Bucket:
             if not page.get("IsTruncated"):
                 return
             position = {"ContinuationToken": page["NextContinuationToken"]}
-
-    def _request(self, key: str) -> dict[str, Any] | None:
-        try:
-            reply: dict[str, Any] = self._s3.get_object(Bucket=self._name, Key=key)
-        except botocore.ClientError as error:
-            if error_code(error) == "NoSuchKey":
-                return None
-            raise
-        return reply
 
 
 def _read(body: Any, limit: int) -> bytes:

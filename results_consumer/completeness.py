@@ -7,12 +7,11 @@ commitments, so the job's root tells nothing about a question that can be guesse
 
 from results_consumer.silent import Silent
 from results_consumer.verify import Verified
-from wire.codec import Value, pack
+from wire.codec import pack
 
 
 def leaf_of(chunk: int, part: Verified | Silent) -> bytes:
     """The leaf of a part of a chunk."""
-    place: list[Value] = [chunk, part.span.first, part.span.count]
-    if isinstance(part, Verified):
-        return pack([*place, part.receipt.question_root, part.receipt.result_root])
-    return pack([*place, str(part.outcome), None if part.code is None else str(part.code)])
+    if isinstance(part, Silent):
+        return pack([chunk, *part.values()])
+    return pack([chunk, part.span.first, part.span.count, part.receipt.question_root, part.receipt.result_root])

@@ -29,6 +29,7 @@ from wire.commitments import result_commitment
 from wire.manifest import PAGE_ENTRIES, encode_page
 
 FOLDER_MODE: Final = 0o700
+_SILENT: Final = ("chunk", "first", "count", "outcome", "code")
 
 
 class EvidenceFolder:
@@ -94,14 +95,10 @@ class EvidenceFolder:
         Raises:
             SinkError: the disk is full, or fails.
         """
-        span = part.span
         if isinstance(part, Silent):
-            code = None if part.code is None else str(part.code)
-            self._silent.append(
-                {"chunk": chunk, "first": span.first, "count": span.count, "outcome": str(part.outcome), "code": code}
-            )
+            self._silent.append(dict(zip(_SILENT, [chunk, *part.values()], strict=True)))
             return
-        name = f"{chunk:08d}.{span.first}.{span.count}"
+        name = f"{chunk:08d}.{part.span.first}.{part.span.count}"
         salt = part.payload.salt
         opening = {
             "salt": salt.hex(),

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from results_consumer.bucket import Bucket
 from results_consumer.completeness import leaf_of
-from results_consumer.cover import Range, total
+from results_consumer.cover import total
 from results_consumer.coverage import ChunkObjects, scan, span_of
 from results_consumer.errors import Check, IntegrityError, ServiceError, ServiceKind
 from results_consumer.evidence import EvidenceFolder
@@ -28,7 +28,7 @@ from results_consumer.tally import FetchSummary, Tally
 from results_consumer.trust import Trust
 from results_consumer.verify import Verified
 from wire.ledger import Notice
-from wire.payload import ErrorCode, Outcome
+from wire.payload import Outcome
 
 _log: Final = logging.getLogger("sealbatch.results_consumer")
 
@@ -194,7 +194,7 @@ class Follower:
             "tally": tally.state(),
             "leaves": [[leaf_of(revealed.chunk, part).hex(), isinstance(part, Verified)] for part in parts],
             "by": None if by is None else [digest.hex() for digest in by],
-            "silent": [_silent_fields(part) for part in parts if isinstance(part, Silent)],
+            "silent": [part.values() for part in parts if isinstance(part, Silent)],
             "pairs": None if self._pairs is None else self._pairs.digest(),
         }
 
@@ -222,7 +222,7 @@ class Follower:
         for leaf, receipt in mark["leaves"]:
             self._tally.add_part(bytes.fromhex(leaf), receipt=receipt)
         if mark["silent"]:
-            self._silent[mark["chunk"]] = [_silent_of(fields) for fields in mark["silent"]]
+            self._silent[mark["chunk"]] = [Silent.of(*values) for values in mark["silent"]]
         self.next += 1
 
     def _answered_later(self) -> int | None:
@@ -256,12 +256,3 @@ def _ready(found: Iterator[ChunkObjects], waiting: list[ChunkObjects], *, late: 
 def _another_input(job: Job, chunk: int) -> IntegrityError:
     span = job.chunks.span(chunk)
     return IntegrityError(Check.INPUT, f"{span}, which were written beside another input; --force begins anew")
-
-
-def _silent_fields(part: Silent) -> list[Any]:
-    return [part.span.first, part.span.count, str(part.outcome), None if part.code is None else str(part.code)]
-
-
-def _silent_of(fields: list[Any]) -> Silent:
-    first, count, outcome, code = fields
-    return Silent(Range(first, count), Outcome(outcome), None if code is None else ErrorCode(code))

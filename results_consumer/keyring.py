@@ -44,27 +44,19 @@ def unwrap_keys(kms: KmsClient, job: Job) -> tuple[AnswerKey, ...]:
 def _unwrap(kms: KmsClient, job: Job, keyset: Keyset) -> AnswerKey:
     manifest = job.manifest
     context = keys.encryption_context("answer", manifest.tenant, manifest.job, keyset.image)
+    wrapped = keyset.answer_wrapped
+    reply: dict[str, Any] = {}
     with mapped(Call("kms", "Decrypt", keyset.answer_key_arn)):
-        reply = _decrypt(kms, keyset, context)
+        try:
+            reply = kms.decrypt(KeyId=keyset.answer_key_arn, CiphertextBlob=wrapped, EncryptionContext=context)
+        except botocore.ClientError as error:
+            if error_code(error) not in _NOT_OF_THIS_KEY:
+                raise
     # 9. The key is the configured one's, and KMS took tenant, job and image for its context.
-    if reply is None or reply.get("KeyId") != keyset.answer_key_arn:
-        raise IntegrityError(Check.ANSWER_KEY, _where(job))
     key = reply.get("Plaintext")
-    if not isinstance(key, bytes) or len(key) != keys.KEY_SIZE:
+    if reply.get("KeyId") != keyset.answer_key_arn or not isinstance(key, bytes) or len(key) != keys.KEY_SIZE:
         raise IntegrityError(Check.ANSWER_KEY, _where(job))
-    return AnswerKey(keyset, keys.wrapped_digest(keyset.answer_key_arn, context, keyset.answer_wrapped), key)
-
-
-def _decrypt(kms: KmsClient, keyset: Keyset, context: dict[str, str]) -> dict[str, Any] | None:
-    try:
-        reply: dict[str, Any] = kms.decrypt(
-            KeyId=keyset.answer_key_arn, CiphertextBlob=keyset.answer_wrapped, EncryptionContext=context
-        )
-    except botocore.ClientError as error:
-        if error_code(error) in _NOT_OF_THIS_KEY:
-            return None
-        raise
-    return reply
+    return AnswerKey(keyset, keys.wrapped_digest(keyset.answer_key_arn, context, wrapped), key)
 
 
 def _where(job: Job) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from results_consumer.output import ANSWERED, ERRORS
@@ -21,6 +21,7 @@ class LineError(Exception):
 class ReadLine:
     """One line of output: `result` as the enclave committed to it, if it is attested; `model` as digest, if stated.
 
+    An attested line that says what no enclave signs, such as an error beside an answer, has no `result` either.
     Only if it `states_receipt` does `receipt` None say that there is none.
     """
 
@@ -47,16 +48,18 @@ def read_line(data: bytes) -> ReadLine:
         raise LineError from None
 
 
-def signed_error(outcome: Outcome, code: str, message: str) -> tuple[ErrorCode | None, str]:
-    """The error and the detail that were signed of a record without an answer, of which a line states this.
+def signed_error(outcome: Outcome, code: str | None, message: str | None) -> tuple[ErrorCode | None, str] | None:
+    """The error and the detail that were signed of a record of which a line states this; None if nobody signs such.
 
     Raises:
-        LineError, ValueError, KeyError: no record of that outcome has that code.
+        ValueError: there is no such code.
     """
-    error = ErrorCode(code) if outcome is Outcome.ERRORED else None
+    if outcome in ANSWERED:
+        return (None, "") if code is None and message is None else None
+    error = ErrorCode(code or "") if outcome is Outcome.ERRORED else None
     expected = ERRORS[error or outcome]
-    if code != expected.code:
-        raise LineError
+    if code != expected.code or not message:
+        return None
     return error, "" if message == expected.message else message
 
 
@@ -82,21 +85,25 @@ def _read(value: Any) -> ReadLine:
     )
 
 
-def _result(number: int, outcome: Outcome, value: Any) -> Result:
-    line, custom_id = _typed(value["line"], int), _typed(value["custom_id"], str)
-    if value["response"] is None:
-        stated = value["error"]
-        error, detail = signed_error(outcome, stated["code"], _typed(stated["message"], str))
-        return Result(number, line, custom_id, outcome, error=error, detail=detail)
-    if outcome not in ANSWERED or value["error"] is not None:
-        raise LineError
-    body = value["response"]["body"]
-    (choice,), usage = body["choices"], body["usage"]
-    return Result(
-        number,
-        line,
-        custom_id,
-        outcome,
+def _result(number: int, outcome: Outcome, value: Any) -> Result | None:
+    stated, response = value["error"], value["response"]
+    code, message = (None, None) if stated is None else (_typed(stated["code"], str), _typed(stated["message"], str))
+    signed = signed_error(outcome, code, message)
+    if signed is None or (response is None) is (outcome in ANSWERED):
+        return None
+    result = Result(
+        number=number,
+        line=_typed(value["line"], int),
+        custom_id=_typed(value["custom_id"], str),
+        outcome=outcome,
+        error=signed[0],
+        detail=signed[1],
+    )
+    if response is None:
+        return result
+    (choice,), usage = response["body"]["choices"], response["body"]["usage"]
+    return replace(
+        result,
         text=_typed(choice["message"]["content"], str),
         finish_reason=_typed(choice["finish_reason"], str),
         prompt_tokens=_typed(usage["prompt_tokens"], int),

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from results_consumer.output import ANSWERED, CSV_COLUMNS, FORMULA
+from results_consumer.output import CSV_COLUMNS, FORMULA
 from results_consumer.output_reader import MAX_LINE, LineError, ReadLine, signed_error
 from wire.payload import Outcome, Result
 
@@ -73,21 +73,22 @@ def _line(job: str, number: int, row: dict[str, str]) -> ReadLine:
     )
 
 
-def _result(number: int, outcome: Outcome, row: dict[str, str]) -> Result:
-    answered, code, message = outcome in ANSWERED, row["error_code"], row["error_message"]
-    error, detail = (None, "") if answered else signed_error(outcome, code, message)
-    tokens = int(row["prompt_tokens"]), int(row["completion_tokens"])
-    if any((code, message) if answered else tokens):
-        raise LineError  # nobody signed an error beside an answer, or tokens without one
-    return Result(
+def _result(number: int, outcome: Outcome, row: dict[str, str]) -> Result | None:
+    signed = signed_error(outcome, row["error_code"] or None, row["error_message"] or None)
+    if signed is None:
+        return None
+    result = Result(
         number=number,
         line=int(row["line"]),
         custom_id=row["custom_id"],
         outcome=outcome,
         text=row["answer"],
         finish_reason=row["finish_reason"],  # type: ignore[arg-type]  # compared with what was signed
-        prompt_tokens=tokens[0],
-        completion_tokens=tokens[1],
-        error=error,
-        detail=detail,
+        prompt_tokens=int(row["prompt_tokens"]),
+        completion_tokens=int(row["completion_tokens"]),
+        error=signed[0],
+        detail=signed[1],
     )
+    if not result.answered and (result.prompt_tokens or result.completion_tokens):
+        raise LineError  # the commitment to a result without an answer does not cover them
+    return result

@@ -21,6 +21,15 @@ class Silent:
     outcome: Outcome
     code: ErrorCode | None
 
+    def values(self) -> list[int | str | None]:
+        """First record, count, outcome and code, as JSON and msgpack take them."""
+        return [self.span.first, self.span.count, str(self.outcome), None if self.code is None else str(self.code)]
+
+    @classmethod
+    def of(cls, first: int, count: int, outcome: str, code: str | None) -> "Silent":
+        """The records of which these are the `values`."""
+        return cls(Range(first, count), Outcome(outcome), None if code is None else ErrorCode(code))
+
 
 def explain(
     bucket: Bucket, job: Job, failures: Iterable[AnswerName], silent: tuple[Range, ...]

@@ -1,4 +1,4 @@
-"""Simulated nights have a clock of their own, and everything that happens in them is dated by it."""
+"""What tests of several files begin with: a server in place of AWS, or a simulated night that has its own clock."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from job_factory import Aws
     from night_world import World
 
 
@@ -24,6 +25,15 @@ def simulate(request: pytest.FixtureRequest) -> Iterator[None]:
         # Nobody cuts the power of a simulated night; that records are on disk first, test_nightly_private.py sees.
         patch.setattr("os.fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="module")
+def aws() -> "Iterator[Aws]":
+    """One server for the file; every test makes a job of its own."""
+    from job_factory import aws_server
+
+    with aws_server() as running:
+        yield running
 
 
 @pytest.fixture

@@ -6,25 +6,18 @@ import pty
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command import Typist
 from cryptography.hazmat.primitives.serialization import Encoding
 from folders import names
-from job_factory import Aws, MadeJob, aws_server, make_job
+from job_factory import Aws, MadeJob, make_job
 from receipt_factory import ROOT
 from waiting import wait_until
 
 CHUNKS = (3, 2, 4, 1, 2)
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    """One server for the file."""
-    with aws_server() as running:
-        yield running
 
 
 @pytest.fixture

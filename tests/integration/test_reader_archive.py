@@ -151,17 +151,18 @@ def test_a_changed_field_of_a_line_is_refused_at_the_results(kept: Kept, number:
     ("number", "path", "value"),
     [
         (0, "error", {"code": "internal_error", "message": "the enclave failed on this record", "retryable": True}),
-        (1, "error", {}),
+        (1, "error", {"code": "", "message": ""}),
         (3, "error.code", "batch_cancelled"),
+        (3, "error.message", ""),
         (4, "error.code", "invalid_record"),
     ],
 )
 def test_an_error_that_nobody_signed_is_refused(kept: Kept, number: int, path: str, value: Any) -> None:
-    """Beside an answer, or another code than the outcome has: verify once took both for proved."""
+    """Beside an answer, with a code that the outcome does not have, or without a word: verify once took it for true."""
     lines = kept.lines()
     _set(path, value)(lines[number])
     kept.write(lines)
-    kept.refused("step 22 (complete)", f"line {number + 1} of the output")
+    kept.refused("step 20 (results)", f"record {number}")
 
 
 def test_two_answers_exchanged_are_refused_at_the_results(kept: Kept) -> None:
@@ -217,8 +218,8 @@ def test_a_csv_is_verified_too(tmp_path: Path) -> None:
         (b"\r\n".join([*rows[:5], b""]), "step 22 (complete)"),
         (text.replace(b"prompt has 4000", b"prompt has 4001"), "step 20 (results)"),
         (text.replace(b"errored,,,0,0", b"errored,,,9,0"), "step 22 (complete)"),
-        (text.replace(b"stop,5,2,,", b"stop,5,2,internal_error,"), "step 22 (complete)"),
-        (text.replace(b"stop,5,2,,", b"stop,5,2,,cut short"), "step 22 (complete)"),
+        (text.replace(b"stop,5,2,,", b"stop,5,2,internal_error,"), "step 20 (results)"),
+        (text.replace(b"stop,5,2,,", b"stop,5,2,,cut short"), "step 20 (results)"),
         (text.replace(b"succeeded", b"guessed"), "step 22 (complete)"),
         (text[:-40], "step 22 (complete)"),
         (b"id" + text, "step 22 (complete)"),

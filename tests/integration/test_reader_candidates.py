@@ -1,13 +1,12 @@
 """What of all that lies in the bucket becomes a line."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aws_faults import counted
 from folders import names
-from job_factory import CREATED_MS, Aws, aws_server, make_job
+from job_factory import CREATED_MS, Aws, make_job
 from reader_checks import fetched, ids
 
 from results_consumer import coverage
@@ -17,13 +16,6 @@ from results_consumer.fetch import fetch
 from results_consumer.sink import FileSink, StreamSink
 from wire import ledger
 from wire.manifest import Parameters
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    """One server for the file; every test makes a job of its own."""
-    with aws_server() as running:
-        yield running
 
 
 def test_ranges_that_meet_exactly_make_a_chunk(aws: Aws) -> None:

@@ -2,13 +2,12 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aws_faults import counted
 from folders import names
-from job_factory import MODEL, Aws, aws_server, make_job, parse_lines
+from job_factory import MODEL, Aws, make_job, parse_lines
 from reader_checks import fetched, ids
 
 from results_consumer.errors import Check, IntegrityError, SinkCode, SinkError
@@ -17,13 +16,6 @@ from results_consumer.output import OutputForm
 from results_consumer.sink import FileSink, StreamSink
 from results_consumer.tally import FetchSummary
 from wire.payload import ErrorCode, Outcome, Result
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    """One server for the file; every test makes a job of its own."""
-    with aws_server() as running:
-        yield running
 
 
 def test_a_job_comes_out_whole_in_the_order_of_the_input(aws: Aws, tmp_path: Path) -> None:

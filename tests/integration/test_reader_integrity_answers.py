@@ -1,26 +1,17 @@
 """Every check of answer objects has somebody who breaks it: nothing is written, and the object is named."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from job_factory import IMAGE, TENANT, Aws, aws_server, make_job
+from job_factory import IMAGE, TENANT, Aws, make_job
 from reader_checks import FOREIGN_ARN, refused
 
 from results_consumer.errors import Check
 from wire import keys, ledger
 from wire.messages import MAX_SEALED
 from wire.payload import Outcome, Result
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    """One server for the file; every test makes a job of its own."""
-    with aws_server() as running:
-        yield running
-
 
 # Answers, checks 11 to 22
 

@@ -1,13 +1,13 @@
 """Every check of manifest, pages and keys has somebody who breaks it: nothing is written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_faults import counted, instead, s3_error
-from job_factory import IMAGE, TENANT, Aws, MadeJob, aws_server, make_job, rebuilt
+from job_factory import IMAGE, TENANT, Aws, MadeJob, make_job, rebuilt
 from reader_checks import FOREIGN_ARN, refused
 
 from results_consumer.chunks import MAX_CHUNKS
@@ -15,13 +15,6 @@ from results_consumer.errors import Check, IntegrityError, ServiceError, Service
 from results_consumer.job import open_job
 from wire import ledger
 from wire.manifest import PAGE_ENTRIES, ChunkEntry, encode_page
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    """One server for the file; every test makes a job of its own."""
-    with aws_server() as running:
-        yield running
 
 
 def manifest_key(made: MadeJob) -> str:

@@ -5,7 +5,6 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +12,12 @@ import boto3
 import pytest
 from aws_faults import instead, kms_error, s3_error
 from folders import names
-from job_factory import Aws, aws_server, client, make_job
+from job_factory import Aws, client, make_job
 
 from results_consumer.errors import ServiceError, ServiceKind, SinkCode, SinkError
 from results_consumer.fetch import fetch
 from results_consumer.sink import BUFFER, FileSink, StreamSink
 from results_consumer.status import job_status
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    """One server for the file; every test makes a job of its own."""
-    with aws_server() as running:
-        yield running
 
 
 def fails(aws: Aws, folder: Path) -> ServiceError:

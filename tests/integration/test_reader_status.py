@@ -1,11 +1,10 @@
 """How far a job is, by listing alone."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aws_faults import counted
-from job_factory import CREATED_MS, IMAGE, Aws, aws_server, make_job
+from job_factory import CREATED_MS, IMAGE, Aws, make_job
 
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.job import open_job
@@ -15,13 +14,6 @@ from wire.ledger import Notice
 from wire.manifest import Parameters
 
 NOW = CREATED_MS + 60_000
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    """One server for the file; every test makes a job of its own."""
-    with aws_server() as running:
-        yield running
 
 
 def test_a_job_goes_from_queued_to_completed(aws: Aws) -> None:
