@@ -91,6 +91,8 @@ def _result(number: int, outcome: Outcome, value: Any) -> Result | None:
     signed = signed_error(outcome, code, message)
     if signed is None or (response is None) is (outcome in ANSWERED):
         return None
+    if stated is not None and stated["retryable"] is not ERRORS[signed[0] or outcome].retryable:
+        return None
     result = Result(
         number=number,
         line=_typed(value["line"], int),

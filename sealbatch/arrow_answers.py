@@ -19,6 +19,7 @@ ROWS: Final = 4096
 BYTES: Final = 16 << 20
 """Bytes of JSON lines after which a row group ends."""
 _NUMBERS: Final = ("line", "prompt_tokens", "completion_tokens")
+_ANSWER: Final = ("finish_reason", "prompt_tokens", "completion_tokens", "model")
 COLUMNS: Final = (
     "custom_id",
     "line",
@@ -201,6 +202,7 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
     response = {"body": {"model": row["model"], "choices": choices, "usage": usage}}
     return {
         **{name: row[name] for name in ("id", "custom_id", "line", "outcome", "attested", "receipt")},
-        "response": None if row["answer"] is None else response,
-        "error": None if row["error_code"] is None else error,
+        # Whatever a row says comes into its line, so that nothing of it stands unproved beside what was signed.
+        "response": response if row["answer"] is not None or any(row[name] for name in _ANSWER) else None,
+        "error": error if any(error.values()) else None,
     }

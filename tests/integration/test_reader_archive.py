@@ -154,6 +154,7 @@ def test_a_changed_field_of_a_line_is_refused_at_the_results(kept: Kept, number:
         (1, "error", {"code": "", "message": ""}),
         (3, "error.code", "batch_cancelled"),
         (3, "error.message", ""),
+        (3, "error.retryable", False),
         (4, "error.code", "invalid_record"),
     ],
 )

@@ -3,6 +3,7 @@
 import io
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pyarrow import parquet
 
 from results_consumer.errors import IntegrityError, SinkError
 from results_consumer.fetch import fetch
+from results_consumer.output_reader import LineError, read_line
 from results_consumer.sink import FileSink, StreamSink
 from sealbatch import Questions, arrow_rows, validate
 from sealbatch.arrow_answers import COLUMNS, ParquetSink, TableSink, answer_lines
@@ -244,10 +246,27 @@ def lines(path: Path) -> Iterator[bytes]:
 
 def test_a_parquet_file_of_somebody_elses_is_none_of_ours(tmp_path: Path) -> None:
     """By its columns, or because it is none."""
-    from results_consumer.output_reader import LineError
-
     with pytest.raises(LineError):
         list(lines(wrote(tmp_path / "a.parquet", {"question": ["x"]})))
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
     with pytest.raises(LineError):
         list(lines(tmp_path / "b.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "value"),
+    [(0, "error_message", "no"), (0, "retryable", True), (1, "error_code", "x"), (2, "model", "m"), (2, "answer", "x")],
+)
+def test_a_row_that_says_more_than_was_signed_proves_nothing(tmp_path: Path, row: int, column: str, value: Any) -> None:
+    """Each cell of a row stands in its line: verify once overlooked a message beside an answer, and its like."""
+    rows(mixed(), ParquetSink(FileSink(tmp_path / "out.parquet")))
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert all(read_line(line).result for line in list(lines(tmp_path / "out.parquet"))[:3])
+    cells = table.column(column).to_pylist()
+    cells[row] = value
+    index = table.column_names.index(column)
+    forged = table.set_column(index, table.field(index), pa.array(cells, table.field(index).type))
+    parquet.write_table(forged, tmp_path / "forged.parquet")
+    line = list(lines(tmp_path / "forged.parquet"))[row]
+    with suppress(LineError):
+        assert read_line(line).result is None
