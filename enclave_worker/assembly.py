@@ -11,7 +11,8 @@ from enclave_worker.identity import Identity
 from enclave_worker.prompts import Question, errored
 from enclave_worker.receipts import Attested, ReceiptSigner
 from wire.commitments import question_root, result_root
-from wire.envelope import MAX_PAYLOAD, attach_receipt, body_digest, seal_answers
+from wire.envelope import MAX_PAYLOAD, attach_receipt, body_digest, seal
+from wire.header import AnswerHeader
 from wire.keys import sharing_scope
 from wire.payload import MAX_ANSWER_CHARACTERS, AnswerPayload, ErrorCode, Outcome, Result
 from wire.receipt import Receipt, Totals
@@ -57,16 +58,14 @@ class Assembly:
         Raises:
             AttestorError: there is no attestation document for the receipt.
         """
-        header, questions = self._chunk.header, self._chunk.payload
+        asked, questions = self._chunk.header, self._chunk.payload
         results = tuple(self._results[record.number] for record in self._chunk.records)
         payload, encoded = _encode(AnswerPayload(identity.model_name, questions.salt, results))
-        sealed = seal_answers(
-            questions.answer_key,
-            encoded,
-            tenant=header.tenant,
-            job=header.job,
+        header = AnswerHeader(
+            tenant=asked.tenant,
+            job=asked.job,
             image=identity.image,
-            chunk=header.chunk,
+            chunk=asked.chunk,
             first=self._chunk.first,
             count=self._chunk.count,
             key_arn=questions.answer_key_arn,
@@ -75,6 +74,7 @@ class Assembly:
             model=identity.model,
             template=identity.template,
         )
+        sealed = seal(header, questions.answer_key, encoded)
         attested = signer.attested()
         receipt = self._receipt(identity, attested, body_digest(sealed), payload.results)
         return attach_receipt(sealed, questions.answer_key, signer.sign(receipt, attested.document))

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from enclave_worker.keyring import Courier, Keyring, UnwrapError
-from wire.envelope import QuestionHeader, parse_questions
+from wire.envelope import parse_questions
 from wire.errors import MessageError, SealError
+from wire.header import QuestionHeader
 from wire.messages import RefusalCode, Work
 from wire.payload import QuestionPayload, Record
 

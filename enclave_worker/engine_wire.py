@@ -28,6 +28,7 @@ MAX_STOPS: Final = 16
 MAX_STOP: Final = 4096
 """The template adds stops of its own to a record's."""
 _UINT32: Final = "I"
+_FINISH_REASONS: Final[tuple[FinishReason, ...]] = ("stop", "length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +103,11 @@ def decode_greeting(data: bytes) -> Greeting:
     Raises:
         MessageError: it is none.
     """
-    taken = Fields.parse(data, max_size=MAX_FRAME, error=MessageError, what="greeting")
-    greeting: Greeting
-    if taken.number("type", low=1, high=2) == 1:
-        name, digest = taken.text("model_name", longest=128), taken.data("model_digest", size=32)
-        greeting = Profile(name, digest, taken.number("context_length", low=1), _read_room(taken))
-    else:
-        greeting = CannotStart(taken.text("reason", longest=MAX_REASON))
-    taken.end()
-    return greeting
+    with Fields.parse(data, max_size=MAX_FRAME, error=MessageError, what="greeting") as taken:
+        if taken.number("type", low=1, high=2) == 1:
+            name, digest = taken.text("model_name", longest=128), taken.data("model_digest", size=32)
+            return Profile(name, digest, taken.number("context_length", low=1), _read_room(taken))
+        return CannotStart(taken.text("reason", longest=MAX_REASON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +130,14 @@ def decode_step(data: bytes) -> Step:
     Raises:
         MessageError: it is no step.
     """
-    taken = Fields.parse(data, max_size=MAX_FRAME, error=MessageError, what="step")
-    reset = taken.take("reset")
-    if not isinstance(reset, bool):
-        raise MessageError("step: reset is no truth value")
-    cancelled = taken.array("cancelled", longest=MAX_SEQUENCES)
-    if not all(type(key) is int for key in cancelled):
-        raise MessageError("step: cancelled is not a list of numbers")
-    prompts = [_read_prompt(value) for value in taken.array("prompts", longest=MAX_SEQUENCES)]
-    taken.end()
+    with Fields.parse(data, max_size=MAX_FRAME, error=MessageError, what="step") as taken:
+        reset = taken.take("reset")
+        if not isinstance(reset, bool):
+            raise MessageError("step: reset is no truth value")
+        cancelled = taken.array("cancelled", longest=MAX_SEQUENCES)
+        if not all(type(key) is int for key in cancelled):
+            raise MessageError("step: cancelled is not a list of numbers")
+        prompts = [_read_prompt(value) for value in taken.array("prompts", longest=MAX_SEQUENCES)]
     return Step(prompts, tuple(cancelled), reset)  # type: ignore[arg-type]
 
 
@@ -163,15 +159,11 @@ def decode_reply(data: bytes) -> Reply:
     Raises:
         MessageError: it is none.
     """
-    taken = Fields.parse(data, max_size=MAX_FRAME, error=MessageError, what="reply")
-    reply: Reply
-    if taken.number("type", low=1, high=2) == 1:
-        done = tuple(_read_completion(value) for value in taken.array("completions", longest=MAX_SEQUENCES))
-        reply = Stepped(done, _read_room(taken))
-    else:
-        reply = Failed(taken.text("error", longest=MAX_REASON))
-    taken.end()
-    return reply
+    with Fields.parse(data, max_size=MAX_FRAME, error=MessageError, what="reply") as taken:
+        if taken.number("type", low=1, high=2) == 1:
+            done = tuple(_read_completion(value) for value in taken.array("completions", longest=MAX_SEQUENCES))
+            return Stepped(done, _read_room(taken))
+        return Failed(taken.text("error", longest=MAX_REASON))
 
 
 def encode_tokens(tokens: Sequence[int]) -> bytes:
@@ -215,20 +207,22 @@ def _prompt_values(prompt: Prompt) -> list[Value]:
 
 
 def _read_prompt(value: Value) -> Prompt:
-    taken = Fields(value, MessageError, "prompt")
-    key, tokens = taken.number("key"), decode_tokens(taken.data("tokens", longest=MAX_TOKENS_BYTES))
-    params = SamplingParams(
-        max_tokens=taken.number("max_tokens", low=1),
-        temperature=taken.real("temperature", low=0.0, high=2.0),
-        top_p=taken.real("top_p", low=0.0, high=1.0),
-        seed=taken.number("seed", high=2**63 - 1),
-        stop=tuple(_read_stop(item) for item in taken.array("stop", longest=MAX_STOPS)),
-        top_k=taken.number("top_k"),
-        repetition_penalty=taken.real("repetition_penalty", low=0.0, high=2.0),
-    )
-    tenant, scope = taken.text("tenant", longest=MAX_TENANT), taken.data("scope", longest=KEY_SIZE)
-    taken.end()
-    return Prompt(key, tokens, params, tenant, scope)
+    with Fields(value, MessageError, "prompt") as taken:
+        return Prompt(
+            key=taken.number("key"),
+            tokens=decode_tokens(taken.data("tokens", longest=MAX_TOKENS_BYTES)),
+            params=SamplingParams(
+                max_tokens=taken.number("max_tokens", low=1),
+                temperature=taken.real("temperature", low=0.0, high=2.0),
+                top_p=taken.real("top_p", low=0.0, high=1.0),
+                seed=taken.number("seed", high=2**63 - 1),
+                stop=tuple(_read_stop(item) for item in taken.array("stop", longest=MAX_STOPS)),
+                top_k=taken.number("top_k"),
+                repetition_penalty=taken.real("repetition_penalty", low=0.0, high=2.0),
+            ),
+            tenant=taken.text("tenant", longest=MAX_TENANT),
+            scope=taken.data("scope", longest=KEY_SIZE),
+        )
 
 
 def _read_stop(value: Value) -> str:
@@ -238,17 +232,13 @@ def _read_stop(value: Value) -> str:
 
 
 def _read_completion(value: Value) -> Completion:
-    taken = Fields(value, MessageError, "completion")
-    key, text = taken.number("key"), taken.text("text", longest=MAX_TEXT)
-    reason: FinishReason
-    match taken.text("finish_reason", longest=6):
-        case "stop" | "length" as reason:
-            pass
-        case _:
-            raise MessageError("completion: finish_reason is neither stop nor length")
-    completion = Completion(key, text, reason, taken.number("completion_tokens"))
-    taken.end()
-    return completion
+    with Fields(value, MessageError, "completion") as taken:
+        return Completion(
+            key=taken.number("key"),
+            text=taken.text("text", longest=MAX_TEXT),
+            finish_reason=taken.one_of("finish_reason", _FINISH_REASONS),
+            completion_tokens=taken.number("completion_tokens"),
+        )
 
 
 def _room_values(room: Room) -> list[Value]:

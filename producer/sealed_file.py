@@ -29,7 +29,7 @@ from wire.codec import pack
 from wire.errors import MessageError
 from wire.fields import Fields
 from wire.messages import MAX_WRAPPED
-from wire.names import KEY_ARN, MAX_ARN, MAX_TENANT, TENANT
+from wire.names import KEY_ARN, TENANT
 
 MAGIC: Final = b"SLFL"
 VERSION: Final = 1
@@ -137,13 +137,12 @@ def read_header(data: bytes) -> FileHeader:
         raise SealedFileError(f"it is of version {version}, and only version {VERSION} is known here")
     body = data[PREFIX.size : PREFIX.size + length]
     try:
-        fields = Fields.parse(body, max_size=MAX_HEADER, max_values=8, error=MessageError, what="sealed file")
-        tenant = fields.text("tenant", longest=MAX_TENANT, check=TENANT.fullmatch)
-        schedule = fields.text("schedule", longest=MAX_SCHEDULE)
-        key_arn = fields.text("key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch)
-        wrapped = fields.data("wrapped", longest=MAX_WRAPPED)
-        commitment = fields.data("commitment", size=keys.KEY_SIZE)
-        fields.end()
+        with Fields.parse(body, max_size=MAX_HEADER, max_values=8, error=MessageError, what="sealed file") as fields:
+            tenant = fields.shaped("tenant", TENANT)
+            schedule = fields.text("schedule", longest=MAX_SCHEDULE)
+            key_arn = fields.shaped("key_arn", KEY_ARN)
+            wrapped = fields.data("wrapped", longest=MAX_WRAPPED)
+            commitment = fields.data("commitment", size=keys.KEY_SIZE)
     except MessageError:
         raise SealedFileError("its header is malformed") from None
     return FileHeader(Owner(key_arn, tenant, schedule), wrapped, commitment, PREFIX.size + length)

@@ -10,7 +10,8 @@ from producer.questions import Problem
 from producer.settings import ProducerSettings
 from producer.spool import Spool
 from producer.validate import PROGRESS_EVERY, Tally
-from wire.envelope import seal_questions
+from wire.envelope import seal
+from wire.header import QuestionHeader
 from wire.payload import QuestionPayload, Record
 
 
@@ -46,9 +47,7 @@ def seal_chunk(keyset: Keyset, settings: ProducerSettings, job: str, number: int
         salt=os.urandom(32),
         records=records,
     ).encode()
-    return seal_questions(
-        keyset.question_key,
-        payload,
+    header = QuestionHeader(
         tenant=settings.tenant,
         job=job,
         image=settings.image,
@@ -58,6 +57,7 @@ def seal_chunk(keyset: Keyset, settings: ProducerSettings, job: str, number: int
         key_arn=keyset.public.question_key_arn,
         wrapped=keyset.public.question_wrapped,
     )
+    return seal(header, keyset.question_key, payload)
 
 
 def seal_all(

@@ -9,8 +9,9 @@ from results_consumer.job import Job
 from results_consumer.keyring import AnswerKey
 from results_consumer.receipts import ReceiptVerifier, Subject
 from results_consumer.steps import ReceiptRefused, Step
-from wire.envelope import AnswerHeader, SealedAnswers, parse_answers
+from wire.envelope import SealedAnswers, parse_answers
 from wire.errors import MessageError, SealError
+from wire.header import AnswerHeader
 from wire.manifest import ChunkEntry
 from wire.payload import AnswerPayload
 from wire.receipt import Receipt

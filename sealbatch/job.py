@@ -250,7 +250,7 @@ class Job:
         self._fetching(FetchOptions(inputs=source.pairs), (), progress).whole(failed)
         if not failed.ranges:
             return None
-        retry = Retry(self._ticket, tuple(failed.ranges))
+        retry = Retry(self._ticket.job, self._ticket.digest, tuple(failed.ranges))
         key = unwrap_keys(client.kms, parent)[0].key
         return client.send(source, intake, retry=retry, retry_key=key, progress=progress)
 

@@ -16,6 +16,7 @@ from receipt_factory import CREATED_MS, TRUST, make_receipt
 
 from results_consumer.settings import ReaderSettings
 from wire import envelope, keys, ledger, manifest, merkle, payload, ticket
+from wire.header import AnswerHeader
 
 TENANT = "benefits"
 IMAGE = "0123456789abcdef" * 6
@@ -150,7 +151,7 @@ class MadeJob:
         }
         body = made.encode() if plaintext is None else plaintext
         key = key or self.answer_keys[entry.keyset]
-        sealed = envelope.seal_answers(key, body, **(header | bent))
+        sealed = envelope.seal(AnswerHeader(**(header | bent)), key, body)
         if receipt == {"none": True}:
             return sealed
         return envelope.attach_receipt(sealed, key, make_receipt(sealed, SALT, made.results, **(receipt or {})))

@@ -27,6 +27,7 @@ from sealbatch.nightly.schedule import NightlySettings, Schedule
 from sealbatch.nightly.shelf import Shelf
 from sealbatch.nightly.todo import CLOSE, RANGE, STEP, Todo
 from wire import envelope, ledger, payload
+from wire.header import AnswerHeader
 from wire.manifest import decode_manifest
 
 IMAGE = "0123456789abcdef" * 6
@@ -397,9 +398,7 @@ class World:
         asked = payload.QuestionPayload.decode(sealed.open(question_key))
         results = tuple(self._result(record) for record in asked.records)
         made = payload.AnswerPayload("test-bloom", asked.salt, results)
-        answers = envelope.seal_answers(
-            asked.answer_key,
-            made.encode(),
+        header = AnswerHeader(
             tenant=message.tenant,
             job=message.job,
             image=IMAGE,
@@ -412,6 +411,7 @@ class World:
             model=bytes(32),
             template=bytes(32),
         )
+        answers = envelope.seal(header, asked.answer_key, made.encode())
         manifest = decode_manifest(self.s3.objects[ledger.manifest_key(message.tenant, message.job)])
         started = datetime.fromtimestamp(manifest.created_ms // 1000, UTC)
         receipt = make_receipt(answers, asked.salt, results, started=started)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wire import envelope, keys, ticket
+from wire.header import AnswerHeader, QuestionHeader
 from wire.payload import AnswerPayload, ErrorCode, Message, Params, QuestionPayload, Record
 
 TENANT = "benefits"
@@ -71,9 +72,9 @@ class Keys:
             "wrapped": self.wrapped,
         }
         body = self.payload(records) if plaintext is None else plaintext
-        return envelope.seal_questions(self.question_key, body, **(header | bent))
+        return envelope.seal(QuestionHeader(**(header | bent)), self.question_key, body)
 
-    def open(self, sealed: bytes) -> tuple[envelope.AnswerHeader, AnswerPayload]:
+    def open(self, sealed: bytes) -> tuple[AnswerHeader, AnswerPayload]:
         """Header and payload of sealed answers, opened under the answer key."""
         parsed = envelope.parse_answers(sealed)
         return parsed.header, AnswerPayload.decode(parsed.open(self.answer_key))

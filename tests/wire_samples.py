@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
-from wire import commitments, envelope, keys, manifest, messages, payload, receipt, report, ticket
+from wire import commitments, envelope, header, keys, manifest, messages, payload, receipt, report, ticket
 
 KEY = bytes(range(32))
 ANSWER_KEY = bytes(range(32, 64))
@@ -41,21 +41,32 @@ QUESTION_PAYLOAD = payload.QuestionPayload(ANSWER_KEY, ANSWER_ARN, ANSWER_DIGEST
 RESULT_PAYLOAD = payload.AnswerPayload("sealbatch/benefits-bloom", SALT, RESULTS).encode()
 
 
-def question_header() -> envelope.QuestionHeader:
+def question_header() -> header.QuestionHeader:
     """The header of `QUESTIONS`."""
-    proof = keys.commitment(KEY, [envelope.QUESTIONS, TENANT, JOB, 2, 4, 3])
-    return envelope.QuestionHeader(TENANT, JOB, IMAGE, 2, 4, 3, QUESTION_ARN, WRAPPED, proof)
+    proof = keys.commitment(KEY, [header.QUESTIONS, TENANT, JOB, 2, 4, 3])
+    return header.QuestionHeader(TENANT, JOB, IMAGE, 2, 4, 3, QUESTION_ARN, WRAPPED, commitment=proof)
 
 
 QUESTIONS = envelope._seal(question_header(), KEY, QUESTION_PAYLOAD, NONCE)
 QUESTION_DIGEST = envelope.parse_questions(QUESTIONS).digest
 
 
-def answer_header() -> envelope.AnswerHeader:
+def answer_header() -> header.AnswerHeader:
     """The header of `ANSWERS`."""
-    proof = keys.commitment(ANSWER_KEY, [envelope.ANSWERS, TENANT, JOB, 2, 4, 3])
-    return envelope.AnswerHeader(
-        TENANT, JOB, IMAGE, 2, 4, 3, ANSWER_ARN, ANSWER_DIGEST, proof, QUESTION_DIGEST, bytes([8]) * 32, bytes([9]) * 32
+    proof = keys.commitment(ANSWER_KEY, [header.ANSWERS, TENANT, JOB, 2, 4, 3])
+    return header.AnswerHeader(
+        TENANT,
+        JOB,
+        IMAGE,
+        2,
+        4,
+        3,
+        ANSWER_ARN,
+        ANSWER_DIGEST,
+        QUESTION_DIGEST,
+        bytes([8]) * 32,
+        bytes([9]) * 32,
+        commitment=proof,
     )
 
 

@@ -1,10 +1,13 @@
 """Strict msgpack: one value, one encoding.
 
-Only nil, bool, integers, finite 64-bit floats, text, bytes, arrays and maps with text keys exist. A decoder that
-accepted two encodings of one value would let a relay change bytes that digests and signatures are made of, so
-anything but the shortest encoding, and any map whose keys are not in ascending order, is refused.
+Only nil, bool, integers, finite 64-bit floats, text, bytes, arrays and maps with text keys exist; a dataclass is the
+array of its fields in their order, and a member of an enumeration the text that it is. A decoder that accepted two
+encodings of one value would let a relay change bytes that digests and signatures are made of, so anything but the
+shortest encoding, and any map whose keys are not in ascending order, is refused.
 """
 
+import dataclasses
+import functools
 import math
 from typing import Any, Final, TypeAlias, TypeVar, Union
 
@@ -22,10 +25,12 @@ Value: TypeAlias = Union[bool, int, float, str, bytes, list["Value"], dict[str, 
 
 _PLAIN: Final = frozenset({type(None), bool, int, str, bytes})
 
+_ARRAYS: Final = (list, tuple)
+
 _Container = TypeVar("_Container", list[Any], dict[str, Any])
 
 
-def pack(value: Value) -> bytes:
+def pack(value: object) -> bytes:
     """The one encoding of `value`.
 
     Raises:
@@ -33,6 +38,16 @@ def pack(value: Value) -> bytes:
     """
     encoded: bytes = msgpack.packb(_ordered(value, 0), use_bin_type=True)
     return encoded
+
+
+def fields_of(value: Any) -> list[object]:
+    """The fields of a dataclass in their order.
+
+    Raises:
+        ValueError: our own misuse: it is none.
+    """
+    kind: Any = type(value)  # mypy takes no type for hashable
+    return [getattr(value, name) for name in _names(kind)]
 
 
 def unpack(data: bytes, *, max_size: int, max_values: int = MAX_VALUES) -> Value:
@@ -74,21 +89,31 @@ def unpack(data: bytes, *, max_size: int, max_values: int = MAX_VALUES) -> Value
     return value  # type: ignore[no-any-return]
 
 
-def _ordered(value: Value, depth: int) -> Value:
-    """`value` with map keys in ascending order of their UTF-8 bytes, checked for what the format allows."""
+def _ordered(value: Any, depth: int) -> object:
+    """`value` made of the types that the format has, with map keys in ascending order of their UTF-8 bytes."""
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
-    if type(value) in _PLAIN:  # first, because most values are
+    kind: Any = type(value)
+    if kind in _PLAIN:  # first, because most values are
         return value
-    if isinstance(value, list | tuple):
-        return [_ordered(item, depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {key: _ordered(value[key], depth + 1) for key in sorted(value, key=_map_key)}
-    if type(value) is float:
+    if kind is float:
         if not math.isfinite(value):
             raise ValueError("a number is not finite")
         return value
-    raise ValueError(f"type {type(value).__name__} is not part of the format")
+    if isinstance(value, _ARRAYS):
+        return [_ordered(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {key: _ordered(value[key], depth + 1) for key in sorted(value, key=_map_key)}
+    if isinstance(value, str):
+        return str(value)
+    return [_ordered(getattr(value, name), depth + 1) for name in _names(kind)]
+
+
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    if not dataclasses.is_dataclass(kind):
+        raise ValueError(f"type {kind.__name__} is not part of the format")
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _map_key(key: object) -> bytes:

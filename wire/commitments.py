@@ -6,8 +6,9 @@ nothing about a question that can be guessed, and one record can be shown to som
 
 import hmac
 from collections.abc import Iterable
+from dataclasses import replace
 
-from wire.codec import Value, pack
+from wire.codec import pack
 from wire.keys import leaf_key
 from wire.merkle import MerkleTree
 from wire.payload import Record, Result
@@ -15,8 +16,8 @@ from wire.payload import Record, Result
 
 def question_commitment(salt: bytes, record: Record) -> bytes:
     """32 bytes that bind number, line, custom_id and conversation of a record."""
-    turns: list[Value] = [[message.role, message.content] for message in record.messages]
-    return _commit(salt, record.number, b"question", [record.number, record.line, record.custom_id, turns])
+    values = [record.number, record.line, record.custom_id, record.messages]
+    return _commit(salt, record.number, b"question", values)
 
 
 def result_commitment(salt: bytes, result: Result) -> bytes:
@@ -24,19 +25,8 @@ def result_commitment(salt: bytes, result: Result) -> bytes:
 
     Tokens count where there is an answer; lines without one do not show them.
     """
-    values: list[Value] = [
-        result.number,
-        result.line,
-        result.custom_id,
-        str(result.outcome),
-        result.text,
-        result.finish_reason,
-        result.prompt_tokens if result.answered else 0,
-        result.completion_tokens if result.answered else 0,
-        None if result.error is None else str(result.error),
-        result.detail,
-    ]
-    return _commit(salt, result.number, b"result", values)
+    shown = result if result.answered else replace(result, prompt_tokens=0, completion_tokens=0)
+    return _commit(salt, result.number, b"result", shown)
 
 
 def root_of(commitments: Iterable[bytes]) -> bytes:
@@ -57,5 +47,5 @@ def result_root(salt: bytes, results: Iterable[Result]) -> bytes:
     return root_of(result_commitment(salt, result) for result in results)
 
 
-def _commit(salt: bytes, number: int, kind: bytes, values: list[Value]) -> bytes:
-    return hmac.digest(leaf_key(salt, number), kind + pack(values), "sha256")
+def _commit(salt: bytes, number: int, kind: bytes, content: object) -> bytes:
+    return hmac.digest(leaf_key(salt, number), kind + pack(content), "sha256")

@@ -14,23 +14,22 @@ import hashlib
 import hmac
 import os
 import struct
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from wire import keys
-from wire.codec import Value, pack
+from wire.codec import pack
 from wire.errors import SealError
 from wire.fields import Fields
-from wire.messages import MAX_RECORD, MAX_SEALED, MAX_WRAPPED
-from wire.names import IMAGE, JOB, JOB_LENGTH, KEY_ARN, MAX_ARN, MAX_TENANT, TENANT
+from wire.header import AnswerHeader, Header, QuestionHeader, read_answer_header, read_question_header
+from wire.messages import MAX_SEALED
 
 MAGIC: Final = b"SEAL"
 VERSION: Final = 1
-QUESTIONS: Final = 1
-ANSWERS: Final = 2
 NONCE_SIZE: Final = 12
 TAG_SIZE: Final = 16
 MAX_HEADER: Final = 8192
@@ -41,54 +40,11 @@ MAX_RECEIPT: Final = 2 * RECEIPT_BUCKET + NONCE_SIZE + TAG_SIZE
 MAX_PAYLOAD: Final = 8 * 1024 * 1024 - 4
 """Largest payload in bytes: with its length it fits the largest bucket."""
 MIN_BUCKET: Final = 4096
-MAX_CHUNK: Final = 2**32 - 1
 
 _PREFIX: Final = struct.Struct(">4sBBH")
 _LENGTH: Final = struct.Struct(">I")
 
-
-@dataclass(frozen=True, slots=True)
-class QuestionHeader:
-    """What a sealed chunk of questions says in the clear, and binds.
-
-    `wrapped` is the question key under the KMS key `key_arn`; the records are `first` to `first + count - 1` of the
-    job.
-    """
-
-    tenant: str
-    job: str
-    image: str
-    chunk: int
-    first: int
-    count: int
-    key_arn: str
-    wrapped: bytes
-    commitment: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerHeader:
-    """What sealed answers say in the clear, and bind.
-
-    `wrapped_digest` names the answer key (`wire.keys.wrapped_digest`), `question_digest` is the SHA-256 of the whole
-    sealed question object, `model` the digest of the model's manifest and `template` that of the prompt template.
-    """
-
-    tenant: str
-    job: str
-    image: str
-    chunk: int
-    first: int
-    count: int
-    key_arn: str
-    wrapped_digest: bytes
-    commitment: bytes
-    question_digest: bytes
-    model: bytes
-    template: bytes
-
-
-Header: TypeAlias = QuestionHeader | AnswerHeader
+_Header = TypeVar("_Header", QuestionHeader, AnswerHeader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +57,20 @@ class _Sealed:
     nonce: bytes
     ciphertext: bytes
     receipt: bytes
+    header: Header
+
+    def open(self, key: bytes) -> bytes:
+        """The payload.
+
+        Raises:
+            SealError: `key` is not this object's key, or anything in it was changed.
+        """
+        binding = self.header.binding()
+        # One error and one text for every way to fail, so that nobody learns which check it was.
+        if not hmac.compare_digest(keys.commitment(key, binding), self.header.commitment):
+            raise SealError("sealed object: does not open under this key")
+        cipher = AESGCM(keys.seal_key(key, binding))
+        return _decrypted(cipher, self.nonce, self.ciphertext, self.associated, MIN_BUCKET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +79,12 @@ class SealedQuestions(_Sealed):
 
     header: QuestionHeader
 
-    def open(self, key: bytes) -> bytes:
-        """The payload.
-
-        Raises:
-            SealError: `key` is not this object's key, or anything in it was changed.
-        """
-        return _open(self, self.header, key)
-
 
 @dataclass(frozen=True, slots=True)
 class SealedAnswers(_Sealed):
     """Sealed answers, parsed and not yet trusted."""
 
     header: AnswerHeader
-
-    def open(self, key: bytes) -> bytes:
-        """The payload.
-
-        Raises:
-            SealError: `key` is not this object's key, or anything in it was changed.
-        """
-        return _open(self, self.header, key)
 
     def open_receipt(self, key: bytes) -> bytes:
         """The receipt; empty if there is none.
@@ -143,7 +97,7 @@ class SealedAnswers(_Sealed):
         if len(self.receipt) <= NONCE_SIZE + TAG_SIZE:
             raise SealError("sealed object: does not open under this key")
         nonce, ciphertext = self.receipt[:NONCE_SIZE], self.receipt[NONCE_SIZE:]
-        cipher = AESGCM(keys.receipt_key(key, _header_binding(ANSWERS, self.header)))
+        cipher = AESGCM(keys.receipt_key(key, self.header.binding()))
         return _decrypted(cipher, nonce, ciphertext, self.body_digest, RECEIPT_BUCKET)
 
 
@@ -166,55 +120,14 @@ def bucket(size: int, smallest: int = MIN_BUCKET) -> int:
     return max(smallest, 1 << (size - 1).bit_length())
 
 
-def seal_questions(
-    key: bytes,
-    payload: bytes,
-    *,
-    tenant: str,
-    job: str,
-    image: str,
-    chunk: int,
-    first: int,
-    count: int,
-    key_arn: str,
-    wrapped: bytes,
-) -> bytes:
-    """Seal a chunk of questions under the question key `key` (32 bytes).
+def seal(header: Header, key: bytes, payload: bytes) -> bytes:
+    """Seal a chunk of questions under its question key, or answers under the answer key that came inside (32 bytes).
 
     Raises:
-        ValueError: our own misuse: a field that `parse_questions` would refuse.
+        ValueError: our own misuse: a field that `parse_questions` or `parse_answers` would refuse.
     """
-    proof = keys.commitment(key, _binding(QUESTIONS, tenant, job, chunk, first, count))
-    header = QuestionHeader(tenant, job, image, chunk, first, count, key_arn, wrapped, proof)
-    return _seal(header, key, payload, os.urandom(NONCE_SIZE))
-
-
-def seal_answers(
-    key: bytes,
-    payload: bytes,
-    *,
-    tenant: str,
-    job: str,
-    image: str,
-    chunk: int,
-    first: int,
-    count: int,
-    key_arn: str,
-    wrapped_digest: bytes,
-    question_digest: bytes,
-    model: bytes,
-    template: bytes,
-) -> bytes:
-    """Seal answers under the answer key `key` (32 bytes) that came inside their questions.
-
-    Raises:
-        ValueError: our own misuse: a field that `parse_answers` would refuse.
-    """
-    proof = keys.commitment(key, _binding(ANSWERS, tenant, job, chunk, first, count))
-    header = AnswerHeader(
-        tenant, job, image, chunk, first, count, key_arn, wrapped_digest, proof, question_digest, model, template
-    )
-    return _seal(header, key, payload, os.urandom(NONCE_SIZE))
+    proof = keys.commitment(key, header.binding())
+    return _seal(replace(header, commitment=proof), key, payload, os.urandom(NONCE_SIZE))
 
 
 def parse_questions(data: bytes) -> SealedQuestions:
@@ -223,16 +136,9 @@ def parse_questions(data: bytes) -> SealedQuestions:
     Raises:
         SealError: the bytes are not exactly one such object within the limits.
     """
-    parts, fields = _parse(data, QUESTIONS)
+    parts, header = _parse(data, QuestionHeader.direction, read_question_header)
     if parts[-1]:
         raise SealError("sealed object: questions carry no receipt")
-    header = QuestionHeader(
-        *_place(fields),
-        key_arn=fields.text("key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
-        wrapped=fields.data("wrapped", longest=MAX_WRAPPED),
-        commitment=fields.data("commitment", size=32),
-    )
-    fields.end()
     return SealedQuestions(*parts, header)
 
 
@@ -242,47 +148,21 @@ def parse_answers(data: bytes) -> SealedAnswers:
     Raises:
         SealError: the bytes are not exactly one such object within the limits.
     """
-    parts, fields = _parse(data, ANSWERS)
-    header = AnswerHeader(
-        *_place(fields),
-        key_arn=fields.text("key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
-        wrapped_digest=fields.data("wrapped_digest", size=32),
-        commitment=fields.data("commitment", size=32),
-        question_digest=fields.data("question_digest", size=32),
-        model=fields.data("model", size=32),
-        template=fields.data("template", size=32),
-    )
-    fields.end()
+    parts, header = _parse(data, AnswerHeader.direction, read_answer_header)
     return SealedAnswers(*parts, header)
-
-
-def _binding(  # noqa: PLR0917 - the order is the encoding
-    direction: int, tenant: str, job: str, chunk: int, first: int, count: int
-) -> Value:
-    return [direction, tenant, job, chunk, first, count]
-
-
-def _header_binding(direction: int, header: Header) -> Value:
-    return _binding(direction, header.tenant, header.job, header.chunk, header.first, header.count)
-
-
-def _direction(header: Header) -> int:
-    return QUESTIONS if isinstance(header, QuestionHeader) else ANSWERS
 
 
 def _seal(header: Header, key: bytes, payload: bytes, nonce: bytes) -> bytes:
     """The nonce is a parameter for the test vectors' sake alone."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"a payload has at most {MAX_PAYLOAD} bytes, not {len(payload)}")
-    direction = _direction(header)
-    values: list[Value] = [getattr(header, name) for name in type(header).__slots__]
-    encoded = pack(values)
-    associated = _PREFIX.pack(MAGIC, VERSION, direction, len(encoded)) + encoded
-    plaintext = _padded(payload, MIN_BUCKET)
-    ciphertext = AESGCM(keys.seal_key(key, _header_binding(direction, header))).encrypt(nonce, plaintext, associated)
+    encoded = pack(header)
+    associated = _PREFIX.pack(MAGIC, VERSION, header.direction, len(encoded)) + encoded
+    cipher = AESGCM(keys.seal_key(key, header.binding()))
+    ciphertext = cipher.encrypt(nonce, _padded(payload, MIN_BUCKET), associated)
     sealed = associated + nonce + _LENGTH.pack(len(ciphertext)) + ciphertext + _LENGTH.pack(0)
     try:
-        _ = parse_questions(sealed) if direction == QUESTIONS else parse_answers(sealed)
+        _ = parse_questions(sealed) if isinstance(header, QuestionHeader) else parse_answers(sealed)
     except SealError as error:
         raise ValueError(str(error)) from None
     return sealed
@@ -293,7 +173,7 @@ def _attach(sealed: bytes, key: bytes, receipt: bytes, nonce: bytes) -> bytes:
     parsed = parse_answers(sealed)
     if parsed.receipt or not 0 < len(receipt) <= 2 * RECEIPT_BUCKET - _LENGTH.size:
         raise ValueError("the answers have a receipt already, or this one is empty or too long")
-    cipher = AESGCM(keys.receipt_key(key, _header_binding(ANSWERS, parsed.header)))
+    cipher = AESGCM(keys.receipt_key(key, parsed.header.binding()))
     block = nonce + cipher.encrypt(nonce, _padded(receipt, RECEIPT_BUCKET), parsed.body_digest)
     return sealed[: -_LENGTH.size] + _LENGTH.pack(len(block)) + block
 
@@ -302,8 +182,10 @@ def _padded(payload: bytes, smallest: int) -> bytes:
     return (_LENGTH.pack(len(payload)) + payload).ljust(bucket(len(payload) + _LENGTH.size, smallest), b"\0")
 
 
-def _parse(data: bytes, direction: int) -> tuple[tuple[bytes, bytes, bytes, bytes, bytes, bytes], Fields]:
-    """Digest, body digest, associated data, nonce, ciphertext and receipt; and the header's fields."""
+def _parse(
+    data: bytes, direction: int, read_header: Callable[[Fields], _Header]
+) -> tuple[tuple[bytes, bytes, bytes, bytes, bytes, bytes], _Header]:
+    """Digest, body digest, associated data, nonce, ciphertext and receipt; and the header."""
     if len(data) > MAX_SEALED:
         raise SealError(f"sealed object: {len(data)} bytes, at most {MAX_SEALED} are allowed")
     if len(data) < _PREFIX.size:
@@ -317,10 +199,13 @@ def _parse(data: bytes, direction: int) -> tuple[tuple[bytes, bytes, bytes, byte
     receipt, position = _block(data, body_end, MAX_RECEIPT)
     if position != len(data) or len(ciphertext) < MIN_BUCKET + TAG_SIZE:
         raise SealError("sealed object: lengths do not add up")
-    header = data[_PREFIX.size : end]
-    fields = Fields.parse(header, max_size=MAX_HEADER, error=SealError, what="sealed header", max_values=MAX_FIELDS)
-    body_digest = hashlib.sha256(memoryview(data)[:body_end]).digest()
-    return (hashlib.sha256(data).digest(), body_digest, data[:end], nonce, ciphertext, receipt), fields
+    encoded = data[_PREFIX.size : end]
+    with Fields.parse(
+        encoded, max_size=MAX_HEADER, error=SealError, what="sealed header", max_values=MAX_FIELDS
+    ) as fields:
+        header = read_header(fields)
+    digest, body_digest = hashlib.sha256(data).digest(), hashlib.sha256(memoryview(data)[:body_end]).digest()
+    return (digest, body_digest, data[:end], nonce, ciphertext, receipt), header
 
 
 def _block(data: bytes, position: int, longest: int) -> tuple[bytes, int]:
@@ -332,26 +217,6 @@ def _block(data: bytes, position: int, longest: int) -> tuple[bytes, int]:
     if size > longest or start + size > len(data):
         raise SealError("sealed object: lengths do not add up")
     return data[start : start + size], start + size
-
-
-def _place(fields: Fields) -> tuple[str, str, str, int, int, int]:
-    return (
-        fields.text("tenant", longest=MAX_TENANT, check=TENANT.fullmatch),
-        fields.text("job", longest=JOB_LENGTH, check=JOB.fullmatch),
-        fields.text("image", longest=96, check=IMAGE.fullmatch),
-        fields.number("chunk", high=MAX_CHUNK),
-        fields.number("first", high=MAX_RECORD),
-        fields.number("count", low=1, high=MAX_RECORD),
-    )
-
-
-def _open(sealed: _Sealed, header: Header, key: bytes) -> bytes:
-    binding = _header_binding(_direction(header), header)
-    # One error and one text for every way to fail, so that nobody learns which check it was.
-    if not hmac.compare_digest(keys.commitment(key, binding), header.commitment):
-        raise SealError("sealed object: does not open under this key")
-    cipher = AESGCM(keys.seal_key(key, binding))
-    return _decrypted(cipher, sealed.nonce, sealed.ciphertext, sealed.associated, MIN_BUCKET)
 
 
 def _decrypted(cipher: AESGCM, nonce: bytes, ciphertext: bytes, associated: bytes, smallest: int) -> bytes:

@@ -1,7 +1,8 @@
 """Takes a decoded msgpack array apart, field by field, with a check for each."""
 
-from collections.abc import Callable
-from typing import Final
+import re
+from collections.abc import Iterable
+from typing import Final, Self, TypeVar
 
 from wire.codec import MAX_VALUES, Value, unpack
 from wire.errors import CodecError, WireError
@@ -9,9 +10,17 @@ from wire.errors import CodecError, WireError
 MAX_COUNT: Final = 2**53
 """Largest count, number or time. Within what every language's integers, doubles included, hold exactly."""
 
+Choice = TypeVar("Choice", bound=str)
+
 
 class Fields:
-    """A cursor over one array; every method takes the next field or raises `error` naming it."""
+    """A cursor over one array; every method takes the next field or raises `error` naming it.
+
+    ```
+    with Fields(value, error, "page entry") as fields:   # at its end, no field may be left
+        return ChunkEntry(fields.number("chunk"), ...)
+    ```
+    """
 
     def __init__(self, value: Value, error: type[WireError], what: str) -> None:
         if not isinstance(value, list):
@@ -31,6 +40,13 @@ class Fields:
         except CodecError as reason:
             raise error(f"{what}: {reason}") from None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._next != len(self._values):
+            raise self._error(f"{self._what} has fields too many")
+
     def take(self, name: str) -> Value:
         """The next field, whatever it is."""
         if self._next >= len(self._values):
@@ -47,10 +63,14 @@ class Fields:
 
     def optional_number(self, name: str, *, low: int = 0, high: int = MAX_COUNT) -> int | None:
         """A whole number from `low` to `high`, or None for nil."""
-        if self._next < len(self._values) and self._values[self._next] is None:
-            self._next += 1
-            return None
-        return self.number(name, low=low, high=high)
+        return None if self.nil() else self.number(name, low=low, high=high)
+
+    def nil(self) -> bool:
+        """Whether the next field is nil; only then is it taken."""
+        if self._next == len(self._values) or self._values[self._next] is not None:
+            return False
+        self._next += 1
+        return True
 
     def real(self, name: str, *, low: float, high: float) -> float:
         """A floating-point number from `low` to `high`."""
@@ -59,12 +79,27 @@ class Fields:
             raise self._bad(name)
         return value
 
-    def text(self, name: str, *, longest: int, check: Callable[[str], object] | None = None) -> str:
-        """Text of at most `longest` characters that `check`, if given, finds true."""
+    def text(self, name: str, *, longest: int) -> str:
+        """Text of at most `longest` characters."""
         value = self.take(name)
-        if not isinstance(value, str) or len(value) > longest or (check is not None and not check(value)):
+        if not isinstance(value, str) or len(value) > longest:
             raise self._bad(name)
         return value
+
+    def shaped(self, name: str, shape: re.Pattern[str]) -> str:
+        """Text that is of this shape as a whole."""
+        value = self.take(name)
+        if not isinstance(value, str) or shape.fullmatch(value) is None:
+            raise self._bad(name)
+        return value
+
+    def one_of(self, name: str, choices: Iterable[Choice]) -> Choice:
+        """One of these texts."""
+        value = self.take(name)
+        for choice in choices:
+            if value == choice:
+                return choice
+        raise self._bad(name)
 
     def data(self, name: str, *, size: int | None = None, longest: int = 0) -> bytes:
         """Bytes of exactly `size`, or of at most `longest`."""
@@ -79,11 +114,6 @@ class Fields:
         if not isinstance(value, list) or len(value) > longest:
             raise self._bad(name)
         return value
-
-    def end(self) -> None:
-        """No field may be left."""
-        if self._next != len(self._values):
-            raise self._error(f"{self._what} has fields too many")
 
     def _bad(self, name: str) -> WireError:
         return self._error(f"{self._what}: {name} has a wrong type, size or value")

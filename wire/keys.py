@@ -12,7 +12,7 @@ from typing import Final, Literal
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from wire.codec import Value, pack
+from wire.codec import pack
 
 KEY_SIZE: Final = 32
 LABEL: Final = b"sealbatch/1 "
@@ -37,17 +37,17 @@ def wrapped_digest(key_arn: str, context: Mapping[str, str], wrapped: bytes) -> 
     return hashlib.sha256(LABEL + b"wrapped key" + pack([key_arn, dict(context), wrapped])).digest()
 
 
-def seal_key(key: bytes, binding: Value) -> bytes:
+def seal_key(key: bytes, binding: object) -> bytes:
     """The AES-256-GCM key of one sealed object."""
     return _derive(key, b"seal", binding)
 
 
-def commitment(key: bytes, binding: Value) -> bytes:
+def commitment(key: bytes, binding: object) -> bytes:
     """32 bytes that only `key` gives for this object: AES-GCM alone can be made to open under two keys."""
     return _derive(key, b"commitment", binding)
 
 
-def receipt_key(key: bytes, binding: Value) -> bytes:
+def receipt_key(key: bytes, binding: object) -> bytes:
     """The AES-256-GCM key under which an answer object's receipt is sealed."""
     return _derive(key, b"receipt", binding)
 
@@ -88,7 +88,7 @@ def user_seed(seed: int) -> int:
     return int.from_bytes(hashlib.sha256(LABEL + b"user seed" + pack([seed])).digest()[:8], "big") >> 1
 
 
-def _derive(key: bytes, label: bytes, binding: Value) -> bytes:
+def _derive(key: bytes, label: bytes, binding: object) -> bytes:
     if len(key) != KEY_SIZE:
         raise ValueError(f"a data key has {KEY_SIZE} bytes")
     return HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=None, info=LABEL + label + pack(binding)).derive(key)

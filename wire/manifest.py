@@ -15,11 +15,10 @@ from typing import Final
 
 from wire import keys
 from wire.codec import Value, pack
-from wire.envelope import MAX_CHUNK
 from wire.errors import ManifestError
 from wire.fields import Fields
-from wire.messages import MAX_RECORD, MAX_WRAPPED
-from wire.names import IMAGE, JOB, JOB_LENGTH, KEY_ARN, MAX_ARN, MAX_TENANT, TENANT
+from wire.messages import MAX_CHUNK, MAX_RECORD, MAX_WRAPPED
+from wire.names import IMAGE, JOB, KEY_ARN, TENANT
 from wire.ticket import DIGEST_BYTES, Ticket
 
 MAGIC: Final = b"SBMF"
@@ -50,13 +49,19 @@ class Keyset:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What a job repeats: records of the job `parent`, which is a ticket, as ascending (first, count) without overlap.
+    """What a job repeats: records of the job that `job` and `digest` make a ticket of.
 
-    Its own records are those, in the same order.
+    They are ascending (first, count) without overlap; its own records are those, in the same order.
     """
 
-    parent: Ticket
+    job: str
+    digest: bytes
     ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def parent(self) -> Ticket:
+        """The ticket of the repeated job."""
+        return Ticket(self.job, self.digest)
 
     @property
     def records(self) -> int:
@@ -110,11 +115,7 @@ class ChunkEntry:
 
     def encode(self) -> bytes:
         """The leaf of the Merkle tree."""
-        return pack(self.values())
-
-    def values(self) -> list[Value]:
-        """The fields in the order of the encoding."""
-        return [self.chunk, self.first, self.count, self.keyset, self.digest]
+        return pack(self)
 
 
 def manifest_digest(data: bytes) -> bytes:
@@ -128,23 +129,7 @@ def encode_manifest(manifest: Manifest, answer_key: bytes) -> bytes:
     Raises:
         ValueError: our own misuse: a field that `decode_manifest` would refuse.
     """
-    keysets: list[Value] = [
-        [k.image, k.question_key_arn, k.question_wrapped, k.answer_key_arn, k.answer_wrapped] for k in manifest.keysets
-    ]
-    parameters = manifest.parameters
-    body = pack(
-        [
-            manifest.tenant,
-            manifest.job,
-            manifest.created_ms,
-            manifest.records,
-            manifest.chunks,
-            manifest.pages,
-            keysets,
-            manifest.root,
-            _parameters_values(parameters),
-        ]
-    )
+    body = pack(manifest)
     signed = _PREFIX.pack(MAGIC, VERSION, len(body)) + body
     data = signed + keys.manifest_mac(answer_key, manifest.job, signed)
     try:
@@ -166,19 +151,18 @@ def decode_manifest(data: bytes) -> Manifest:
     if magic != MAGIC or version != VERSION or _PREFIX.size + size + MAC_SIZE != len(data):
         raise ManifestError("manifest: not of this format or version, or cut off")
     body = data[_PREFIX.size : -MAC_SIZE]
-    fields = Fields.parse(body, max_size=MAX_MANIFEST, error=ManifestError, what="manifest")
-    manifest = Manifest(
-        tenant=fields.text("tenant", longest=MAX_TENANT, check=TENANT.fullmatch),
-        job=fields.text("job", longest=JOB_LENGTH, check=JOB.fullmatch),
-        created_ms=fields.number("created_ms"),
-        records=fields.number("records", low=1, high=MAX_RECORD),
-        chunks=fields.number("chunks", low=1, high=MAX_CHUNK),
-        pages=fields.number("pages", low=1, high=MAX_CHUNK),
-        keysets=tuple(_read_keyset(value) for value in fields.array("keysets", longest=MAX_KEYSETS)),
-        root=fields.data("root", size=32),
-        parameters=_read_parameters(fields.take("parameters")),
-    )
-    fields.end()
+    with Fields.parse(body, max_size=MAX_MANIFEST, error=ManifestError, what="manifest") as fields:
+        manifest = Manifest(
+            tenant=fields.shaped("tenant", TENANT),
+            job=fields.shaped("job", JOB),
+            created_ms=fields.number("created_ms"),
+            records=fields.number("records", low=1, high=MAX_RECORD),
+            chunks=fields.number("chunks", low=1, high=MAX_CHUNK),
+            pages=fields.number("pages", low=1, high=MAX_CHUNK),
+            keysets=tuple(_read_keyset(value) for value in fields.array("keysets", longest=MAX_KEYSETS)),
+            root=fields.data("root", size=32),
+            parameters=_read_parameters(fields.take("parameters")),
+        )
     retry = manifest.parameters.retry
     wrong = retry is not None and retry.records != manifest.records
     if wrong or not manifest.keysets or manifest.pages != -(-manifest.chunks // PAGE_ENTRIES):
@@ -203,8 +187,7 @@ def encode_page(entries: tuple[ChunkEntry, ...]) -> bytes:
     """A page of 1 to `PAGE_ENTRIES` entries, in the order of their chunks."""
     if not 0 < len(entries) <= PAGE_ENTRIES:
         raise ValueError(f"a page has 1 to {PAGE_ENTRIES} entries")
-    values: list[Value] = [entry.values() for entry in entries]
-    return pack([VERSION, values])
+    return pack([VERSION, entries])
 
 
 def decode_page(data: bytes) -> tuple[ChunkEntry, ...]:
@@ -213,75 +196,55 @@ def decode_page(data: bytes) -> tuple[ChunkEntry, ...]:
     Raises:
         ManifestError: the bytes are not exactly one page within the limits.
     """
-    fields = Fields.parse(data, max_size=MAX_PAGE, error=ManifestError, what="page")
-    fields.number("version", low=VERSION, high=VERSION)
-    entries = tuple(_read_entry(value) for value in fields.array("entries", longest=PAGE_ENTRIES))
-    fields.end()
+    with Fields.parse(data, max_size=MAX_PAGE, error=ManifestError, what="page") as fields:
+        fields.number("version", low=VERSION, high=VERSION)
+        entries = tuple(_read_entry(value) for value in fields.array("entries", longest=PAGE_ENTRIES))
     if not entries:
         raise ManifestError("page: has no entry")
     return entries
 
 
 def _read_entry(value: Value) -> ChunkEntry:
-    fields = Fields(value, ManifestError, "page entry")
-    entry = ChunkEntry(
-        chunk=fields.number("chunk", high=MAX_CHUNK),
-        first=fields.number("first", high=MAX_RECORD),
-        count=fields.number("count", low=1, high=MAX_RECORD),
-        keyset=fields.number("keyset", high=MAX_KEYSETS - 1),
-        digest=fields.data("digest", size=32),
-    )
-    fields.end()
-    return entry
+    with Fields(value, ManifestError, "page entry") as fields:
+        return ChunkEntry(
+            chunk=fields.number("chunk", high=MAX_CHUNK),
+            first=fields.number("first", high=MAX_RECORD),
+            count=fields.number("count", low=1, high=MAX_RECORD),
+            keyset=fields.number("keyset", high=MAX_KEYSETS - 1),
+            digest=fields.data("digest", size=32),
+        )
 
 
 def _read_keyset(value: Value) -> Keyset:
-    fields = Fields(value, ManifestError, "keyset")
-    keyset = Keyset(
-        image=fields.text("image", longest=96, check=IMAGE.fullmatch),
-        question_key_arn=fields.text("question_key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
-        question_wrapped=fields.data("question_wrapped", longest=MAX_WRAPPED),
-        answer_key_arn=fields.text("answer_key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
-        answer_wrapped=fields.data("answer_wrapped", longest=MAX_WRAPPED),
-    )
-    fields.end()
-    return keyset
+    with Fields(value, ManifestError, "keyset") as fields:
+        return Keyset(
+            image=fields.shaped("image", IMAGE),
+            question_key_arn=fields.shaped("question_key_arn", KEY_ARN),
+            question_wrapped=fields.data("question_wrapped", longest=MAX_WRAPPED),
+            answer_key_arn=fields.shaped("answer_key_arn", KEY_ARN),
+            answer_wrapped=fields.data("answer_wrapped", longest=MAX_WRAPPED),
+        )
 
 
 def _read_parameters(value: Value) -> Parameters:
-    fields = Fields(value, ManifestError, "parameters")
-    parameters = Parameters(
-        name=fields.text("name", longest=MAX_NAME),
-        deadline_ms=fields.optional_number("deadline_ms"),
-        not_before_ms=fields.optional_number("not_before_ms"),
-        retry=_read_retry(fields.take("retry")),
-    )
-    fields.end()
-    return parameters
+    with Fields(value, ManifestError, "parameters") as fields:
+        return Parameters(
+            name=fields.text("name", longest=MAX_NAME),
+            deadline_ms=fields.optional_number("deadline_ms"),
+            not_before_ms=fields.optional_number("not_before_ms"),
+            retry=None if fields.nil() else _read_retry(fields.take("retry")),
+        )
 
 
-def _parameters_values(parameters: Parameters) -> list[Value]:
-    retry: Value = None
-    if parameters.retry is not None:
-        parent = parameters.retry.parent
-        ranges: list[Value] = [[first, count] for first, count in parameters.retry.ranges]
-        retry = [parent.job, parent.digest, ranges]
-    return [parameters.name, parameters.deadline_ms, parameters.not_before_ms, retry]
-
-
-def _read_retry(value: Value) -> Retry | None:
-    if value is None:
-        return None
-    fields = Fields(value, ManifestError, "retry")
-    job = fields.text("job", longest=JOB_LENGTH, check=JOB.fullmatch)
-    parent = Ticket(job, fields.data("digest", size=DIGEST_BYTES))
-    ranges: list[tuple[int, int]] = []
-    end = 0
-    for item in fields.array("ranges", longest=MAX_RANGES):
-        span = Fields(item, ManifestError, "retry range")
-        first = span.number("first", low=end, high=MAX_RECORD)
-        ranges.append((first, span.number("count", low=1, high=MAX_RECORD)))
-        end = first + ranges[-1][1]
-        span.end()
-    fields.end()
-    return Retry(parent, tuple(ranges))
+def _read_retry(value: Value) -> Retry:
+    with Fields(value, ManifestError, "retry") as fields:
+        job, digest = fields.shaped("job", JOB), fields.data("digest", size=DIGEST_BYTES)
+        ranges: list[tuple[int, int]] = []
+        end = 0
+        for item in fields.array("ranges", longest=MAX_RANGES):
+            with Fields(item, ManifestError, "retry range") as span:
+                first = span.number("first", low=end, high=MAX_RECORD)
+                count = span.number("count", low=1, high=MAX_RECORD)
+            ranges.append((first, count))
+            end = first + count
+        return Retry(job, digest, tuple(ranges))

@@ -7,13 +7,13 @@ and every `Answer` or `Refusal` gives its share back.
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
-from wire.codec import Value, pack
+from wire.codec import fields_of, pack
 from wire.errors import MessageError
 from wire.fields import Fields
 from wire.framing import MAX_FRAME
-from wire.names import IMAGE, KEY_ARN, MAX_ARN
+from wire.names import IMAGE, KEY_ARN
 from wire.report import Report, read_report
 
 VERSION: Final = 1
@@ -21,6 +21,8 @@ MAX_SEALED: Final = 12 * 1024 * 1024
 """Largest sealed object in bytes; it leaves room in a frame for the fields around it."""
 MAX_RECORD: Final = 2**40
 """Largest record number."""
+MAX_CHUNK: Final = 2**32 - 1
+"""Largest chunk number."""
 MAX_WRAPPED: Final = 6144
 """Largest wrapped key in bytes: KMS's own limit of a CiphertextBlob."""
 MAX_DOCUMENT: Final = 16 * 1024
@@ -147,42 +149,13 @@ def encode(message: Message) -> bytes:
     Raises:
         ValueError: our own misuse: a field that `decode` would refuse.
     """
-    body = pack(_values(message))
+    fields = message.values() if isinstance(message, Report) else fields_of(message)
+    body = pack([_TYPES.index(type(message)) + 1, *fields])
     try:
         decode(body)
     except MessageError as error:
         raise ValueError(str(error)) from None
     return body
-
-
-def _values(message: Message) -> list[Value]:
-    match message:
-        case Ready():
-            return [
-                1,
-                message.version,
-                message.image,
-                message.model,
-                message.window_chunks,
-                message.window_bytes,
-            ]
-        case Unwrap():
-            pairs: list[Value] = [[name, value] for name, value in message.context]
-            return [2, message.request, message.key_arn, pairs, message.wrapped, message.document]
-        case Progress():
-            return [3, message.ref]
-        case Answer():
-            return [4, message.ref, message.sealed]
-        case Refusal():
-            return [5, message.ref, str(message.code)]
-        case Work():
-            return [6, message.ref, message.first, message.count, message.sealed]
-        case Unwrapped():
-            return [7, message.request, message.ciphertext]
-        case UnwrapRefused():
-            return [8, message.request, str(message.code)]
-        case Report():
-            return [9, *message.values()]
 
 
 def decode(body: bytes) -> Message:
@@ -191,17 +164,15 @@ def decode(body: bytes) -> Message:
     Raises:
         MessageError: it is not exactly one known message with fields within their limits.
     """
-    fields = Fields.parse(body, max_size=MAX_FRAME, error=MessageError, what="message", max_values=MAX_VALUES)
-    kind = fields.number("type", low=1, high=len(_READERS))
-    message = _READERS[kind - 1](fields)
-    fields.end()
-    return message
+    with Fields.parse(body, max_size=MAX_FRAME, error=MessageError, what="message", max_values=MAX_VALUES) as fields:
+        kind = _TYPES[fields.number("type", low=1, high=len(_TYPES)) - 1]
+        return _READERS[kind](fields)
 
 
 def _ready(fields: Fields) -> Ready:
     return Ready(
         version=fields.number("version", low=VERSION, high=VERSION),
-        image=fields.text("image", longest=96, check=IMAGE.fullmatch),
+        image=fields.shaped("image", IMAGE),
         model=fields.data("model", size=32),
         window_chunks=fields.number("window_chunks", low=1, high=4096),
         window_bytes=fields.number("window_bytes", low=MAX_SEALED, high=2**40),
@@ -210,12 +181,11 @@ def _ready(fields: Fields) -> Ready:
 
 def _unwrap(fields: Fields) -> Unwrap:
     request = fields.number("request")
-    key_arn = fields.text("key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch)
+    key_arn = fields.shaped("key_arn", KEY_ARN)
     pairs: list[tuple[str, str]] = []
     for value in fields.array("context", longest=MAX_CONTEXT):
-        pair = Fields(value, MessageError, "context")
-        pairs.append((pair.text("name", longest=64), pair.text("value", longest=128)))
-        pair.end()
+        with Fields(value, MessageError, "context") as pair:
+            pairs.append((pair.text("name", longest=64), pair.text("value", longest=128)))
     if len({name for name, _ in pairs}) != len(pairs):
         raise MessageError("message: context names a key twice")
     wrapped = fields.data("wrapped", longest=MAX_WRAPPED)
@@ -231,21 +201,16 @@ def _work(fields: Fields) -> Work:
     )
 
 
-Code = TypeVar("Code", RefusalCode, UnwrapCode)
-
-
-def _code(fields: Fields, codes: type[Code]) -> Code:
-    return codes(fields.text("code", longest=32, check=lambda text: text in set(codes)))
-
-
-_READERS: Final[tuple[Callable[[Fields], Message], ...]] = (
-    _ready,
-    _unwrap,
-    lambda fields: Progress(fields.number("ref")),
-    lambda fields: Answer(fields.number("ref"), fields.data("sealed", longest=MAX_SEALED)),
-    lambda fields: Refusal(fields.number("ref"), _code(fields, RefusalCode)),
-    _work,
-    lambda fields: Unwrapped(fields.number("request"), fields.data("ciphertext", longest=MAX_RECIPIENT)),
-    lambda fields: UnwrapRefused(fields.number("request"), _code(fields, UnwrapCode)),
-    read_report,
-)
+_READERS: Final[dict[type[Message], Callable[[Fields], Message]]] = {
+    Ready: _ready,
+    Unwrap: _unwrap,
+    Progress: lambda fields: Progress(fields.number("ref")),
+    Answer: lambda fields: Answer(fields.number("ref"), fields.data("sealed", longest=MAX_SEALED)),
+    Refusal: lambda fields: Refusal(fields.number("ref"), fields.one_of("code", RefusalCode)),
+    Work: _work,
+    Unwrapped: lambda fields: Unwrapped(fields.number("request"), fields.data("ciphertext", longest=MAX_RECIPIENT)),
+    UnwrapRefused: lambda fields: UnwrapRefused(fields.number("request"), fields.one_of("code", UnwrapCode)),
+    Report: read_report,
+}
+_TYPES: Final = tuple(_READERS)
+"""A message begins with the place of its type in this order, counted from 1."""

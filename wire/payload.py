@@ -3,14 +3,14 @@
 import enum
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from wire.codec import Value, pack
 from wire.envelope import MAX_PAYLOAD
 from wire.errors import MessageError
 from wire.fields import Fields
 from wire.messages import MAX_RECORD
-from wire.names import KEY_ARN, MAX_ARN
+from wire.names import KEY_ARN
 
 MAX_CHUNK_RECORDS: Final = 4096
 MAX_QUESTION_BYTES: Final = 131_072
@@ -27,10 +27,11 @@ MAX_ANSWER_CHARACTERS: Final = 1_048_576
 MAX_DETAIL: Final = 200
 
 CUSTOM_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-ROLES: Final = ("system", "user", "assistant")
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", ""]
+_ROLES: Final[tuple[Role, ...]] = get_args(Role)
+_FINISH_REASONS: Final[tuple[FinishReason, ...]] = get_args(FinishReason)
 
 
 class Outcome(enum.StrEnum):
@@ -114,17 +115,9 @@ class QuestionPayload:
         """Strict msgpack.
 
         Raises:
-            ValueError: our own misuse: a field that `decode` would refuse.
+            ValueError: our own misuse: a value that the format does not have.
         """
-        records: list[Value] = [_record_values(record) for record in self.records]
-        values: list[Value] = [
-            self.answer_key,
-            self.answer_key_arn,
-            self.answer_wrapped_digest,
-            self.salt,
-            records,
-        ]
-        return pack(values)
+        return pack(self)
 
     @classmethod
     def decode(cls, data: bytes) -> "QuestionPayload":
@@ -133,16 +126,14 @@ class QuestionPayload:
         Raises:
             MessageError: it is not exactly one question payload with fields within their limits.
         """
-        fields = Fields.parse(data, max_size=MAX_PAYLOAD, error=MessageError, what="questions")
-        payload = cls(
-            answer_key=fields.data("answer_key", size=32),
-            answer_key_arn=fields.text("answer_key_arn", longest=MAX_ARN, check=KEY_ARN.fullmatch),
-            answer_wrapped_digest=fields.data("answer_wrapped_digest", size=32),
-            salt=fields.data("salt", size=32),
-            records=tuple(_read_record(value) for value in fields.array("records", longest=MAX_CHUNK_RECORDS)),
-        )
-        fields.end()
-        return payload
+        with Fields.parse(data, max_size=MAX_PAYLOAD, error=MessageError, what="questions") as fields:
+            return cls(
+                answer_key=fields.data("answer_key", size=32),
+                answer_key_arn=fields.shaped("answer_key_arn", KEY_ARN),
+                answer_wrapped_digest=fields.data("answer_wrapped_digest", size=32),
+                salt=fields.data("salt", size=32),
+                records=tuple(_read_record(value) for value in fields.array("records", longest=MAX_CHUNK_RECORDS)),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +171,7 @@ class AnswerPayload:
         Raises:
             ValueError: our own misuse: a value that the format does not have.
         """
-        results: list[Value] = [_result_values(result) for result in self.results]
-        return pack([self.model_name, self.salt, results])
+        return pack(self)
 
     @classmethod
     def decode(cls, data: bytes) -> "AnswerPayload":
@@ -190,48 +180,24 @@ class AnswerPayload:
         Raises:
             MessageError: it is not exactly one answer payload with fields within their limits.
         """
-        fields = Fields.parse(data, max_size=MAX_PAYLOAD, error=MessageError, what="answers")
-        payload = cls(
-            model_name=fields.text("model_name", longest=128),
-            salt=fields.data("salt", size=32),
-            results=tuple(_read_result(value) for value in fields.array("results", longest=MAX_CHUNK_RECORDS)),
-        )
-        fields.end()
-        return payload
-
-
-def _record_values(record: Record) -> list[Value]:
-    messages: list[Value] = [[message.role, message.content] for message in record.messages]
-    params = record.params
-    return [
-        record.number,
-        record.line,
-        record.custom_id,
-        messages,
-        [
-            params.max_tokens,
-            float(params.temperature),
-            float(params.top_p),
-            params.seed,
-            list(params.stop),
-            params.top_k,
-            float(params.repetition_penalty),
-        ],
-        None if record.problem is None else str(record.problem),
-    ]
+        with Fields.parse(data, max_size=MAX_PAYLOAD, error=MessageError, what="answers") as fields:
+            return cls(
+                model_name=fields.text("model_name", longest=128),
+                salt=fields.data("salt", size=32),
+                results=tuple(_read_result(value) for value in fields.array("results", longest=MAX_CHUNK_RECORDS)),
+            )
 
 
 def _read_record(value: Value) -> Record:
-    fields = Fields(value, MessageError, "record")
-    record = Record(
-        number=fields.number("number", high=MAX_RECORD),
-        line=fields.number("line", low=1, high=MAX_RECORD),
-        custom_id=fields.text("custom_id", longest=MAX_CUSTOM_ID, check=CUSTOM_ID.fullmatch),
-        messages=tuple(_read_message(item) for item in fields.array("messages", longest=MAX_MESSAGES)),
-        params=_read_params(fields.take("params")),
-        problem=_read_code(fields, "problem"),
-    )
-    fields.end()
+    with Fields(value, MessageError, "record") as fields:
+        record = Record(
+            number=fields.number("number", high=MAX_RECORD),
+            line=fields.number("line", low=1, high=MAX_RECORD),
+            custom_id=fields.shaped("custom_id", CUSTOM_ID),
+            messages=tuple(_read_message(item) for item in fields.array("messages", longest=MAX_MESSAGES)),
+            params=_read_params(fields.take("params")),
+            problem=None if fields.nil() else fields.one_of("problem", ErrorCode),
+        )
     size = sum(len(message.content.encode()) for message in record.messages)
     if size > MAX_QUESTION_BYTES or (record.problem is None) != bool(record.messages):
         raise MessageError("record: messages have a wrong size or should not be there")
@@ -239,29 +205,21 @@ def _read_record(value: Value) -> Record:
 
 
 def _read_message(value: Value) -> Message:
-    fields = Fields(value, MessageError, "message of a record")
-    match fields.text("role", longest=9):
-        case "system" | "user" | "assistant" as role:
-            message = Message(role, fields.text("content", longest=MAX_QUESTION_BYTES))
-        case _:
-            raise MessageError("message of a record: role is none of system, user and assistant")
-    fields.end()
-    return message
+    with Fields(value, MessageError, "message of a record") as fields:
+        return Message(fields.one_of("role", _ROLES), fields.text("content", longest=MAX_QUESTION_BYTES))
 
 
 def _read_params(value: Value) -> Params:
-    fields = Fields(value, MessageError, "params")
-    params = Params(
-        max_tokens=fields.optional_number("max_tokens", low=1, high=MAX_TOKENS),
-        temperature=fields.real("temperature", low=0.0, high=2.0),
-        top_p=fields.real("top_p", low=0.0, high=1.0),
-        seed=fields.optional_number("seed", low=-(2**63), high=2**63 - 1),
-        stop=tuple(_read_stop(item) for item in fields.array("stop", longest=MAX_STOPS)),
-        top_k=fields.number("top_k", high=MAX_TOP_K),
-        repetition_penalty=fields.real("repetition_penalty", low=MIN_PENALTY, high=MAX_PENALTY),
-    )
-    fields.end()
-    return params
+    with Fields(value, MessageError, "params") as fields:
+        return Params(
+            max_tokens=fields.optional_number("max_tokens", low=1, high=MAX_TOKENS),
+            temperature=fields.real("temperature", low=0.0, high=2.0),
+            top_p=fields.real("top_p", low=0.0, high=1.0),
+            seed=fields.optional_number("seed", low=-(2**63), high=2**63 - 1),
+            stop=tuple(_read_stop(item) for item in fields.array("stop", longest=MAX_STOPS)),
+            top_k=fields.number("top_k", high=MAX_TOP_K),
+            repetition_penalty=fields.real("repetition_penalty", low=MIN_PENALTY, high=MAX_PENALTY),
+        )
 
 
 def _read_stop(value: Value) -> str:
@@ -270,53 +228,20 @@ def _read_stop(value: Value) -> str:
     return value
 
 
-def _read_code(fields: Fields, name: str) -> ErrorCode | None:
-    value = fields.take(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or value not in set(ErrorCode):
-        raise MessageError(f"{name} is no known error code")
-    return ErrorCode(value)
-
-
-def _result_values(result: Result) -> list[Value]:
-    return [
-        result.number,
-        result.line,
-        result.custom_id,
-        str(result.outcome),
-        result.text,
-        result.finish_reason,
-        result.prompt_tokens,
-        result.completion_tokens,
-        None if result.error is None else str(result.error),
-        result.detail,
-    ]
-
-
 def _read_result(value: Value) -> Result:
-    fields = Fields(value, MessageError, "result")
-    result = Result(
-        number=fields.number("number", high=MAX_RECORD),
-        line=fields.number("line", low=1, high=MAX_RECORD),
-        custom_id=fields.text("custom_id", longest=MAX_CUSTOM_ID, check=CUSTOM_ID.fullmatch),
-        outcome=Outcome(fields.text("outcome", longest=16, check=lambda text: text in set(Outcome))),
-        text=fields.text("text", longest=MAX_ANSWER_CHARACTERS),
-        finish_reason=_read_reason(fields),
-        prompt_tokens=fields.number("prompt_tokens"),
-        completion_tokens=fields.number("completion_tokens"),
-        error=_read_code(fields, "error"),
-        detail=fields.text("detail", longest=MAX_DETAIL),
-    )
-    fields.end()
+    with Fields(value, MessageError, "result") as fields:
+        result = Result(
+            number=fields.number("number", high=MAX_RECORD),
+            line=fields.number("line", low=1, high=MAX_RECORD),
+            custom_id=fields.shaped("custom_id", CUSTOM_ID),
+            outcome=fields.one_of("outcome", Outcome),
+            text=fields.text("text", longest=MAX_ANSWER_CHARACTERS),
+            finish_reason=fields.one_of("finish_reason", _FINISH_REASONS),
+            prompt_tokens=fields.number("prompt_tokens"),
+            completion_tokens=fields.number("completion_tokens"),
+            error=None if fields.nil() else fields.one_of("error", ErrorCode),
+            detail=fields.text("detail", longest=MAX_DETAIL),
+        )
     if (result.error is not None) != (result.outcome == Outcome.ERRORED):
         raise MessageError("result: an error code belongs to the outcome errored and to no other")
     return result
-
-
-def _read_reason(fields: Fields) -> FinishReason:
-    match fields.text("finish_reason", longest=6):
-        case "stop" | "length" | "" as reason:
-            return reason
-        case _:
-            raise MessageError("result: finish_reason is none of stop, length and nothing")

@@ -5,6 +5,7 @@ carries in its unprotected header and names by digest in what is signed; the doc
 enclave is (`key_statement`). Encoding is deterministic CBOR (RFC 8949, section 4.2.1): a receipt has one spelling.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,16 +13,15 @@ from typing import Any, Final
 
 import cbor2
 
-from wire.envelope import MAX_CHUNK
 from wire.errors import ReceiptError
 from wire.fields import MAX_COUNT
-from wire.messages import MAX_DOCUMENT, MAX_RECORD
+from wire.measurement import PCR_SIZE
+from wire.messages import MAX_CHUNK, MAX_DOCUMENT, MAX_RECORD
 from wire.names import JOB, TENANT
 from wire.payload import Outcome, Result
 
 FORMAT: Final = 1
 SIGNATURE_SIZE: Final = 96
-PCR_SIZE: Final = 48
 PCRS: Final = (0, 1, 2)
 """Registers that a receipt repeats: the whole image, its kernel and boot, its application."""
 MAX_RECEIPT: Final = 16 * 1024 - 4
@@ -214,21 +214,15 @@ def _bytes(name: str, value: object, size: int = 32) -> bytes:
     return value
 
 
-def _tenant(name: str, value: object) -> str:
-    if not isinstance(value, str) or TENANT.fullmatch(value) is None:
-        raise _bad(name)
-    return value
-
-
-def _job(name: str, value: object) -> str:
-    if not isinstance(value, str) or JOB.fullmatch(value) is None:
+def _shaped(name: str, value: object, shape: re.Pattern[str]) -> str:
+    if not isinstance(value, str) or shape.fullmatch(value) is None:
         raise _bad(name)
     return value
 
 
 _READERS: Final[dict[str, Callable[[str, object], Any]]] = {
-    "tenant": _tenant,
-    "job": _job,
+    "tenant": lambda name, value: _shaped(name, value, TENANT),
+    "job": lambda name, value: _shaped(name, value, JOB),
     "chunk": lambda name, value: _number(name, value, high=MAX_CHUNK),
     "first": lambda name, value: _number(name, value, high=MAX_RECORD),
     "count": lambda name, value: _number(name, value, low=1, high=MAX_RECORD),

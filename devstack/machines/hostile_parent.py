@@ -14,8 +14,9 @@ from sealbatch.clients import Connector
 from sealbatch.config import Config
 from wire import messages
 from wire.address import Address
-from wire.envelope import seal_questions
+from wire.envelope import seal
 from wire.errors import MessageError
+from wire.header import QuestionHeader
 from wire.keys import encryption_context
 from wire.messages import Ready, Unwrap, UnwrapCode, UnwrapRefused, Work
 from wire.stream import connect
@@ -34,9 +35,7 @@ def document_of(address: Address, key_arn: str) -> bytes:
         ready = messages.decode(stream.receive(PATIENCE) or b"")
         if not isinstance(ready, Ready):
             raise MessageError("an enclave says first that it is ready")
-        sealed = seal_questions(
-            os.urandom(32),
-            b"nothing",
+        header = QuestionHeader(
             tenant=TENANT,
             job=new_job_id(),
             image=ready.image,
@@ -46,6 +45,7 @@ def document_of(address: Address, key_arn: str) -> bytes:
             key_arn=key_arn,
             wrapped=os.urandom(64),
         )
+        sealed = seal(header, os.urandom(32), b"nothing")
         stream.send(messages.encode(Work(1, 0, 1, sealed)))
         while body := stream.receive(PATIENCE):
             if isinstance(message := messages.decode(body), Unwrap):

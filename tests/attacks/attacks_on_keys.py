@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from results_consumer.errors import Check
 from wire import envelope, keys, ledger
 from wire.codec import pack, unpack
 from wire.envelope import parse_questions
+from wire.header import QuestionHeader
 from wire.manifest import Parameters, Retry, decode_manifest
 from wire.messages import Answer, Unwrapped, UnwrapRefused, Work
 from wire.payload import Message, Params, QuestionPayload, Record
@@ -354,8 +356,7 @@ def forged_question(stage: Stage) -> Verdict:
     record = Record(0, 1, "x", (Message("user", "Say yes."),), Params(max_tokens=2))
     digest = keys.wrapped_digest(keyset.answer_key_arn, context, keyset.answer_wrapped)
     payload = QuestionPayload(os.urandom(32), keyset.answer_key_arn, digest, bytes(32), (record,)).encode()
-    place = {"tenant": header.tenant, "job": header.job, "image": header.image, "chunk": 0, "first": 0, "count": 1}
-    sealed = envelope.seal_questions(key, payload, **place, key_arn=header.key_arn, wrapped=header.wrapped)  # type: ignore[arg-type]
+    sealed = envelope.seal(replace(header, chunk=0, first=0, count=1), key, payload)
     with stage.parent() as parent:
 
         def forge(reply: Unwrapped | UnwrapRefused) -> Unwrapped:
@@ -394,8 +395,7 @@ def poisoned_cache(stage: Stage) -> Verdict:
     header, key = parse_questions(work.sealed).header, os.urandom(32)
     record = Record(0, 1, "x", (Message("user", "Say yes."),), Params(max_tokens=2))
     payload = QuestionPayload(os.urandom(32), header.key_arn, bytes(32), bytes(32), (record,)).encode()
-    place = {"tenant": header.tenant, "job": header.job, "image": header.image, "chunk": 0, "first": 0, "count": 1}
-    sealed = envelope.seal_questions(key, payload, **place, key_arn=header.key_arn, wrapped=header.wrapped)  # type: ignore[arg-type]
+    sealed = envelope.seal(replace(header, chunk=0, first=0, count=1), key, payload)
     with stage.parent() as parent:
 
         def forge(reply: Unwrapped | UnwrapRefused) -> Unwrapped:
@@ -496,7 +496,7 @@ def foreign_retry(stage: Stage) -> Verdict:
     stage.remove(job.answers()[0])
     note = ledger.encode_note(ledger.Failure("enclave_lost", 1))
     stage.put(ledger.failure_key(job.tenant, job.ticket.job, 0, 0, 2), note)
-    retry = stage.submit(2, parameters=Parameters(retry=Retry(job.ticket, ((0, 2),))))
+    retry = stage.submit(2, parameters=Parameters(retry=Retry(job.ticket.job, job.ticket.digest, ((0, 2),))))
     with stage.parent() as parent:
         for work in retry.works():
             stage.store(work, parent.answer(work))
@@ -516,9 +516,7 @@ def minted_questions(stage: Stage) -> Verdict:
     digest = keys.wrapped_digest(stage.settings.answer_key, context, answer_wrapped)
     record = Record(0, 1, "x", (Message("user", "Say yes."),), Params(max_tokens=2))
     payload = QuestionPayload(answer, stage.settings.answer_key, digest, bytes(32), (record,)).encode()
-    sealed = envelope.seal_questions(
-        question,
-        payload,
+    header = QuestionHeader(
         tenant=job.tenant,
         job=job.ticket.job,
         image=stage.image,
@@ -528,6 +526,7 @@ def minted_questions(stage: Stage) -> Verdict:
         key_arn=stage.settings.question_key,
         wrapped=wrapped,
     )
+    sealed = envelope.seal(header, question, payload)
     work = Work(0, 0, 1, sealed)
     with stage.parent() as parent:
         stage.store(work, parent.answer(work))

@@ -54,9 +54,7 @@ class Forgery:
 
     def sealed(self) -> bytes:
         """The forged answer, sealed exactly as the enclave would."""
-        header = self.true.header
-        fields = {name: getattr(header, name) for name in type(header).__slots__ if name != "commitment"}
-        return envelope.seal_answers(self.key, self.payload().encode(), **fields)
+        return envelope.seal(self.true.header, self.key, self.payload().encode())
 
     def receipt(self, sealed: bytes, nsm: SoftwareNsm, **bent: Any) -> bytes:
         """A receipt for it, signed by a key that this NSM attests."""

@@ -37,7 +37,8 @@ from sealbatch.exits import Exit
 from sealbatch.verbs.jobs import exit_for
 from wire import ledger
 from wire.address import Address
-from wire.envelope import QuestionHeader, parse_questions
+from wire.envelope import parse_questions
+from wire.header import QuestionHeader
 from wire.manifest import Parameters
 from wire.messages import Message, Work
 from wire.payload import Params

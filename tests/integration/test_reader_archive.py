@@ -381,7 +381,7 @@ def retried(tmp_path: Path, *outcomes: Result, input_records: tuple[Record, ...]
     failed = tuple(Result(n, n + 1, f"case-{n}", Outcome.ERRORED, error=ErrorCode.INTERNAL_ERROR) for n in (1, 2))
     good = Result(0, 1, "case-0", Outcome.SUCCEEDED, "Yes.", "stop", 5, 2)
     first.answer(0, results=(good, *failed), receipt={"question_root": question_root(SALT, input_records)})
-    again = make_job(first.aws, 2, parameters=Parameters(retry=Retry(first.ticket, ((1, 2),))))
+    again = make_job(first.aws, 2, parameters=Parameters(retry=Retry(first.ticket.job, first.ticket.digest, ((1, 2),))))
     asked = tuple(replace(record, number=number) for number, record in enumerate(RECORDS[1:3]))
     again.answer(0, results=outcomes, receipt={"question_root": question_root(SALT, asked)})
     mac = keys.retry_mac(first.answer_keys[0], first.job, str(again.ticket))

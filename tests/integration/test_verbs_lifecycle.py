@@ -25,7 +25,8 @@ from sealbatch.screen import Screen
 from sealbatch.sweeper import Swept
 from sealbatch.verbs.sweep import keep_sweeping
 from wire import ledger, manifest
-from wire.envelope import attach_receipt, parse_questions, seal_answers
+from wire.envelope import attach_receipt, parse_questions, seal
+from wire.header import AnswerHeader
 from wire.ledger import ChunkMessage, Mark, parse_chunk_message
 from wire.payload import AnswerPayload, ErrorCode, Outcome, QuestionPayload
 from wire.payload import Result as Result_
@@ -351,9 +352,7 @@ class Retrier:
             results = tuple(
                 replace(result, number=r.number) for result, r in zip(results, payload.records, strict=True)
             )
-            body = seal_answers(
-                keyset.answer_key,
-                AnswerPayload("test/model", payload.salt, results).encode(),
+            header = AnswerHeader(
                 tenant=message.tenant,
                 job=message.job,
                 image=questions.header.image,
@@ -366,6 +365,7 @@ class Retrier:
                 model=bytes(32),
                 template=bytes(32),
             )
+            body = seal(header, keyset.answer_key, AnswerPayload("test/model", payload.salt, results).encode())
             started = datetime.now(UTC).replace(microsecond=0)
             receipt = make_receipt(body, payload.salt, results, started=started)
             key = ledger.answer_key(message.tenant, message.job, message.chunk, message.first, message.count)

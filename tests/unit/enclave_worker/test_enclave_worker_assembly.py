@@ -13,7 +13,8 @@ from enclave_worker.identity import Identity
 from enclave_worker.prompts import Prompter
 from enclave_worker.template import Template
 from wire.commitments import question_root, result_root
-from wire.envelope import MAX_PAYLOAD, AnswerHeader, parse_answers, parse_questions
+from wire.envelope import MAX_PAYLOAD, parse_answers, parse_questions
+from wire.header import AnswerHeader
 from wire.payload import MAX_ANSWER_CHARACTERS, AnswerPayload, ErrorCode, Outcome, QuestionPayload, Record
 from wire.receipt import Totals, parse_receipt
 

@@ -7,7 +7,8 @@ from question_factory import IMAGE, Keys, record
 
 from enclave_worker.chunk import ChunkRefused, open_chunk
 from enclave_worker.keyring import Courier, Keyring, Opened, UnwrapError
-from wire.envelope import SealedQuestions, seal_answers
+from wire.envelope import SealedQuestions, seal
+from wire.header import AnswerHeader
 from wire.messages import RefusalCode, Work
 from wire.payload import Record
 
@@ -69,11 +70,12 @@ def test_what_is_no_sealed_object_is_malformed(data: bytes) -> None:
 
 def test_answers_are_not_questions() -> None:
     """The direction is part of the object: an answer that is sent back in is refused before any key is asked for."""
-    sealed = seal_answers(
-        bytes(32), b"x", tenant="benefits", job=Keys().job, image=IMAGE, chunk=0, first=4, count=5,
+    header = AnswerHeader(
+        tenant="benefits", job=Keys().job, image=IMAGE, chunk=0, first=4, count=5,
         key_arn="arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000b",
         wrapped_digest=bytes(32), question_digest=bytes(32), model=bytes(32), template=bytes(32),
     )  # fmt: skip
+    sealed = seal(header, bytes(32), b"x")
     assert refusal(Work(1, 4, 5, sealed), RefusalCode.INTERNAL) is RefusalCode.MALFORMED
 
 

@@ -23,6 +23,7 @@ from results_consumer.receipts import ReceiptVerifier, Subject
 from results_consumer.steps import EXPLANATIONS, PROVES, ReceiptRefused, Step
 from results_consumer.trust import Release, ReleaseError, Trust, parse_release
 from wire import envelope
+from wire.header import AnswerHeader
 from wire.payload import Outcome, Result
 from wire.receipt import Totals, encode_receipt, parse_receipt
 
@@ -31,9 +32,7 @@ RESULTS = (
     Result(4, 5, "case-5", Outcome.SUCCEEDED, "Thirty days.", "stop", 12, 4),
     Result(5, 7, "case-7", Outcome.TRUNCATED, "Twenty", "length", 20, 16),
 )
-SEALED = envelope.seal_answers(
-    ANSWER_KEY,
-    b"answers",
+HEADER = AnswerHeader(
     tenant=TENANT,
     job=JOB,
     image=IMAGE,
@@ -46,6 +45,7 @@ SEALED = envelope.seal_answers(
     model=MODEL,
     template=TEMPLATE,
 )
+SEALED = envelope.seal(HEADER, ANSWER_KEY, b"answers")
 SUBJECT = Subject(
     tenant=TENANT,
     job=JOB,

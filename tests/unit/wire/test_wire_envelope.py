@@ -79,11 +79,7 @@ def test_directions_are_not_exchanged() -> None:
 
 def test_a_chunk_sealed_twice_looks_different() -> None:
     """Nonces are fresh: equal payloads under one key give no equal bytes."""
-    place = {"tenant": "a", "job": samples.JOB, "image": samples.IMAGE, "chunk": 0, "first": 0, "count": 1}
-    one, two = (
-        envelope.seal_questions(samples.KEY, b"x", key_arn=samples.QUESTION_ARN, wrapped=b"w", **place)  # type: ignore[arg-type]
-        for _ in range(2)
-    )
+    one, two = (envelope.seal(samples.question_header(), samples.KEY, b"x") for _ in range(2))
     assert one != two
     assert envelope.parse_questions(one).open(samples.KEY) == envelope.parse_questions(two).open(samples.KEY) == b"x"
 
@@ -128,8 +124,7 @@ def test_padding_must_be_zeros() -> None:
     """Whoever has the key still cannot smuggle bytes in the padding."""
     header = samples.question_header()
     sealed = envelope.parse_questions(envelope._seal(header, samples.KEY, b"", samples.NONCE))
-    binding = envelope._header_binding(envelope.QUESTIONS, header)
-    cipher = envelope.AESGCM(keys.seal_key(samples.KEY, binding))
+    cipher = envelope.AESGCM(keys.seal_key(samples.KEY, header.binding()))
     dirty = cipher.encrypt(samples.NONCE, bytes(4095) + b"\1", sealed.associated)
     with pytest.raises(SealError, match="does not open"):
         dataclasses.replace(sealed, ciphertext=dirty).open(samples.KEY)
