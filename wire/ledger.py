@@ -6,14 +6,15 @@ The bridge imports this and nothing that opens a seal.
 import base64
 import enum
 import hashlib
-import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Final
 
 from wire.errors import LedgerError
-from wire.messages import MAX_RECORD, MAX_SEALED
+from wire.messages import MAX_CHUNK, MAX_RECORD, MAX_SEALED
 from wire.names import IMAGE, JOB, KEY_ARN, TENANT
+from wire.strict_json import Check, dump, number, parse_object, shaped
 
 MESSAGE_VERSION: Final = 1
 MAX_BODY: Final = 256 * 1024
@@ -21,7 +22,6 @@ MAX_BODY: Final = 256 * 1024
 MAX_NOTE: Final = 4096
 MAX_RETRIES: Final = 64
 """Retries of one job that are looked at, and names in the bucket that are considered."""
-MAX_CHUNK: Final = 2**32 - 1
 
 _ANSWER_NAME: Final = re.compile(r"([0-9]{8,10})\.([0-9]{1,13})\.([0-9]{1,13})(?:~([0-9a-f]{16}))?")
 
@@ -154,23 +154,31 @@ class ChunkMessage:
 
     def encode(self) -> str:
         """JSON text, with the sealed object inline when the text stays within `MAX_BODY`."""
-        fields: dict[str, object] = {
-            "v": MESSAGE_VERSION,
-            "tenant": self.tenant,
-            "job": self.job,
-            "chunk": self.chunk,
-            "first": self.first,
-            "count": self.count,
-            "digest": self.digest.hex(),
-            "size": self.size,
-        }
-        times = {"deadline_ms": self.deadline_ms, "not_before_ms": self.not_before_ms}
-        fields |= {name: value for name, value in times.items() if value is not None}
-        if self.inline is not None:
-            text = _dump(fields | {"inline": base64.b64encode(self.inline).decode()})
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        fields |= {"v": MESSAGE_VERSION, "digest": self.digest.hex()}
+        inline = fields.pop("inline", None)
+        if inline is not None:
+            text = dump(fields | {"inline": base64.b64encode(inline).decode()})
             if len(text) <= MAX_BODY:
                 return text
-        return _dump(fields)
+        return dump(fields)
+
+
+_MESSAGE: Final[Mapping[str, Check]] = {
+    "v": number(MESSAGE_VERSION, MESSAGE_VERSION),
+    "tenant": shaped(TENANT),
+    "job": shaped(JOB),
+    "chunk": number(high=MAX_CHUNK),
+    "first": number(high=MAX_RECORD),
+    "count": number(1, MAX_RECORD),
+    "digest": shaped(re.compile("[0-9a-f]{64}")),
+    "size": number(1, MAX_SEALED),
+}
+_MESSAGE_MAY: Final[Mapping[str, Check]] = {
+    "inline": lambda value: isinstance(value, str),
+    "deadline_ms": number(),
+    "not_before_ms": number(),
+}
 
 
 def parse_chunk_message(body: str) -> ChunkMessage:
@@ -179,30 +187,15 @@ def parse_chunk_message(body: str) -> ChunkMessage:
     Raises:
         LedgerError: the text is not exactly one such message.
     """
-    fields = _load(body, MAX_BODY)
+    fields = parse_object(body, MAX_BODY, "queue message", _MESSAGE, _MESSAGE_MAY)
+    del fields["v"]
+    fields["digest"] = bytes.fromhex(fields["digest"])
     inline = fields.pop("inline", None)
-    times = {name: fields.pop(name, None) for name in ("deadline_ms", "not_before_ms")}
-    checks: dict[str, bool] = {
-        "v": _is_number(fields.pop("v", None), MESSAGE_VERSION, MESSAGE_VERSION),
-        "tenant": _is_name(fields.get("tenant"), TENANT),
-        "job": _is_name(fields.get("job"), JOB),
-        "chunk": _is_number(fields.get("chunk"), 0, MAX_CHUNK),
-        "first": _is_number(fields.get("first"), 0, MAX_RECORD),
-        "count": _is_number(fields.get("count"), 1, MAX_RECORD),
-        "digest": _is_name(fields.get("digest"), re.compile("[0-9a-f]{64}")),
-        "size": _is_number(fields.get("size"), 1, MAX_SEALED),
-        "inline": inline is None or isinstance(inline, str),
-        **{name: value is None or _is_number(value) for name, value in times.items()},
-    }
-    wrong = [name for name, right in checks.items() if not right]
-    if wrong or len(fields) != len(checks) - 4:
-        raise LedgerError(f"queue message: wrong or missing {', '.join(wrong) or 'nothing, but fields too many'}")
-    fields["digest"] = bytes.fromhex(str(fields["digest"]))
     try:
-        data = None if inline is None else base64.b64decode(str(inline), validate=True)
+        data = None if inline is None else base64.b64decode(inline, validate=True)
     except ValueError:
         raise LedgerError("queue message: inline is not base64") from None
-    return ChunkMessage(**fields, **times, inline=data)  # type: ignore[arg-type]
+    return ChunkMessage(**fields, inline=data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +220,18 @@ class Notice:
     CODES: ClassVar = ("key_denied", "wrong_image", "key_invalid", "kms_unavailable")
 
 
+_FAILURE: Final[Mapping[str, Check]] = {"code": Failure.CODES.__contains__, "at_ms": number()}
+_NOTICE: Final[Mapping[str, Check]] = {
+    "code": Notice.CODES.__contains__,
+    "image": shaped(IMAGE),
+    "key_arn": shaped(KEY_ARN),
+    "at_ms": number(),
+}
+
+
 def encode_note(note: Failure | Notice) -> bytes:
     """JSON."""
-    return _dump(asdict(note)).encode()
+    return dump(asdict(note)).encode()
 
 
 def parse_failure(body: bytes) -> Failure:
@@ -238,10 +240,7 @@ def parse_failure(body: bytes) -> Failure:
     Raises:
         LedgerError: it is not exactly one.
     """
-    fields = _load(body, MAX_NOTE)
-    if set(fields) != {"code", "at_ms"} or fields["code"] not in Failure.CODES or not _is_number(fields["at_ms"]):
-        raise LedgerError("failure: wrong or missing fields")
-    return Failure(str(fields["code"]), int(str(fields["at_ms"])))
+    return Failure(**parse_object(body, MAX_NOTE, "failure", _FAILURE))
 
 
 def parse_notice(body: bytes) -> Notice:
@@ -250,45 +249,4 @@ def parse_notice(body: bytes) -> Notice:
     Raises:
         LedgerError: it is not exactly one.
     """
-    fields = _load(body, MAX_NOTE)
-    if set(fields) != {"code", "image", "key_arn", "at_ms"} or fields["code"] not in Notice.CODES:
-        raise LedgerError("notice: wrong or missing fields")
-    if not (_is_name(fields["image"], IMAGE) and _is_name(fields["key_arn"], KEY_ARN) and _is_number(fields["at_ms"])):
-        raise LedgerError("notice: a field has a wrong type or value")
-    return Notice(str(fields["code"]), str(fields["image"]), str(fields["key_arn"]), int(str(fields["at_ms"])))
-
-
-def _dump(fields: dict[str, object]) -> str:
-    return json.dumps(fields, separators=(",", ":"), sort_keys=True)
-
-
-def _load(body: str | bytes, longest: int) -> dict[str, object]:
-    if len(body) > longest:
-        raise LedgerError(f"{len(body)} bytes, at most {longest} are allowed")
-    try:
-        fields = json.loads(body, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        # No cause is chained: JSON errors quote the text.
-        raise LedgerError("not the JSON object that was expected") from None
-    if not isinstance(fields, dict):
-        raise LedgerError("not a JSON object")
-    return fields
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key stands twice")
-    return fields
-
-
-def _refuse(_: str) -> None:
-    raise ValueError("not a whole number")
-
-
-def _is_name(value: object, shape: re.Pattern[str]) -> bool:
-    return isinstance(value, str) and shape.fullmatch(value) is not None
-
-
-def _is_number(value: object, low: int = 0, high: int = 2**53) -> bool:
-    return type(value) is int and low <= value <= high
+    return Notice(**parse_object(body, MAX_NOTE, "notice", _NOTICE))
