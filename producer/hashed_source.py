@@ -1,25 +1,30 @@
 """An input that is being read once and knows afterwards what it held."""
 
 import hashlib
-from typing import BinaryIO, Final
+import sys
+from typing import Final
+
+from producer.lines import LineSource
 
 _BLOCK: Final = 1 << 20
 
 
 class HashedSource:
-    """Gives the lines of an input and counts them into a digest."""
+    """Gives the lines of an input, or of its next `size` bytes, and counts them into a digest."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, source: LineSource, size: int = sys.maxsize) -> None:
+        self._source = source
+        self._left = size
         self._hash = hashlib.sha256()
 
-    def readline(self, limit: int = -1) -> bytes:
-        """The next line or `limit` bytes of it.
+    def readline(self, limit: int, /) -> bytes:
+        """The next line or `limit` bytes of it; nothing at the end.
 
         Raises:
             OSError: reading failed.
         """
-        data = self._file.readline(limit)
+        data = self._source.readline(min(limit, self._left))
+        self._left -= len(data)
         self._hash.update(data)
         return data
 
@@ -29,6 +34,6 @@ class HashedSource:
         Raises:
             OSError: reading failed.
         """
-        while data := self._file.read(_BLOCK):
-            self._hash.update(data)
+        while self.readline(_BLOCK):
+            pass
         return self._hash.hexdigest()

@@ -1,14 +1,16 @@
 """A job's keyset: a question key and an answer key, made once by the sealing process and kept in its memory."""
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from producer.clients import KmsClient
 from producer.data_key import generate_data_key
 from producer.settings import ProducerSettings
 from wire import manifest
-from wire.keys import KEY_SIZE, Purpose, encryption_context, wrapped_digest
+from wire.keys import KEY_SIZE, encryption_context, wrapped_digest
 
 _DRY_WRAPPED_SIZE: Final = 184
 """Bytes that AWS KMS takes to wrap 32."""
@@ -30,28 +32,26 @@ def generate_keyset(kms: KmsClient, settings: ProducerSettings, job: str) -> Key
     Raises:
         ServiceError: KMS refused, could not be reached, or answered with another key than was asked for.
     """
-    question_key, question_wrapped = _generate(kms, settings.question_key, "question", settings, job)
-    answer_key, answer_wrapped = _generate(kms, settings.answer_key, "answer", settings, job)
-    return _keyset(settings, job, (question_key, question_wrapped), (answer_key, answer_wrapped))
+    return _keyset(partial(generate_data_key, kms), settings, job)
 
 
 def throwaway_keyset(settings: ProducerSettings, job: str) -> Keyset:
     """Random keys that nobody can unwrap, for a dry run."""
-    question = os.urandom(KEY_SIZE), os.urandom(_DRY_WRAPPED_SIZE)
-    return _keyset(settings, job, question, (os.urandom(KEY_SIZE), os.urandom(_DRY_WRAPPED_SIZE)))
+    return _keyset(lambda _arn, _context: (os.urandom(KEY_SIZE), os.urandom(_DRY_WRAPPED_SIZE)), settings, job)
 
 
-def _keyset(settings: ProducerSettings, job: str, question: tuple[bytes, bytes], answer: tuple[bytes, bytes]) -> Keyset:
-    context = encryption_context("answer", settings.tenant, job, settings.image)
+def _keyset(
+    data_key: Callable[[str, Mapping[str, str]], tuple[bytes, bytes]], settings: ProducerSettings, job: str
+) -> Keyset:
+    question = encryption_context("question", settings.tenant, job, settings.image)
+    answer = encryption_context("answer", settings.tenant, job, settings.image)
+    question_key, question_wrapped = data_key(settings.question_key, question)
+    answer_key, answer_wrapped = data_key(settings.answer_key, answer)
     return Keyset(
-        public=manifest.Keyset(settings.image, settings.question_key, question[1], settings.answer_key, answer[1]),
-        question_key=question[0],
-        answer_key=answer[0],
-        answer_wrapped_digest=wrapped_digest(settings.answer_key, context, answer[1]),
+        public=manifest.Keyset(
+            settings.image, settings.question_key, question_wrapped, settings.answer_key, answer_wrapped
+        ),
+        question_key=question_key,
+        answer_key=answer_key,
+        answer_wrapped_digest=wrapped_digest(settings.answer_key, answer, answer_wrapped),
     )
-
-
-def _generate(
-    kms: KmsClient, key_arn: str, purpose: Purpose, settings: ProducerSettings, job: str
-) -> tuple[bytes, bytes]:
-    return generate_data_key(kms, key_arn, encryption_context(purpose, settings.tenant, job, settings.image))

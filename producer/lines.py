@@ -1,7 +1,7 @@
-"""Cuts a byte stream into lines without ever holding more than one, however long it claims to be."""
+"""Cuts bytes into lines without ever holding more than one, however long it claims to be."""
 
 from collections.abc import Iterator
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from producer.problem import BadLineError
 from wire.payload import ErrorCode
@@ -11,6 +11,14 @@ MAX_LINE: Final = 1024 * 1024
 
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+class LineSource(Protocol):
+    """A file of bytes as far as it is read here."""
+
+    def readline(self, limit: int, /) -> bytes:
+        """The next line, or the first `limit` bytes of it; nothing at the end."""
+        ...
 
 
 class Line(NamedTuple):
@@ -25,20 +33,20 @@ class Line(NamedTuple):
     quotes: int = 0
 
 
-def read_lines(stream: BinaryIO, first: int = 1) -> Iterator[Line]:
-    """The lines of `stream`, numbered from `first`, a UTF-8 byte order mark removed from line 1.
+def read_lines(source: LineSource, first: int = 1) -> Iterator[Line]:
+    """The lines of `source`, numbered from `first`, a UTF-8 byte order mark removed from line 1.
 
     Raises:
         OSError: reading failed.
     """
     number = first - 1
-    readline = stream.readline
+    readline = source.readline
     while data := readline(MAX_LINE):
         number += 1
         if number == 1:
             data = data.removeprefix(_UTF8_MARK)
         if len(data) >= MAX_LINE and not data.endswith(b"\n"):
-            yield Line(number, b"", whole=False, quotes=data.count(b'"') + _skip_rest(stream))
+            yield Line(number, b"", whole=False, quotes=data.count(b'"') + _skip_rest(source))
         else:
             yield Line(number, data)
 
@@ -60,10 +68,10 @@ def decode(line: Line) -> str:
         ) from None
 
 
-def _skip_rest(stream: BinaryIO) -> int:
+def _skip_rest(source: LineSource) -> int:
     """Pass over the rest of a line; the number of double quotes in it."""
     quotes = 0
-    while data := stream.readline(MAX_LINE):
+    while data := source.readline(MAX_LINE):
         quotes += data.count(b'"')
         if data.endswith(b"\n"):
             break

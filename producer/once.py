@@ -3,11 +3,11 @@
 import hmac
 import json
 from dataclasses import asdict
-from typing import BinaryIO, cast
 
 from producer.errors import KeyReused
 from producer.forms import InputForm
 from producer.hashed_source import HashedSource
+from producer.lines import LineSource
 from producer.lookup import Idempotency, Lookup
 from producer.settings import ProducerSettings
 from producer.store import JobStore
@@ -17,25 +17,28 @@ from wire.ticket import Ticket
 
 
 class Once:
-    """The submission of `input` with these options under a key. Read the questions out of `input`: it is counted."""
+    """The submission of a source with these options under a key; the questions are read out of `input`.
+
+    `lookup` is the key's place in the bucket.
+    """
 
     def __init__(  # noqa: PLR0917 - where, and what of: each is one value
         self,
         store: JobStore,
         settings: ProducerSettings,
         idempotency: Idempotency,
-        source: BinaryIO,
+        source: LineSource,
         form: InputForm,
         defaults: Params,
         options: SubmitOptions,
     ) -> None:
-        self._lookup = Lookup(store, settings.tenant, idempotency)
+        self.lookup = Lookup(store, settings.tenant, idempotency)
         self._key = idempotency
         self._hashed = HashedSource(source)
         self._form = form
         self._defaults = defaults
         self._options = options
-        self.input = source if idempotency.any_input else cast("BinaryIO", self._hashed)
+        self.input: LineSource = source if idempotency.any_input else self._hashed
 
     def find(self) -> Ticket | None:
         """The ticket of what was submitted under the key, if anything was; the input is read to its end then.
@@ -45,8 +48,8 @@ class Once:
             ServiceError: S3 does not answer, or what lies there was not written by the producer.
             OSError: reading the input failed.
         """
-        claim = self._lookup.find()
-        if claim is not None and not hmac.compare_digest(claim.mark, self._lookup.mark(self._content())):
+        claim = self.lookup.find()
+        if claim is not None and not hmac.compare_digest(claim.mark, self.lookup.mark(self._content())):
             raise KeyReused(claim.ticket.job)
         return None if claim is None else claim.ticket
 
@@ -56,15 +59,7 @@ class Once:
         Raises:
             ServiceError: S3 does not answer.
         """
-        return self._lookup.claim(ticket, self._content())
-
-    def is_sent(self) -> bool:
-        """As `Lookup.is_sent`."""
-        return self._lookup.is_sent()
-
-    def mark_sent(self) -> None:
-        """As `Lookup.mark_sent`."""
-        self._lookup.mark_sent()
+        return self.lookup.claim(ticket, self._content())
 
     def _content(self) -> bytes:
         """By what the same submission is known again: the input's digest and all options."""

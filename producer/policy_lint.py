@@ -84,15 +84,6 @@ def lint_key(metadata: Mapping[str, Any], grants: Collection[Any]) -> tuple[Find
     return tuple(_error(rule, "key", message) for holds, rule, message in facts if not holds)
 
 
-def admitted_images(text: str) -> frozenset[str] | None:
-    """PCR0 values that the policy lets decrypt; None if something lets in a caller whatever it attests.
-
-    Raises:
-        PolicyFormError: the text is no key policy.
-    """
-    return _admitted(parse_statements(text))
-
-
 def _denied_but(statement: Statement) -> frozenset[str] | None:
     """The images that a Deny of unattested decryption leaves; None if the statement is none."""
     if statement.allows or not statement.about_everybody() or not statement.covers(DECRYPT):
@@ -173,7 +164,7 @@ def _questions(statements: tuple[Statement, ...], required: Collection[Pin]) -> 
     yield from _generates(statements, "question")
     if not any(_denied_but(statement) is not None for statement in statements):
         yield _error("no_deny", "policy", "no Deny stops unattested Decrypt: an account's own policies may allow it")
-    images = _admitted(statements)
+    images = admitted_images(statements)
     wanted = {pin.image.lower() for pin in required}
     for image in sorted(images - wanted if wanted and images is not None else ()):
         yield _error("other_image", "policy", f"admits the image {image}, which is not required")
@@ -183,7 +174,8 @@ def _questions(statements: tuple[Statement, ...], required: Collection[Pin]) -> 
         yield _error("other_image", "policy", "admits callers whatever they attest")
 
 
-def _admitted(statements: tuple[Statement, ...]) -> frozenset[str] | None:
+def admitted_images(statements: tuple[Statement, ...]) -> frozenset[str] | None:
+    """PCR0 values that the policy lets decrypt; None if something lets in a caller whatever it attests."""
     admitted: frozenset[str] | None = frozenset()
     for statement in statements:
         if statement.allows and statement.covers(DECRYPT):

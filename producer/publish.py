@@ -12,24 +12,6 @@ from wire.merkle import MerkleTree
 from wire.ticket import Ticket
 
 
-def publish(
-    *,
-    store: JobStore,
-    tenant: str,
-    job: str,
-    entries: Iterable[ChunkEntry],
-    keyset: Keyset,
-    parameters: Parameters,
-) -> Ticket:
-    """Write pages and manifest over `entries`, all of them under `keyset`.
-
-    Raises:
-        ServiceError: an object could not be written.
-    """
-    data = put_pages(store=store, tenant=tenant, job=job, entries=entries, keyset=keyset, parameters=parameters)
-    return put_manifest(store, tenant, job, data)
-
-
 def put_pages(
     *,
     store: JobStore,

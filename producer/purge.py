@@ -23,6 +23,10 @@ Version = dict[str, str]
 _TOMBSTONE: Final = 1
 
 
+def _silent(_done: int, _total: int) -> None:
+    pass
+
+
 class Purger:
     """Purges jobs of one tenant from a bucket, every version of every object."""
 
@@ -38,7 +42,7 @@ class Purger:
         """
         return sum(1 for _ in self._versions(ticket))
 
-    def purge(self, ticket: Ticket, told: Callable[[int, int], None] = lambda _done, _total: None) -> int:
+    def purge(self, ticket: Ticket, told: Callable[[int, int], None] = _silent) -> int:
         """Leave a tombstone, remove the manifest, then all else; how many versions of objects were removed.
 
         The tombstone comes first: bridges drop what they still have of the job, and a purge that was interrupted shows.
@@ -72,9 +76,7 @@ class Purger:
                 return
             position = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker", "")}
 
-    def _remove(
-        self, versions: Iterable[Version], told: Callable[[int, int], None] = lambda _done, _total: None
-    ) -> int:
+    def _remove(self, versions: Iterable[Version], told: Callable[[int, int], None] = _silent) -> int:
         removed = 0
         found = list(versions)
         rest = iter(found)

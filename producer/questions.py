@@ -4,21 +4,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO, Final
+from typing import Final
 
 from producer.csv_rows import read_csv
 from producer.draft import Draft, broken
 from producer.fields import read_custom_id
 from producer.forms import InputForm
 from producer.json_line import decode_object
-from producer.lines import Line, decode, read_lines
+from producer.lines import Line, LineSource, decode, read_lines
 from producer.openai_line import read_openai
 from producer.problem import BadLineError, Problem, invalid
 from producer.seen_ids import SeenIds
 from producer.short_line import read_short
 from wire.payload import ErrorCode, Params, Record
-
-__all__ = ["Notes", "Problem", "read_records"]
 
 _SSN: Final = re.compile(r"(?<![0-9])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9])")
 
@@ -36,7 +34,7 @@ class Notes:
 
 
 def read_records(
-    stream: BinaryIO,
+    source: LineSource,
     form: InputForm,
     defaults: Params,
     *,
@@ -45,7 +43,7 @@ def read_records(
     first_line: int = 1,
     first_number: int = 0,
 ) -> Iterator[Record | Problem]:
-    """The questions in `stream`, numbered from 0, and the problems of the other lines, in the order of the input.
+    """The questions in `source`, numbered from 0, and the problems of the other lines, in the order of the input.
 
     `defaults` holds for what a line does not say. With `keep_invalid` each problem that is not fatal is followed by a
     record without messages, so that the line gets its line of output. Memory does not grow with the input but for
@@ -59,7 +57,7 @@ def read_records(
     seen = SeenIds()
     number = first_number
     problem = None
-    for draft in _drafts(read_lines(stream, first_line), form, defaults, notes):
+    for draft in _drafts(read_lines(source, first_line), form, defaults, notes):
         custom_id, problem = _claim(draft, seen, notes)
         if problem is not None:
             yield problem

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 from producer.chunks import ChunkLimits, split
 from producer.forms import InputForm
+from producer.hashed_source import HashedSource
 from producer.keyset import Keyset
 from producer.parallel import run_parallel
 from producer.questions import read_records
+from producer.sealed_chunk import SealedChunk
 from producer.sealing import seal_chunk
 from producer.settings import ProducerSettings
 from producer.store import JobStore
@@ -72,25 +74,10 @@ def plan_ranges(file: BinaryIO, size: int, range_size: int) -> tuple[str, list[R
     return whole.hexdigest(), ranges
 
 
-class RangeStream:
-    """The lines of one range of a file, as `producer.lines.read_lines` reads them."""
-
-    def __init__(self, file: BinaryIO, span: Range) -> None:
-        file.seek(span.begin)
-        self._file = file
-        self._left = span.end - span.begin
-        self._hash = hashlib.sha256()
-
-    def readline(self, limit: int = -1) -> bytes:
-        """The next line or `limit` bytes of it; nothing at the range's end."""
-        data = self._file.readline(min(limit, self._left) if limit >= 0 else self._left)
-        self._left -= len(data)
-        self._hash.update(data)
-        return data
-
-    def digest(self) -> str:
-        """The SHA-256 of what was read."""
-        return self._hash.hexdigest()
+def lines_of(file: BinaryIO, span: Range) -> HashedSource:
+    """The lines of one range of a file."""
+    file.seek(span.begin)
+    return HashedSource(file, span.end - span.begin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +107,17 @@ def check_range(file: BinaryIO, span: Range, reading: Reading, mark_key: bytes) 
     Raises:
         OSError: reading failed.
     """
-    stream = RangeStream(file, span)
+    source = lines_of(file, span)
     tally, marks, lines = Tally(), array("Q"), array("Q")
 
     def counted() -> Iterator[Record]:
-        for item in _records(stream, span, reading, tally):
+        for item in _records(source, span, reading, tally):
             marks.append(_mark(item.custom_id, mark_key))
             lines.append(item.line)
             yield item
 
     chunks = sum(1 for _ in split(counted(), reading.limits))
-    return RangeCheck(len(marks), chunks, tally.report(), marks, lines, stream.digest())
+    return RangeCheck(len(marks), chunks, tally.report(), marks, lines, source.digest())
 
 
 def find_duplicate(checks: "Iterable[tuple[array[int], array[int]]]") -> tuple[int, int] | None:
@@ -145,18 +132,6 @@ def find_duplicate(checks: "Iterable[tuple[array[int], array[int]]]") -> tuple[i
         return None
     first = marks.index(twice)
     return lines[first], lines[marks.index(twice, first + 1)]
-
-
-@dataclass(frozen=True, slots=True)
-class SealedChunk:
-    """One chunk in a file of sealed bytes."""
-
-    number: int
-    offset: int
-    size: int
-    first: int
-    count: int
-    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +153,17 @@ def seal_range(
     keyset: Keyset,
     settings: ProducerSettings,
 ) -> tuple[list[SealedChunk], str]:
-    """Seal a range that was checked into `out`; its chunks, and the SHA-256 of what was read.
+    """Seal a range that was checked into `out`; its chunks, and the SHA-256 of its lines.
 
     Raises:
         OSError: reading or writing failed.
         ValueError: the range has a problem, so it is not what was checked.
     """
-    stream = RangeStream(file, span)
+    source = lines_of(file, span)
     tally = Tally()
     chunks: list[SealedChunk] = []
     offset = 0
-    records = _records(stream, span, reading, tally, first_number=place.first_record)
+    records = _records(source, span, reading, tally, first_number=place.first_record)
     for number, chunk in enumerate(split(records, reading.limits), place.first_chunk):
         sealed = seal_chunk(keyset, settings, place.job, number, chunk)
         out.write(sealed)
@@ -197,7 +172,7 @@ def seal_range(
         offset += len(sealed)
     if tally.problem_count:
         raise ValueError("the range is not what was checked")
-    return chunks, stream.digest()
+    return chunks, source.digest()
 
 
 def upload_range(path: Path, chunks: Iterable[SealedChunk], store: JobStore, tenant: str, job: str) -> None:
@@ -228,10 +203,9 @@ def read_chunk(file: BinaryIO, chunk: SealedChunk) -> bytes:
 
 
 def _records(
-    stream: RangeStream, span: Range, reading: Reading, tally: Tally, first_number: int = 0
+    source: HashedSource, span: Range, reading: Reading, tally: Tally, first_number: int = 0
 ) -> Iterator[Record]:
     """The range's valid records; everything is counted into `tally`."""
-    source = cast("BinaryIO", stream)
     items = read_records(
         source, reading.form, reading.defaults, notes=tally.notes, first_line=span.line, first_number=first_number
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from producer.chunks import ChunkLimits, split
 from producer.keyset import Keyset
-from producer.questions import Problem
+from producer.problem import Problem
 from producer.settings import ProducerSettings
 from producer.spool import Spool
 from producer.validate import PROGRESS_EVERY, Tally

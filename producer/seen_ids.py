@@ -21,9 +21,6 @@ class SeenIds:
         self._count = 0
         self._make_table(_FIRST_SIZE)
 
-    def __len__(self) -> int:
-        return self._count
-
     def add(self, custom_id: str, line: int) -> int:
         """Remember the id; 0 if it is new, else the line (from 1) that it was first seen on."""
         # Zero marks an empty slot, so no hash may be zero.

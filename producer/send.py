@@ -9,9 +9,7 @@ from producer.aws import clean_code, mapped
 from producer.clients import SqsClient
 from producer.errors import ServiceError, ServiceKind
 from producer.parallel import run_parallel
-from producer.spool import Spool, SpooledChunk
 from wire.ledger import ChunkMessage
-from wire.manifest import Parameters
 
 BATCH_MESSAGES: Final = 10
 BATCH_BYTES: Final = 1024 * 1024
@@ -58,28 +56,6 @@ class Sender:
                 raise ServiceError(ServiceKind.INVALID, "SQS", "SendMessageBatch", self._queue_url, code=code)
             entries = [entry for entry in entries if entry["Id"] in failed]
         raise ServiceError(ServiceKind.UNAVAILABLE, "SQS", "SendMessageBatch", self._queue_url, code=code)
-
-
-def chunk_messages(spool: Spool, tenant: str, job: str, parameters: Parameters) -> Iterator[ChunkMessage]:
-    """The queue message of each chunk in order."""
-    for chunk in spool.chunks():
-        yield chunk_message(spool, chunk, tenant, job, parameters)
-
-
-def chunk_message(spool: Spool, chunk: SpooledChunk, tenant: str, job: str, parameters: Parameters) -> ChunkMessage:
-    """The message that names `chunk` and carries it, unless it is too large for that."""
-    return ChunkMessage(
-        tenant=tenant,
-        job=job,
-        chunk=chunk.number,
-        first=chunk.first,
-        count=chunk.count,
-        digest=chunk.digest,
-        size=chunk.size,
-        inline=spool.read(chunk),
-        deadline_ms=parameters.deadline_ms,
-        not_before_ms=parameters.not_before_ms,
-    )
 
 
 def batches(messages: Iterable[ChunkMessage]) -> Iterator[list[str]]:

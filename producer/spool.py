@@ -6,26 +6,14 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from producer.errors import SpoolError
+from producer.sealed_chunk import SealedChunk
 
 _ENTRY: Final = struct.Struct(">QIQI32s")
-
-
-@dataclass(frozen=True, slots=True)
-class SpooledChunk:
-    """Where one sealed chunk lies in the file, which records it holds, and its SHA-256."""
-
-    number: int
-    offset: int
-    size: int
-    first: int
-    count: int
-    digest: bytes
 
 
 class Spool:
@@ -65,15 +53,15 @@ class Spool:
         self._index += _ENTRY.pack(self.size, len(sealed), first, count, digest)
         self.size += len(sealed)
 
-    def chunk(self, number: int) -> SpooledChunk:
+    def chunk(self, number: int) -> SealedChunk:
         """What is known of chunk `number`, from 0."""
-        return SpooledChunk(number, *_ENTRY.unpack_from(self._index, number * _ENTRY.size))
+        return SealedChunk(number, *_ENTRY.unpack_from(self._index, number * _ENTRY.size))
 
-    def chunks(self) -> Iterator[SpooledChunk]:
+    def chunks(self) -> Iterator[SealedChunk]:
         """All chunks in order."""
         return map(self.chunk, range(len(self)))
 
-    def read(self, chunk: SpooledChunk) -> bytes:
+    def read(self, chunk: SealedChunk) -> bytes:
         """The sealed bytes of a chunk.
 
         Raises:

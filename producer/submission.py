@@ -6,7 +6,7 @@ from pathlib import Path
 
 from producer.chunks import ChunkLimits
 from producer.lookup import Idempotency
-from producer.validate import DEFAULT_MAX_PROBLEMS, ValidationReport
+from producer.validate import ValidationReport
 from wire.manifest import MAX_NAME, Parameters
 from wire.ticket import Ticket
 
@@ -46,7 +46,6 @@ class SubmitOptions:
     limits: ChunkLimits = field(default_factory=ChunkLimits)
     parameters: Parameters = field(default_factory=Parameters)
     skip_invalid: bool = False
-    max_problems: int = DEFAULT_MAX_PROBLEMS
     dry_run: bool = False
     spool_folder: Path | None = None
     idempotency: Idempotency | None = None

@@ -11,19 +11,21 @@ job that was submitted before is found, if it was of the same input and options,
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, Final
+from functools import partial
+from typing import Final
 
 from producer.choice import chosen
 from producer.clients import Clients
 from producer.errors import InputInvalid, SendIncomplete, ServiceError, ServiceKind
 from producer.forms import InputForm
 from producer.keyset import Keyset, generate_keyset, throwaway_keyset
+from producer.lines import LineSource
 from producer.once import Once
 from producer.problem import Problem
 from producer.published import open_published
 from producer.questions import read_records
 from producer.sealing import Sealer, seal_all
-from producer.send import Sender, chunk_messages
+from producer.send import Sender
 from producer.settings import ProducerSettings
 from producer.spool import Spool
 from producer.store import JobStore
@@ -36,24 +38,20 @@ from wire.ledger import ChunkMessage
 from wire.payload import Params, Record
 from wire.ticket import Ticket, new_job_id
 
-__all__ = ["Phase", "Submission", "SubmitOptions", "SubmitProgress", "submit"]
-
 _LOG: Final = logging.getLogger("sealbatch.producer")
 _NOTHING: Final = "nothing was submitted"
 
-
-def _ignore(_: SubmitProgress) -> None:
-    pass
+Progress = Callable[[SubmitProgress], None]
 
 
 def submit(  # noqa: PLR0917 - what, how, where to: each is one value
-    source: BinaryIO,
+    source: LineSource,
     form: InputForm,
     defaults: Params,
     options: SubmitOptions,
     settings: ProducerSettings,
     clients: Clients | None,
-    progress: Callable[[SubmitProgress], None] = _ignore,
+    progress: Progress = lambda _: None,
 ) -> Submission:
     """Submit the questions in `source`; `clients` may be None for a dry run.
 
@@ -67,134 +65,142 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
     """
     if clients is None and not options.dry_run:
         raise ValueError("clients are needed for anything but a dry run")
-    store = None if clients is None or options.dry_run else JobStore(clients.s3, settings.bucket)
-    once = None
-    if store is not None and options.idempotency is not None:
-        once = Once(store, settings, options.idempotency, source, form, defaults, options)
-        source = once.input
-    if clients is not None and once is not None and (found := _existing(once, clients, settings, progress)):
-        return found
     job = new_job_id()
-    with Spool(options.spool_folder) as spool:
-        tally = Tally(options.max_problems)
-        items: Iterable[Record | Problem] = read_records(
-            source, form, defaults, keep_invalid=options.skip_invalid, notes=tally.notes
-        )
-        if (retry := options.parameters.retry) is not None:
-            items = chosen(items, retry.ranges)
-        sealer = Sealer(settings, job, _keyset_maker(clients, settings, job, dry_run=options.dry_run), spool)
-        accepted = seal_all(
-            items,
-            tally,
-            options.limits,
-            sealer,
-            skip_invalid=options.skip_invalid,
-            progress=lambda done: progress(SubmitProgress(Phase.SEAL, done)),
-        )
-        if not accepted or sealer.keyset is None:
-            raise InputInvalid(tally.report())
-        if clients is None or store is None:
+    if clients is None or options.dry_run:
+        with Spool(options.spool_folder) as spool:
+            sealer = Sealer(settings, job, partial(throwaway_keyset, settings, job), spool)
+            _keyset, tally = _seal(source, form, defaults, options, sealer, progress)
             return _submission(None, job, spool, tally)
-        upload = Upload(store, settings, job, spool)
-        ticket = _upload(upload, sealer.keyset, options, len(spool), progress)
-        if retry is not None and options.retry_key is not None:
-            # After the manifest, so that what is linked exists; before the first answer that a fetch could miss.
-            link = f"{ledger.retry_prefix(settings.tenant, retry.parent.job)}{ticket.job}"
-            store.put(link, str(ticket).encode() + retry_mac(options.retry_key, retry.parent.job, str(ticket)))
+    way = _Way(settings, clients, progress)
+    once = None
+    if options.idempotency is not None:
+        once = Once(way.store, settings, options.idempotency, source, form, defaults, options)
+        if (found := way.existing(once)) is not None:
+            return found
+        source = once.input
+    with Spool(options.spool_folder) as spool:
+        sealer = Sealer(settings, job, partial(way.keyset, job), spool)
+        keyset, tally = _seal(source, form, defaults, options, sealer, progress)
+        upload = Upload(way.store, settings, job, spool)
+        ticket = way.upload(upload, keyset, options, len(spool))
         if once is not None and not once.claim(ticket):
             # Somebody was faster with the same key: theirs is the job, if it is this one.
             upload.discard()
-            return _winner(once, clients, settings, progress)
-        messages = chunk_messages(spool, settings.tenant, ticket.job, options.parameters)
-        _send(clients, settings, messages, chunks=len(spool), ticket=ticket, progress=progress)
+            return way.winner(once)
+        messages = (
+            chunk.message(settings.tenant, job, options.parameters, spool.read(chunk)) for chunk in spool.chunks()
+        )
+        way.send(messages, len(spool), ticket)
         if once is not None:
-            once.mark_sent()
+            once.lookup.mark_sent()
         return _submission(ticket, job, spool, tally)
 
 
-def _keyset_maker(
-    clients: Clients | None, settings: ProducerSettings, job: str, *, dry_run: bool
-) -> Callable[[], Keyset]:
-    def make() -> Keyset:
-        if clients is None or dry_run:
-            return throwaway_keyset(settings, job)
+def _seal(  # noqa: PLR0917 - as `submit`
+    source: LineSource,
+    form: InputForm,
+    defaults: Params,
+    options: SubmitOptions,
+    sealer: Sealer,
+    progress: Progress,
+) -> tuple[Keyset, Tally]:
+    """Read, check and seal the whole input; the keyset that it is sealed under, and what was counted.
+
+    Raises:
+        InputInvalid: it has problems, or no valid question.
+    """
+    tally = Tally()
+    items: Iterable[Record | Problem] = read_records(
+        source, form, defaults, keep_invalid=options.skip_invalid, notes=tally.notes
+    )
+    if options.parameters.retry is not None:
+        items = chosen(items, options.parameters.retry.ranges)
+    accepted = seal_all(
+        items,
+        tally,
+        options.limits,
+        sealer,
+        skip_invalid=options.skip_invalid,
+        progress=lambda done: progress(SubmitProgress(Phase.SEAL, done)),
+    )
+    if not accepted or sealer.keyset is None:
+        raise InputInvalid(tally.report())
+    return sealer.keyset, tally
+
+
+class _Way:
+    """Where a submission goes, and who is told how far it is."""
+
+    def __init__(self, settings: ProducerSettings, clients: Clients, progress: Progress) -> None:
+        self._settings = settings
+        self._clients = clients
+        self._progress = progress
+        self.store = JobStore(clients.s3, settings.bucket)
+
+    def keyset(self, job: str) -> Keyset:
         try:
-            return generate_keyset(clients.kms, settings, job)
+            return generate_keyset(self._clients.kms, self._settings, job)
         except ServiceError as error:
             raise error.meaning(_NOTHING) from None
 
-    return make
+    def upload(self, upload: Upload, keyset: Keyset, options: SubmitOptions, chunks: int) -> Ticket:
+        """Make the job exist, and link it to the one that it repeats records of, if it does."""
+        try:
+            ticket = upload.put_all(
+                keyset, options.parameters, lambda done: self._progress(SubmitProgress(Phase.UPLOAD, done, chunks))
+            )
+        except ServiceError as error:
+            left = upload.discard()
+            raise error.meaning(f"{_NOTHING}, {left} sealed objects may be left" if left else _NOTHING) from None
+        except BaseException:
+            # Also Ctrl-C: whoever is interrupted here holds no ticket, so the objects are of use to nobody.
+            upload.discard()
+            raise
+        retry = options.parameters.retry
+        if retry is not None and options.retry_key is not None:
+            # After the manifest, so that what is linked exists; before the first answer that a fetch could miss.
+            link = f"{ledger.retry_prefix(self._settings.tenant, retry.job)}{ticket.job}"
+            self.store.put(link, str(ticket).encode() + retry_mac(options.retry_key, retry.job, str(ticket)))
+        return ticket
 
+    def existing(self, once: Once) -> Submission | None:
+        """The job that was submitted under the key, all its messages sent; None if there is none.
 
-def _upload(
-    upload: Upload, keyset: Keyset, options: SubmitOptions, chunks: int, progress: Callable[[SubmitProgress], None]
-) -> Ticket:
-    try:
-        return upload.put_all(
-            keyset, options.parameters, lambda done: progress(SubmitProgress(Phase.UPLOAD, done, chunks))
-        )
-    except ServiceError as error:
-        left = upload.discard()
-        raise error.meaning(f"{_NOTHING}, {left} sealed objects may be left" if left else _NOTHING) from None
-    except BaseException:
-        # Also Ctrl-C: whoever is interrupted here holds no ticket, so the objects are of use to nobody.
-        upload.discard()
-        raise
+        Raises:
+            KeyReused: it is a job of something else.
+        """
+        ticket = once.find()
+        if ticket is None:
+            return None
+        job = open_published(self.store, self._settings.tenant, ticket)
+        records, chunks = job.manifest.records, job.manifest.chunks
+        if not once.lookup.is_sent():
+            # Whoever made it did not live to say that all messages went out.
+            self.send(job.messages(), chunks, ticket)
+            once.lookup.mark_sent()
+        report = ValidationReport(records, (), 0, 0, 0, 0, 0)
+        return Submission(ticket, ticket.job, records, chunks, 0, 0, report, existed=True)
 
+    def winner(self, once: Once) -> Submission:
+        found = self.existing(once)
+        if found is None:
+            raise ServiceError(ServiceKind.INVALID, "S3", "GetObject", self._settings.bucket, code="LookupGone")
+        return found
 
-def _existing(
-    once: Once, clients: Clients, settings: ProducerSettings, progress: Callable[[SubmitProgress], None]
-) -> Submission | None:
-    """The job that was submitted under the key, all its messages sent; None if there is none.
+    def send(self, messages: Iterable[ChunkMessage], chunks: int, ticket: Ticket) -> None:
+        self._progress(SubmitProgress(Phase.SEND, 0, chunks, ticket))
+        sent = 0
 
-    Raises:
-        KeyReused: it is a job of something else.
-    """
-    ticket = once.find()
-    if ticket is None:
-        return None
-    job = open_published(JobStore(clients.s3, settings.bucket), settings.tenant, ticket)
-    if not once.is_sent():
-        # Whoever made it did not live to say that all messages went out.
-        chunks = job.manifest.chunks
-        _send(clients, settings, job.messages(), chunks=chunks, ticket=ticket, progress=progress)
-        once.mark_sent()
-    records = job.manifest.records
-    report = ValidationReport(records, (), 0, 0, 0, 0, 0)
-    return Submission(ticket, ticket.job, records, job.manifest.chunks, 0, 0, report, existed=True)
+        def count(number: int) -> None:
+            nonlocal sent
+            sent += number
+            self._progress(SubmitProgress(Phase.SEND, sent, chunks, ticket))
 
-
-def _winner(
-    once: Once, clients: Clients, settings: ProducerSettings, progress: Callable[[SubmitProgress], None]
-) -> Submission:
-    found = _existing(once, clients, settings, progress)
-    if found is None:
-        raise ServiceError(ServiceKind.INVALID, "S3", "GetObject", settings.bucket, code="LookupGone")
-    return found
-
-
-def _send(
-    clients: Clients,
-    settings: ProducerSettings,
-    messages: Iterable[ChunkMessage],
-    *,
-    chunks: int,
-    ticket: Ticket,
-    progress: Callable[[SubmitProgress], None],
-) -> None:
-    progress(SubmitProgress(Phase.SEND, 0, chunks, ticket))
-    sent = 0
-
-    def count(number: int) -> None:
-        nonlocal sent
-        sent += number
-        progress(SubmitProgress(Phase.SEND, sent, chunks, ticket))
-
-    try:
-        Sender(clients.sqs, settings.queue_url).send_all(messages, count)
-    except ServiceError as error:
-        raise SendIncomplete(ticket, sent, chunks, error) from None
-    _LOG.info("job submitted job=%s chunks=%d", ticket.job, chunks)
+        try:
+            Sender(self._clients.sqs, self._settings.queue_url).send_all(messages, count)
+        except ServiceError as error:
+            raise SendIncomplete(ticket, sent, chunks, error) from None
+        _LOG.info("job submitted job=%s chunks=%d", ticket.job, chunks)
 
 
 def _submission(ticket: Ticket | None, job: str, spool: Spool, tally: Tally) -> Submission:

@@ -1,16 +1,17 @@
 """Puts a sealed job into the bucket in the order that makes it one: chunks, pages, and last the manifest."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain, count
 
 from producer.keyset import Keyset
 from producer.parallel import run_parallel
-from producer.publish import publish
+from producer.publish import put_manifest, put_pages
+from producer.sealed_chunk import SealedChunk
 from producer.settings import ProducerSettings
-from producer.spool import Spool, SpooledChunk
+from producer.spool import Spool
 from producer.store import JobStore
 from wire import ledger
-from wire.manifest import PAGE_ENTRIES, ChunkEntry, Parameters
+from wire.manifest import PAGE_ENTRIES, Parameters
 from wire.ticket import Ticket
 
 
@@ -33,14 +34,15 @@ class Upload:
         """
         finished = count(1)
         run_parallel(self._put_chunk, self._spool.chunks(), lambda _: progress(next(finished)))
-        return publish(
+        data = put_pages(
             store=self._store,
             tenant=self._tenant,
             job=self._job,
-            entries=self._entries(),
+            entries=(chunk.entry(0) for chunk in self._spool.chunks()),
             keyset=keyset,
             parameters=parameters,
         )
+        return put_manifest(self._store, self._tenant, self._job, data)
 
     def discard(self) -> int:
         """Remove whatever of the job may be in the bucket; the number of objects that may be left."""
@@ -49,8 +51,5 @@ class Upload:
         # The manifest first: without it the job does not exist, whatever else is left.
         return self._store.remove(chain([ledger.manifest_key(self._tenant, self._job)], pages, questions))
 
-    def _put_chunk(self, chunk: SpooledChunk) -> None:
+    def _put_chunk(self, chunk: SealedChunk) -> None:
         self._store.put(ledger.question_key(self._tenant, self._job, chunk.number), self._spool.read(chunk))
-
-    def _entries(self) -> Iterator[ChunkEntry]:
-        return (ChunkEntry(chunk.number, chunk.first, chunk.count, 0, chunk.digest) for chunk in self._spool.chunks())

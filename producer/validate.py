@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from producer.fields import text_bytes
 from producer.forms import InputForm
-from producer.questions import Notes, Problem, read_records
+from producer.lines import LineSource
+from producer.problem import Problem
+from producer.questions import Notes, read_records
 from wire.payload import Params, Record
 
 DEFAULT_MAX_PROBLEMS: Final = 20
@@ -76,7 +78,7 @@ class Tally:
 
 
 def validate(
-    source: BinaryIO,
+    source: LineSource,
     form: InputForm,
     defaults: Params,
     *,

@@ -14,7 +14,8 @@ from moto.server import ThreadedMotoServer
 
 from producer.clients import Clients
 from producer.forms import InputForm
-from producer.questions import Problem, read_records
+from producer.problem import Problem
+from producer.questions import read_records
 from producer.settings import ProducerSettings
 from wire.payload import Params, Record
 

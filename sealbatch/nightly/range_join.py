@@ -15,7 +15,7 @@ from sealbatch.nightly.records import ItemRecords
 from sealbatch.nightly.refusal import problem, refusal
 from sealbatch.nightly.shelf import Record
 from wire import manifest
-from wire.manifest import ChunkEntry, Parameters
+from wire.manifest import Parameters
 from wire.ticket import Ticket
 
 
@@ -96,11 +96,7 @@ class RangeJoin:
         signer = generate_keyset(self._context.aws.producer.kms, self._settings, self._ranges.job)
         sealed = list(self._ranges.each("sealed"))
         index, others = _keysets(sealed, signer.public)
-        entries = (
-            ChunkEntry(chunk.number, chunk.first, chunk.count, index[record["keys"][0]], chunk.digest)
-            for record in sealed
-            for chunk in chunks_of(record)
-        )
+        entries = (chunk.entry(index[record["keys"][0]]) for record in sealed for chunk in chunks_of(record))
         deadline = self._context.deadline_ms(self._file.run)
         return put_pages(
             store=self._store,

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from itertools import accumulate
 from typing import Any, Final
 
-from producer.ranges import Place, Range, RangeCheck, SealedChunk
+from producer.ranges import Place, Range, RangeCheck
+from producer.sealed_chunk import SealedChunk
 from sealbatch.nightly.faults import FileGoneError
 from sealbatch.nightly.records import ItemRecords
 from sealbatch.nightly.refusal import problems

@@ -26,7 +26,6 @@ from sealbatch.nightly.range_records import (
 )
 from sealbatch.nightly.records import ItemRecords
 from sealbatch.nightly.shelf import Record
-from wire.ledger import ChunkMessage
 from wire.manifest import decode_manifest
 
 _keysets: dict[str, Keyset] = {}
@@ -99,17 +98,7 @@ class RangeWork:
         parameters = decode_manifest(data_of(made["data"])).parameters
         with self._bytes(sealed).open("rb") as file:
             messages = (
-                ChunkMessage(
-                    self._settings.tenant,
-                    self._ranges.job,
-                    chunk.number,
-                    chunk.first,
-                    chunk.count,
-                    chunk.digest,
-                    chunk.size,
-                    read_chunk(file, chunk),
-                    deadline_ms=parameters.deadline_ms,
-                )
+                chunk.message(self._settings.tenant, self._ranges.job, parameters, read_chunk(file, chunk))
                 for chunk in chunks_of(sealed)
             )
             Sender(self._context.aws.producer.sqs, self._settings.queue_url).send_all(messages, lambda _: None)

@@ -12,7 +12,7 @@ import hashlib
 import logging
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import BinaryIO, Final, cast
+from typing import Final
 
 from producer.errors import InputInvalid
 from producer.hashed_source import HashedSource
@@ -141,7 +141,7 @@ class ItemWork:
                 self._context.show(self._run, self._item, "sealing", state.done, state.total or 0)
 
             try:
-                made = submit(cast("BinaryIO", source), form, parameters.params(), options, settings, clients, progress)
+                made = submit(source, form, parameters.params(), options, settings, clients, progress)
             except InputInvalid as error:
                 self._refuse_changed(source, claim)
                 refused = refusal(error.report.problem_count, problems(error.report.problems))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from night_world import QUESTION, World
 
-from producer.ranges import Range, RangeStream, find_duplicate, plan_ranges
+from producer.ranges import Range, find_duplicate, lines_of, plan_ranges
 from sealbatch.nightly.schedule import NightlySettings
 from wire.ledger import parse_chunk_message
 from wire.manifest import decode_manifest
@@ -169,10 +169,10 @@ def test_ranges_hold_every_line_once(found: list[bytes], size: int, end: bool) -
     read: list[bytes] = []
     for span in spans:
         assert span.line == len(read) + 1
-        stream = RangeStream(file, span)
-        while line := stream.readline(1 << 20):
+        source = lines_of(file, span)
+        while line := source.readline(1 << 20):
             read.append(line)
-        assert stream.digest() == span.digest
+        assert source.digest() == span.digest
     assert read == data.splitlines(keepends=True) or b"".join(read) == data
     assert b"".join(read) == data
     assert all(isinstance(span, Range) for span in spans)

@@ -16,7 +16,8 @@ from producer.chunks import ChunkLimits
 from producer.clients import Clients
 from producer.errors import InputInvalid, SendIncomplete, ServiceError, ServiceKind, SpoolError
 from producer.forms import InputForm
-from producer.submit import Phase, Submission, SubmitOptions, SubmitProgress, submit
+from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
+from producer.submit import submit
 from wire import ledger
 from wire.envelope import parse_questions
 from wire.keys import Purpose, encryption_context

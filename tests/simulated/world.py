@@ -39,7 +39,8 @@ from producer.errors import ProducerError
 from producer.forms import InputForm
 from producer.lookup import Idempotency
 from producer.settings import ProducerSettings
-from producer.submit import SubmitOptions, submit
+from producer.submission import SubmitOptions
+from producer.submit import submit
 from results_consumer.errors import JobNotFinished, ServiceError
 from results_consumer.fetch import fetch
 from results_consumer.settings import ReaderSettings

@@ -14,6 +14,7 @@ from devstack.policy import Call, Caller, Decision, parse_policy
 from producer.pins import Pin
 from producer.policy_lint import Finding, Severity, admitted_images, lint_key, lint_policy
 from producer.policy_render import Principals, render_policy
+from producer.policy_statements import parse_statements
 from wire.keys import Purpose, encryption_context
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "deploy" / "template.yaml"
@@ -237,13 +238,13 @@ def test_a_policy_that_admits_another_image_than_the_required_is_found() -> None
 def test_a_deny_bounds_what_loose_statements_admit() -> None:
     """What counts is who can decrypt at last."""
     policy = rendered("question", ONE, TWO)
-    assert admitted_images(json.dumps(policy)) == {ONE, TWO}
+    assert admitted_images(parse_statements(json.dumps(policy))) == {ONE, TWO}
     statement(policy, NOBODY)["Condition"]["StringNotEqualsIgnoreCase"][PCR0] = ONE
-    assert admitted_images(json.dumps(policy)) == {ONE}
+    assert admitted_images(parse_statements(json.dumps(policy))) == {ONE}
     _add(Action="kms:Decrypt")(policy)
-    assert admitted_images(json.dumps(policy)) == {ONE}
+    assert admitted_images(parse_statements(json.dumps(policy))) == {ONE}
     _drop(NOBODY)(policy)
-    assert admitted_images(json.dumps(policy)) is None
+    assert admitted_images(parse_statements(json.dumps(policy))) is None
 
 
 def with_models(*pins: Pin) -> Policy:

@@ -8,7 +8,8 @@ from producer_samples import CSV, JSONL, openai, read, short
 
 from producer.forms import InputForm
 from producer.lines import MAX_LINE
-from producer.questions import Notes, Problem, read_records
+from producer.problem import Problem
+from producer.questions import Notes, read_records
 from results_consumer.output_reader import LineError
 from results_consumer.row_reader import read_rows
 from wire.payload import MAX_QUESTION_BYTES, ErrorCode, Message, Params, Record
