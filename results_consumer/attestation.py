@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
 from results_consumer.certificates import CertificateError, Fault, check_chain, load_certificate
-from wire.receipt import PCR_SIZE, SIGNATURE_SIZE, to_be_signed
+from wire.measurement import PCR_SIZE
+from wire.receipt import SIGNATURE_SIZE, to_be_signed
 
 MAX_DOCUMENT: Final = 16 * 1024  # the NSM's are about 5 KiB
 MAX_MODULE_ID: Final = 256
