@@ -117,26 +117,26 @@ def keep_sweeping(screen: "Screen", jobs: "Callable[[], Iterable[Ticket]]", look
 
     What AWS does not answer is said, and asked again the next time.
     """
-    import signal
-    import threading
-
     from producer.errors import ProducerError
     from results_consumer.errors import ReaderError
+    from vsock_bridge.signals import Signals
 
-    stopping, done = threading.Event(), set[str]()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    while not stopping.is_set():
-        for one in jobs():
-            if one.job in done or stopping.is_set():
-                continue
-            try:
-                swept = look(one)
-            except (ProducerError, ReaderError) as error:
-                screen.complain(f"{one.job}: {error}; looked at again in {seconds:.0f} s")
-                continue
-            if swept is None or not swept.missing:
-                done.add(one.job)
-            elif swept.sent:
-                screen.rows(COLUMNS, [_row(swept)])
-        stopping.wait(seconds)
+    done = set[str]()
+    with Signals() as signals:
+        while True:
+            for one in jobs():
+                if one.job in done:
+                    continue
+                if signals.wait(0):
+                    return
+                try:
+                    swept = look(one)
+                except (ProducerError, ReaderError) as error:
+                    screen.complain(f"{one.job}: {error}; looked at again in {seconds:.0f} s")
+                    continue
+                if swept is None or not swept.missing:
+                    done.add(one.job)
+                elif swept.sent:
+                    screen.rows(COLUMNS, [_row(swept)])
+            if signals.wait(seconds):
+                return

@@ -334,11 +334,11 @@ def hidden(stage: Stage) -> Verdict:
 
 @attack("change the manifest on its way to the reader")
 def changed_manifest(stage: Stage) -> Verdict:
-    """Its last byte, which is of its HMAC."""
+    """A bit of its last byte, which is of its HMAC."""
     job = stage.answered(2)
 
     def alter(request: Request, reply: bytes) -> bytes:
-        return reply[:-1] + b"!" if request.path.partition("?")[0].endswith("/manifest") else reply
+        return reply[:-1] + bytes([reply[-1] ^ 1]) if request.path.partition("?")[0].endswith("/manifest") else reply
 
     with misled(stage, alter):
         return stage.refused(job, Check.MANIFEST_DIGEST)
