@@ -13,7 +13,7 @@ from typing import Any, Final
 from results_consumer.chunks import ChunkTable
 from results_consumer.cover import Range, gaps
 from results_consumer.errors import Check, IntegrityError
-from results_consumer.listed import check_manifest, read_chunks
+from results_consumer.manifest import check_manifest, read_chunks
 from results_consumer.output_reader import ReadLine
 from results_consumer.receipts import ReceiptVerifier, Subject
 from results_consumer.steps import ReceiptRefused, Step

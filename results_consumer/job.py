@@ -6,7 +6,7 @@ from results_consumer.bucket import Bucket
 from results_consumer.chunks import ChunkTable
 from results_consumer.clients import S3Client
 from results_consumer.errors import Check, IntegrityError
-from results_consumer.listed import check_manifest, read_chunks
+from results_consumer.manifest import check_manifest, read_chunks
 from results_consumer.settings import ReaderSettings
 from wire import ledger
 from wire.ledger import MAX_NOTE, Mark

@@ -121,23 +121,18 @@ class _Numbered:
 
     def __init__(self, lines: Generator[OutputLine], retry: Retry) -> None:
         self._lines = lines
-        self._numbers = retry.numbers()
-        self._next: tuple[int, OutputLine] | None = None
-        self._advance()
+        self._numbered = zip(retry.numbers(), lines, strict=False)
+        self._next = next(self._numbered, None)
 
     def take(self, number: int) -> OutputLine | None:
         """The line for the parent's record `number`, if there is one."""
         while self._next is not None and self._next[0] < number:
-            self._advance()
+            self._next = next(self._numbered, None)
         return self._next[1] if self._next is not None and self._next[0] == number else None
 
     def close(self) -> None:
         """End the reading."""
         self._lines.close()
-
-    def _advance(self) -> None:
-        number, line = next(self._numbers, None), next(self._lines, None)
-        self._next = None if number is None or line is None else (number, line)
 
 
 def _refuse_foreign(line: OutputLine, other: OutputLine) -> None:

@@ -100,13 +100,6 @@ def test_two_halves_of_a_chunk_swapped_are_refused(aws: Aws, tmp_path: Path) -> 
     refused(made, tmp_path, Check.RANGE, made.name(0, 0, 2))
 
 
-def test_answers_to_other_questions_of_the_same_chunk_are_refused(aws: Aws, tmp_path: Path) -> None:
-    """The parent sealed questions of its own under this job's names: the digest is not the ticketed one."""
-    made = make_job(aws, 2)
-    made.answer(0, question_digest=bytes(32))
-    refused(made, tmp_path, Check.QUESTION_DIGEST, made.name(0))
-
-
 def test_a_huge_object_is_refused_without_reading_it(aws: Aws, tmp_path: Path) -> None:
     """One byte over the limit is enough to know."""
     made = make_job(aws, 2)

@@ -2,6 +2,7 @@
 
 from itertools import combinations, pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,3 +55,10 @@ def test_tiling_is_the_best_of_all_choices(span: Range, ranges: set[Range]) -> N
     assert list(tiles) == sorted(tiles)
     assert total(tiles) == len(numbers(*tiles))
     assert (total(tiles), -len(tiles)) == best
+
+
+@pytest.mark.parametrize(("first", "count"), [(-1, 1), (0, 0), (3, -2)])
+def test_a_range_that_is_empty_or_negative_is_misuse(first: int, count: int) -> None:
+    """A range has at least one record, from 0 on."""
+    with pytest.raises(ValueError, match="range"):
+        Range(first, count)
