@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from producer.clients import Clients as ProducerClients
@@ -16,10 +15,9 @@ from sealbatch.clients import producer_clients, reader_kms, reader_s3
 from sealbatch.config import Config, load_config
 from sealbatch.intake import Intake
 from sealbatch.job import Job
-from sealbatch.paths import state_folder
 from sealbatch.progress import Progress, Told, ignore
 from sealbatch.questions import Questions, Source
-from sealbatch.tickets import Kept, TicketBook
+from sealbatch.tickets import Kept, TicketBook, own_tickets
 from wire.manifest import Retry
 
 _PHASES: Final = {Phase.SEAL: "sealing records", Phase.UPLOAD: "storing chunks", Phase.SEND: "sending chunks"}
@@ -69,14 +67,12 @@ class Client:
     @property
     def tickets(self) -> TicketBook:
         """This user's tickets, which the command keeps too."""
-        return TicketBook(state_folder() / "tickets.jsonl")
+        return own_tickets()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

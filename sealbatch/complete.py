@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import typer
 
-from sealbatch.paths import config_file, state_folder
+from sealbatch.paths import config_file
 
 MOST = 50
 """Tickets that are offered, the newest."""
@@ -18,9 +18,9 @@ _EVALUATED = re.compile(r"[^\w .,+-]")
 
 def tickets(incomplete: str) -> list[tuple[str, str]]:
     """This user's tickets, the newest first, each with the job's name and day."""
-    from sealbatch.tickets import TicketBook
+    from sealbatch.tickets import own_tickets
 
-    kept = TicketBook(state_folder() / "tickets.jsonl").all()[::-1]
+    kept = own_tickets().all()[::-1]
     fitting = [one for one in kept if one.ticket.startswith(incomplete)]
     return [(one.ticket, f"{_day(one.created)} {_EVALUATED.sub('_', one.name)}".strip()) for one in fitting[:MOST]]
 

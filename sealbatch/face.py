@@ -1,4 +1,4 @@
-"""What every verb is given: configuration when it asks for it, the screen, the tickets, and one way to end."""
+"""What every verb is given: configuration when it asks for it, the screen, and one way to end."""
 
 import functools
 import sys
@@ -11,13 +11,11 @@ import typer
 
 from sealbatch.exits import Exit
 from sealbatch.extras import need_for
-from sealbatch.paths import state_folder
 from sealbatch.screen import Screen
 
 if TYPE_CHECKING:
     from sealbatch.client import Client
     from sealbatch.config import Config
-    from sealbatch.tickets import TicketBook
 
 P = ParamSpec("P")
 
@@ -67,12 +65,6 @@ class Face:
 
         named = load_config(self.config_path, self.assignments).resources.release_key
         return None if named is None else Path(named)
-
-    def tickets(self) -> "TicketBook":
-        """This user's tickets."""
-        from sealbatch.tickets import TicketBook
-
-        return TicketBook(state_folder() / "tickets.jsonl")
 
 
 def complain(text: str, then: str = "") -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING
 
 from producer.submission import Submission
@@ -23,7 +24,7 @@ from sealbatch.errors import OptionError
 from sealbatch.fetching import Fetching, open_sink
 from sealbatch.formats import Format, Output, output_format
 from sealbatch.intake import Intake
-from sealbatch.progress import Limit, Pause, Progress, Told, ignore, sleep
+from sealbatch.progress import Limit, Pause, Progress, Told, ignore
 from sealbatch.questions import Questions, Source
 from sealbatch.result import Result
 from sealbatch.retrying import FailedRecords

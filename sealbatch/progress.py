@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,6 @@ Told: TypeAlias = Callable[[Progress], None]
 """Called now and then by a long call; what it raises ends the call."""
 Pause: TypeAlias = Callable[[float], None]
 """Waits for seconds; what it raises ends the call."""
-
-
-sleep: Final[Pause] = time.sleep
 
 
 def ignore(_: Progress) -> None:

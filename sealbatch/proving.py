@@ -11,10 +11,9 @@ from results_consumer.offline import ArchiveReport, verify_output
 from results_consumer.trust import Release, ReleaseError, Trust, load_roots
 from sealbatch.errors import OptionError
 from sealbatch.formats import output_format
-from sealbatch.paths import state_folder
 from sealbatch.progress import Progress, Told, ignore
 from sealbatch.questions import Questions, Source, opened
-from sealbatch.tickets import TicketBook
+from sealbatch.tickets import own_tickets
 from wire.ticket import Ticket
 
 _PARTIAL: Final = "is for JSON lines and Parquet: a selection of a CSV does not say which records it has"
@@ -83,7 +82,7 @@ def known_tickets(ticket: str | None) -> dict[str, Ticket]:
     Raises:
         TicketError: it is mistyped.
     """
-    found = {kept.job: Ticket.parse(kept.ticket) for kept in TicketBook(state_folder() / "tickets.jsonl").all()}
+    found = {kept.job: Ticket.parse(kept.ticket) for kept in own_tickets().all()}
     if ticket is not None:
         given = Ticket.parse(ticket)
         found[given.job] = given

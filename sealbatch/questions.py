@@ -7,14 +7,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast
+from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast
 
 from producer.forms import InputForm
 from sealbatch.errors import InputFileError, OptionError
+from sealbatch.pieces import as_file
 from wire.payload import Params, Record
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 FORMATS: Final = ("auto", "jsonl", "csv", "parquet")
 _PLAIN: Final = InputForm("jsonl")
@@ -103,7 +101,7 @@ class Questions:
             from sealbatch.arrow_rows import table_lines
 
             self._once(isinstance(self._source, Iterator))
-            yield _stream(table_lines(self._source, self._question_column, self._id_column)), _PLAIN
+            yield as_file(table_lines(self._source, self._question_column, self._id_column)), _PLAIN
         elif hasattr(self._source, "readline"):
             file = cast("BinaryIO", self._source)
             self._once(not file.seekable())
@@ -116,7 +114,7 @@ class Questions:
             items = cast("Iterable[object]", self._source)
             self._once(isinstance(items, Iterator))
             # No `map`: a StopIteration out of an item would end it as if that were all.
-            yield _stream(_json_line(item, number) for number, item in enumerate(items, 1)), _PLAIN
+            yield as_file(_json_line(item, number) for number, item in enumerate(items, 1)), _PLAIN
 
     def records(self) -> Iterator[Record]:
         """A record for each line that is not blank; for an invalid one, one without messages.
@@ -166,40 +164,11 @@ class Questions:
 
         if not file.seekable():
             raise OptionError("format", "a Parquet file is read from its end; name a file, and no pipe")
-        return _stream(parquet_lines(file, self._question_column, self._id_column)), _PLAIN
+        return as_file(parquet_lines(file, self._question_column, self._id_column)), _PLAIN
 
 
 Source: TypeAlias = os.PathLike[str] | BinaryIO | ArrowTable | Iterable[object] | Questions
 """What can be submitted."""
-
-
-class _Lines(io.RawIOBase):
-    """Bytes out of an iterator, as they are asked for."""
-
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines = lines
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """The next bytes; 0 at the end."""
-        while not self._rest:
-            line = next(self._lines, None)
-            if line is None:
-                return 0
-            self._rest = memoryview(line)
-        room = memoryview(buffer).cast("B")
-        size = min(len(room), len(self._rest))
-        room[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
-
-
-def _stream(lines: Iterator[bytes]) -> BinaryIO:
-    return io.BufferedReader(_Lines(lines), 1 << 16)
 
 
 def _json_line(item: object, number: int) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sealbatch.paths import state_folder
 from wire.errors import SealbatchError, TicketError
 from wire.ticket import Ticket
 
@@ -28,6 +29,11 @@ class Kept:
     name: str
     records: int
     created: int
+
+
+def own_tickets() -> "TicketBook":
+    """This user's tickets."""
+    return TicketBook(state_folder() / "tickets.jsonl")
 
 
 class TicketBook:

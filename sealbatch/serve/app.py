@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from sealbatch.client import Client
 from sealbatch.serve.api_error import ApiError, api_error
+from sealbatch.serve.batch_fields import check_fields
 from sealbatch.serve.batches import Batches
 from sealbatch.serve.files import Files, describe
 from sealbatch.serve.form import Form, read_form
@@ -22,7 +23,6 @@ from sealbatch.serve.guard import Guard
 from sealbatch.serve.outcomes import Outcomes
 from sealbatch.serve.repeats import Attempt, Repeats
 from sealbatch.serve.vault import Upload, Vault
-from sealbatch.serve.wishes import check_fields
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a body that is no file."""

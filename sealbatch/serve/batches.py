@@ -14,12 +14,13 @@ from results_consumer.status import JobState, JobStatus
 from sealbatch.client import Client
 from sealbatch.errors import stalled
 from sealbatch.job import Job
+from sealbatch.pieces import as_file
 from sealbatch.questions import Questions
 from sealbatch.serve.api_error import ApiError, missing
+from sealbatch.serve.batch_fields import read_metadata, read_window
 from sealbatch.serve.objects import make_batch, make_counts, make_errors, make_usage, page
 from sealbatch.serve.outcomes import Outcome, Outcomes
 from sealbatch.serve.vault import Upload
-from sealbatch.serve.wishes import read_metadata, read_window
 
 BATCH: Final = "batch_"
 OUTPUT: Final = "file-output_"
@@ -62,7 +63,7 @@ class Batches:
         }
         # The same key with the same file, which has another id each time that it is uploaded, is the same submission.
         name = upload.id if key is None else UNNAMED
-        questions = Questions(upload.blob.open(), format="jsonl")
+        questions = Questions(as_file(upload.blob.pieces()), format="jsonl")
         try:
             job = self._client.submit(questions, name=name, completion_window=window, idempotency_key=key)
         except InputInvalid as error:

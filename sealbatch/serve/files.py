@@ -1,10 +1,10 @@
 """Files: what was uploaded, and what batches came to."""
 
 from collections.abc import Generator
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from results_consumer.fetch import Only
-from sealbatch.channel import PIECE, Channel, pulled
+from sealbatch.channel import Channel, pulled
 from sealbatch.serve.api_error import ApiError, missing
 from sealbatch.serve.batches import ERRORS, OUTPUT, Batches
 from sealbatch.serve.objects import page
@@ -44,7 +44,7 @@ class Files:
         """
         if not name.startswith((OUTPUT, ERRORS)):
             blob = self._vault.get(name).blob
-            return blob.size, _read(blob.open())
+            return blob.size, blob.pieces()
         self._result(name)
         job = self._batches.job(name)
         only = Only.ANSWERED if name.startswith(OUTPUT) else Only.FAILED
@@ -123,8 +123,3 @@ def _begun(pieces: Generator[bytes]) -> Generator[bytes]:
             pieces.close()
 
     return whole()
-
-
-def _read(stream: BinaryIO) -> Generator[bytes]:
-    while data := stream.read(PIECE):
-        yield data

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sealbatch.serve.api_error import missing
-from sealbatch.serve.wishes import ENDPOINT
+from sealbatch.serve.batch_fields import ENDPOINT
 
 
 def page(

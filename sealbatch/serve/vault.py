@@ -2,22 +2,20 @@
 
 import errno
 import hashlib
-import io
 import os
 import secrets
 import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import Final
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sealbatch.serve.api_error import ApiError, missing
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 MAX_FILE: Final = 200 * 1000 * 1000
 """Bytes of one file: OpenAI's limit for a batch's input."""
@@ -73,24 +71,19 @@ class SealedBlob:
         if self._open:
             self._seal(len(self._open))
 
-    def segment(self, number: int) -> bytes:
-        """The bytes of a segment; none beyond the last.
+    def pieces(self) -> Generator[bytes]:
+        """The bytes from their beginning, as they were uploaded.
 
         Raises:
             OSError: the disk failed, or somebody changed what lies there.
         """
-        if number >= self._segments:
-            return b""
-        size = min(SEGMENT, self.size - number * SEGMENT) + _TAG
-        sealed = os.pread(self._descriptor, size, number * (SEGMENT + _TAG))
-        try:
-            return self._cipher.decrypt(_nonce(number), sealed, None)
-        except Exception:  # noqa: BLE001 - whatever is wrong with it, it is not what was written
-            raise OSError(errno.EIO, "an uploaded file cannot be read again") from None
-
-    def open(self) -> BinaryIO:
-        """The bytes from their beginning, as they were uploaded."""
-        return io.BufferedReader(_Reader(self), SEGMENT)
+        for number in range(self._segments):
+            size = min(SEGMENT, self.size - number * SEGMENT) + _TAG
+            sealed = os.pread(self._descriptor, size, number * (SEGMENT + _TAG))
+            try:
+                yield self._cipher.decrypt(_nonce(number), sealed, None)
+            except InvalidTag:
+                raise OSError(errno.EIO, "an uploaded file cannot be read again") from None
 
     def close(self) -> None:
         """Forget it."""
@@ -106,26 +99,6 @@ class SealedBlob:
         except OSError:
             raise ApiError(507, "There is no space left for uploaded files; TMPDIR names another folder.") from None
         self._segments += 1
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, blob: SealedBlob) -> None:
-        self._blob = blob
-        self._number = 0
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        if not self._rest:
-            self._rest = self._blob.segment(self._number)
-            self._number += 1
-        room = memoryview(buffer).cast("B")
-        size = min(len(room), len(self._rest))
-        room[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
 
 
 def _nonce(number: int) -> bytes:

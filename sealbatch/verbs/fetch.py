@@ -85,13 +85,14 @@ def command(
     from results_consumer.growing_file import GrowingFile
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
+    from sealbatch.tickets import own_tickets
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
     screen = face.screen()
     if timeout is not None and not follow:
         raise Stop(Exit.USAGE, "--timeout is for --follow; `sealbatch wait --timeout` waits for a job")
-    found = face.tickets().find(ticket)
+    found = own_tickets().find(ticket)
     check_output(output, force=force, begun=follow and GrowingFile.begun(output))
     releases = t.releases(face, pcr0, release)
     client = face.client(screen)

@@ -24,11 +24,12 @@ def command(
 ) -> None:
     """List the jobs whose tickets you hold, and how far each is."""
     from results_consumer.errors import IntegrityError
+    from sealbatch.tickets import own_tickets
     from sealbatch.verbs.status import COLUMNS, as_row
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    kept = face.tickets().all()[::-1][:most]
+    kept = own_tickets().all()[::-1][:most]
     if not kept:
         screen.say("no jobs yet")
         screen.next_step("sealbatch run questions.jsonl -o answers.jsonl")

@@ -56,6 +56,7 @@ def command(
     from sealbatch.support.parts import Case, collect
     from sealbatch.support.redactor import REMOVED, Redactor
     from sealbatch.support.secrets_here import secrets_here
+    from sealbatch.tickets import own_tickets
     from sealbatch.times import parse_span
     from wire.address import Address
 
@@ -76,8 +77,8 @@ def command(
     path = output or Path(f"{name}.tar.gz")
     if path.exists():
         raise Stop(Exit.USAGE, f"{path} exists; name another with -o")
-    redactor = Redactor(secrets_here(config.resources if config else None, face.tickets(), os.environ))
-    case = Case(config, trouble, face.tickets().all(), health, addresses, long_ago(span))
+    redactor = Redactor(secrets_here(config.resources if config else None, own_tickets(), os.environ))
+    case = Case(config, trouble, own_tickets().all(), health, addresses, long_ago(span))
     parts = list(case.parts())
     files, rows = {}, []
     with screen.meter() as meter:

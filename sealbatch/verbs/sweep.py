@@ -56,6 +56,7 @@ def command(
     from sealbatch.exits import Exit
     from sealbatch.faults import Stop
     from sealbatch.sweeper import Sweeper
+    from sealbatch.tickets import own_tickets
     from sealbatch.times import parse_span
     from wire.ticket import Ticket
 
@@ -69,7 +70,7 @@ def command(
         seconds = None if span is None else parse_span(span).total_seconds()
     except ValueError as error:
         raise Stop(Exit.USAGE, f"--every: {error}") from None
-    book = face.tickets()
+    book = own_tickets()
     config = face.config(screen)
     sweeper = Sweeper(reader_s3(config), config.reader(), producer_clients(config), config.producer())
     named = [book.find(text) for text in ticket or ()]

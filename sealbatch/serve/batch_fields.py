@@ -1,4 +1,4 @@
-"""What a client may ask of a batch, and how it is refused where it cannot be."""
+"""The fields of a request for a batch, and how they are refused where they cannot be had."""
 
 from typing import Any, Final
 
