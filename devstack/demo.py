@@ -17,8 +17,7 @@ from producer.questions import read_records
 from sealbatch.client import Client
 from sealbatch.clients import Connector
 from sealbatch.config import Config
-from sealbatch.exits import Exit
-from sealbatch.faults import Stop
+from sealbatch.exits import Exit, Stop
 from sealbatch.intake import Intake
 from sealbatch.questions import Questions
 from sealbatch.screen import Screen, make_table, printable

@@ -19,8 +19,7 @@ from devstack.nightly import NightParts
 from devstack.part import PartDiedError
 from devstack.stack import ROOT, NotReadyError, Stack, StackOptions
 from sealbatch.config import load_config
-from sealbatch.exits import Exit
-from sealbatch.faults import Stop
+from sealbatch.exits import Exit, Stop
 from sealbatch.nightly.plan import read_plan
 from sealbatch.screen import Screen
 

@@ -2,17 +2,17 @@
 
 import sys
 
-from sealbatch.extras import need_face
-from sealbatch.faults import Stop
+from sealbatch.exits import Exit
+from sealbatch.extras import NotInstalledError, need_face
 
 
 def main() -> None:
     """Run the command, or say what to install before it can run."""
     try:
         need_face()
-    except Stop as error:
-        sys.stderr.write(f"sealbatch: {error}\nnext: {error.then}\n")
-        sys.exit(error.code)
+    except NotInstalledError as error:
+        sys.stderr.write(f"sealbatch: {error.what}\nnext: {error.then}\n")
+        sys.exit(Exit.CONFIGURATION)
     from sealbatch.cli import main as run
 
     run()

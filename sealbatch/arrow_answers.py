@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final, Self
 from results_consumer.output_reader import LineError
 from results_consumer.sink import LineSink, Sink
 from sealbatch.arrow_rows import too_large
-from sealbatch.errors import need
+from sealbatch.extras import need
 from sealbatch.result import Result
 
 ROWS: Final = 4096

@@ -11,7 +11,7 @@ from producer.errors import InputInvalid
 from producer.forms import DEFAULT_ID_COLUMN, DEFAULT_QUESTION_COLUMN
 from producer.problem import Problem
 from producer.validate import ValidationReport
-from sealbatch.errors import need
+from sealbatch.extras import need
 from wire.payload import ErrorCode
 
 BATCH: Final = 1024

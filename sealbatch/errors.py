@@ -1,6 +1,5 @@
 """What the Python API raises beside the errors of the producer, the reader and the configuration."""
 
-from sealbatch.extras import missing
 from wire.errors import SealbatchError
 from wire.ledger import Notice
 from wire.ticket import Ticket
@@ -19,24 +18,6 @@ class OptionError(SealbatchError, ValueError):
         """The same for an error whose text is `option: why`."""
         option, _, why = str(error).partition(": ")
         return cls(option.replace("-", "_").replace(" ", "_"), why)
-
-
-class NotInstalledError(SealbatchError, ImportError):
-    """What was asked for needs an extra that is not installed; the text says which, and how to install it."""
-
-    def __init__(self, extra: str, absent: list[str]) -> None:
-        super().__init__(f"{', '.join(absent)} not installed: pip install 'sealbatch[{extra}]'")
-        self.extra = extra
-
-
-def need(extra: str) -> None:
-    """Nothing, if an extra is installed.
-
-    Raises:
-        NotInstalledError: it is not, or not whole.
-    """
-    if absent := missing(extra):
-        raise NotInstalledError(extra, absent)
 
 
 class InputFileError(SealbatchError):

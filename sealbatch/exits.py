@@ -1,4 +1,7 @@
-"""Exit codes, the same for every verb. What stands under each is its line in docs/reference/exit-codes.md."""
+"""How a verb ends: its exit code, the same for every verb, and how it ends early.
+
+What stands under each code is its line in docs/reference/exit-codes.md.
+"""
 
 from enum import IntEnum
 
@@ -36,3 +39,12 @@ class Exit(IntEnum):
     """`--timeout` reached; the job goes on."""
     INTERRUPTED = 130
     """Interrupted; the command to go on with is printed."""
+
+
+class Stop(Exception):  # noqa: N818 - not always an error
+    """Ends a verb with an exit code, after what there is to say, and `then` what to do next: a command, or words."""
+
+    def __init__(self, code: Exit, text: str = "", then: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        self.then = then

@@ -6,9 +6,9 @@ from typing import Final
 from producer import errors as producing
 from results_consumer import errors as reading
 from sealbatch.config import NO_FILE, ConfigError
-from sealbatch.errors import InputFileError, JobStalled, NotInstalledError, OptionError, ReleaseRefused, WaitTimeout
-from sealbatch.exits import Exit
-from sealbatch.faults import Stop
+from sealbatch.errors import InputFileError, JobStalled, OptionError, ReleaseRefused, WaitTimeout
+from sealbatch.exits import Exit, Stop
+from sealbatch.extras import NotInstalledError
 from sealbatch.tickets import NoSuchJobError
 from wire.errors import TicketError
 
@@ -33,7 +33,6 @@ _SINK: Final = {
 }
 _SAID: Final[dict[type[Exception], Exit]] = {
     ConfigError: Exit.CONFIGURATION,
-    NotInstalledError: Exit.CONFIGURATION,
     TicketError: Exit.USAGE,
     NoSuchJobError: Exit.NO_SUCH_JOB,
     ReleaseRefused: Exit.INTEGRITY,
@@ -66,6 +65,8 @@ def explain(error: Exception) -> tuple[Exit, str]:
     match error:
         case Stop():
             return error.code, text
+        case NotInstalledError():
+            return Exit.CONFIGURATION, error.what
         case OptionError():
             return Exit.USAGE, error.why if error.option in _NO_OPTIONS else f"{_typed(error.option)}: {error.why}"
         case InputFileError():
@@ -96,7 +97,7 @@ def advice(error: Exception, typed: str) -> str:
         case producing.SendIncomplete():
             return f"sealbatch sweep {error.ticket}"
         case NotInstalledError():
-            return f"pip install 'sealbatch[{error.extra}]'"
+            return error.then
         case WaitTimeout():
             return f"sealbatch wait {error.ticket}"
         case reading.JobNotFinished():

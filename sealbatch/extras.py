@@ -1,14 +1,13 @@
 """What each role installs: the extras of pyproject.toml, read from the installed package's own metadata.
 
-Needs the standard library alone, so that it can speak where everything else is missing.
+Needs no package but `sealbatch` itself, so that it can speak where everything else is missing.
 """
 
 import re
 from importlib import metadata
 from typing import Final
 
-from sealbatch.exits import Exit
-from sealbatch.faults import Stop
+from wire.errors import SealbatchError
 
 FACE: Final = "auditor"
 """The smallest extra that has the command; every role that types it includes it."""
@@ -32,14 +31,23 @@ def missing(extra: str) -> list[str]:
     return sorted(match[1] for match in found if match and match[2] == extra and not _installed(match[1]))
 
 
+class NotInstalledError(SealbatchError, ImportError):
+    """What was asked for needs something that is not installed: `what` says which, and `then` how to install it."""
+
+    def __init__(self, absent: list[str], then: str) -> None:
+        self.what = f"{_enumerated(absent)} not installed"
+        self.then = then
+        super().__init__(f"{self.what}: {then}")
+
+
 def need(extra: str) -> None:
     """Nothing, if the extra is installed.
 
     Raises:
-        Stop: it is not, or not whole; it says which, and how to install it.
+        NotInstalledError: it is not, or not whole.
     """
     if absent := missing(extra):
-        raise Stop(Exit.CONFIGURATION, f"{_enumerated(absent)} not installed", f"pip install 'sealbatch[{extra}]'")
+        raise NotInstalledError(absent, f"pip install 'sealbatch[{extra}]'")
 
 
 def need_for(verb: str) -> None:
@@ -53,15 +61,11 @@ def need_face() -> None:
     """Nothing, if the command can run at all.
 
     Raises:
-        Stop: no role was installed.
+        NotInstalledError: no role was installed.
     """
     if absent := missing(FACE):
         roles = f"{', '.join(ROLES[:-1])} or {ROLES[-1]}"
-        raise Stop(
-            Exit.CONFIGURATION,
-            f"{_enumerated(absent)} not installed",
-            f"pip install 'sealbatch[ROLE]', ROLE being {roles}",
-        )
+        raise NotInstalledError(absent, f"pip install 'sealbatch[ROLE]', ROLE being {roles}")
 
 
 def _installed(distribution: str) -> bool:

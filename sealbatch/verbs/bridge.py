@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 
 EXAMPLES = """\
 sealbatch bridge --enclave vsock://16:5005

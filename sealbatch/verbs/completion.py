@@ -5,9 +5,8 @@ from typing import Annotated
 import typer
 
 from sealbatch import complete
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.face import ends_well
-from sealbatch.faults import Stop
 
 EXAMPLES = """\
 # for this shell only

@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from sealbatch import complete
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 from sealbatch.fleet.allocator import ALLOCATOR
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 from wire.model_feed import PORT
 
 if TYPE_CHECKING:

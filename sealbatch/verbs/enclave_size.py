@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 from sealbatch.fleet.allocator import ALLOCATOR, PARENT_CPUS
 
 if TYPE_CHECKING:

@@ -83,8 +83,7 @@ def command(
     --timeout is for --follow.
     """
     from results_consumer.growing_file import GrowingFile
-    from sealbatch.exits import Exit
-    from sealbatch.faults import Stop
+    from sealbatch.exits import Exit, Stop
     from sealbatch.tickets import own_tickets
     from sealbatch.verbs import jobs
 
@@ -125,8 +124,7 @@ def _kept(output: str, *, follow: bool) -> Iterator[None]:
     """Say what is kept of an output that did not verify to its end."""
     from results_consumer.errors import IntegrityError
     from results_consumer.growing_file import GrowingFile
-    from sealbatch.exits import Exit
-    from sealbatch.faults import Stop
+    from sealbatch.exits import Exit, Stop
 
     try:
         yield

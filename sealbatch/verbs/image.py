@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 from sealbatch.help import make_group, verb
 from sealbatch.paths import cache_folder
 from sealbatch.verbs import questions as q

@@ -10,8 +10,7 @@ from results_consumer.status import JobStatus
 from results_consumer.tally import FetchSummary
 from sealbatch.client import Client
 from sealbatch.config import Config
-from sealbatch.exits import Exit
-from sealbatch.faults import Stop
+from sealbatch.exits import Exit, Stop
 from sealbatch.formats import Output
 from sealbatch.intake import Intake
 from sealbatch.job import Job

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 from sealbatch.fleet import plan as planning
 from sealbatch.fleet import quotas as limits
 from sealbatch.verbs import questions as q

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sealbatch import complete
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 from sealbatch.help import make_group, verb
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t

@@ -8,8 +8,7 @@ import typer
 
 from sealbatch import complete
 from sealbatch import help as h
-from sealbatch.exits import Exit
-from sealbatch.faults import Stop
+from sealbatch.exits import Exit, Stop
 
 if TYPE_CHECKING:
     from producer.validate import ValidationReport

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealbatch import help as h
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
@@ -49,7 +48,7 @@ def check_output(path: str, *, force: bool, begun: bool = False) -> None:
     """
     import os
 
-    from sealbatch.errors import need
+    from sealbatch.extras import need
     from sealbatch.formats import output_format
 
     if output_format(path, "auto") == "parquet":

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 
 TOKEN: str = "SEALBATCH_SERVE_TOKEN"  # noqa: S105 - the variable's name
 MIN_TOKEN = 16

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.faults import Stop
 from sealbatch.verbs import questions as q
 
 EXAMPLES = """\

@@ -53,8 +53,7 @@ def command(
     """
     from results_consumer.errors import IntegrityError
     from sealbatch.clients import producer_clients, reader_s3
-    from sealbatch.exits import Exit
-    from sealbatch.faults import Stop
+    from sealbatch.exits import Exit, Stop
     from sealbatch.sweeper import Sweeper
     from sealbatch.tickets import own_tickets
     from sealbatch.times import parse_span

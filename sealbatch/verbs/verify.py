@@ -79,8 +79,7 @@ def command(
     that fails is named, and the exit code is 9.
     """
     from results_consumer.errors import IntegrityError
-    from sealbatch.exits import Exit
-    from sealbatch.faults import Stop
+    from sealbatch.exits import Exit, Stop
     from sealbatch.meter import telling
     from sealbatch.proving import default_receipts, verify
 

@@ -10,9 +10,8 @@ from producer.validate import ValidationReport
 from results_consumer import errors as reading
 from results_consumer.cover import Range
 from sealbatch.config import ConfigError
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.explain import advice, explain
-from sealbatch.faults import Stop
 from sealbatch.tickets import NoSuchJobError
 from wire.errors import TicketError
 from wire.ticket import Ticket

@@ -18,7 +18,8 @@ from results_consumer.output_reader import LineError, read_line
 from results_consumer.sink import FileSink, StreamSink
 from sealbatch import Questions, arrow_rows, validate
 from sealbatch.arrow_answers import COLUMNS, ParquetSink, TableSink, answer_lines
-from sealbatch.errors import NotInstalledError, OptionError
+from sealbatch.errors import OptionError
+from sealbatch.extras import NotInstalledError
 from sealbatch.verbs.run import check_output
 from wire.payload import ErrorCode, Outcome, Result
 

@@ -23,6 +23,7 @@ from producer.errors import SendIncomplete, ServiceError, ServiceKind
 from sealbatch.client import Client
 from sealbatch.config import Config, Resources
 from sealbatch.errors import OptionError
+from sealbatch.pieces import as_file
 from sealbatch.serve import app as served
 from sealbatch.serve import server, vault
 from sealbatch.serve.api_error import api_error
@@ -213,7 +214,7 @@ def test_a_sealed_file_gives_back_what_it_was_given(sizes: list[int]) -> None:
     for piece in pieces:
         blob.write(piece)
     blob.end()
-    assert blob.open().read() == b"".join(pieces)
+    assert b"".join(blob.pieces()) == b"".join(pieces)
     assert blob.size == sum(sizes)
     blob.close()
 
@@ -231,7 +232,7 @@ def test_a_sealed_file_that_somebody_changed_cannot_be_read() -> None:
         os.ftruncate(blob._descriptor, 0)
         os.pwrite(blob._descriptor, bent, 0)
         with pytest.raises(OSError, match="cannot be read again"):
-            blob.open().read()
+            list(blob.pieces())
     blob.close()
 
 
@@ -246,7 +247,7 @@ def test_a_file_that_is_deleted_is_read_to_its_end_by_who_reads_it() -> None:
     blob.end()
     descriptor = blob._descriptor
     upload = kept.add("in.jsonl", blob)
-    stream = upload.blob.open()
+    stream = as_file(upload.blob.pieces())
     stream.read(10)
     kept.remove(upload.id)
     del upload, blob
