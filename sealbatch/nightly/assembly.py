@@ -16,7 +16,7 @@ from sealbatch.nightly.context import Aws, Context
 from sealbatch.nightly.inbox import FolderInbox, Inbox
 from sealbatch.nightly.night import Night
 from sealbatch.nightly.plan import Plan
-from sealbatch.nightly.progress import NO_PROGRESS, Progress
+from sealbatch.nightly.progress import Step
 from sealbatch.nightly.s3_inbox import S3Inbox
 from sealbatch.nightly.schedule import Schedule
 from sealbatch.nightly.shelf import Shelf
@@ -26,16 +26,12 @@ from sealbatch.secret import producer_secret
 class Nights:
     """The nights of all schedules of a plan. Clients are made when they are first needed, once."""
 
-    def __init__(self, plan: Plan, clock: Clock, progress: Progress = NO_PROGRESS) -> None:
+    def __init__(self, plan: Plan, clock: Clock, told: Callable[[Step], None] = lambda _: None) -> None:
         self.plan = plan
         self.clock = clock
-        self._progress = progress
+        self._told = told
         self._producer = cache(lambda: producer_clients(plan.config))
         self._aws = cache(lambda: _make_aws(plan.config, self._producer()))
-
-    def names(self) -> list[str]:
-        """The schedules' names."""
-        return [schedule.name for schedule in self.plan.schedules]
 
     def of(self, name: str) -> Night:
         """The nights of one schedule.
@@ -70,7 +66,7 @@ class Nights:
             aws=aws,
             clock=self.clock,
             secret=producer_secret(self.plan.config),
-            progress=self._progress,
+            told=self._told,
         )
 
 

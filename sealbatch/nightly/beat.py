@@ -3,24 +3,16 @@
 Two beats are harmless, since runs begin by a record that is written once; the lock keeps the second one quiet.
 """
 
+import contextlib
 import logging
-import secrets
-from typing import Any, Final
+from typing import Any
 
 from celery.beat import Scheduler
-from redis.exceptions import RedisError
+from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
 
 from sealbatch.nightly.progress import connect
 from sealbatch.nightly.redis_names import BEAT
-
-_HOLD: Final = """
-local holder = redis.call('get', KEYS[1])
-if holder == false or holder == ARGV[1] then
-  redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  return 1
-end
-return 0
-"""
 
 _log = logging.getLogger("sealbatch.nightly")
 
@@ -29,16 +21,16 @@ class BeatLock:
     """Held by one beat at a time, for `life` seconds from each time that it is asked for."""
 
     def __init__(self, redis: Any, life: float) -> None:
-        self._redis = redis
-        self._token = secrets.token_hex(16)
-        self._life_ms = int(life * 1000)
+        self._lock = Lock(redis, BEAT, timeout=life, blocking=False)
 
     def hold(self) -> bool:
         """Take or keep the lock; False if another beat has it, or if Redis does not say that we do."""
-        try:
-            return bool(self._redis.eval(_HOLD, 1, BEAT, self._token, self._life_ms) == 1)
-        except (RedisError, OSError):
-            return False
+        with contextlib.suppress(RedisError, OSError):
+            try:
+                return self._lock.reacquire()
+            except LockError:  # not ours, or not any more
+                return bool(self._lock.acquire())
+        return False
 
 
 class LockedScheduler(Scheduler):  # type: ignore[misc]  # celery has no types

@@ -1,5 +1,6 @@
 """What the work on one schedule's files needs: the schedule, its inbox and records, AWS, the clock."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,13 +10,13 @@ from producer.lookup import Idempotency
 from producer.settings import ProducerSettings
 from results_consumer.settings import ReaderSettings
 from sealbatch.nightly.clock import Clock
-from sealbatch.nightly.faults import FileGoneError
+from sealbatch.nightly.faults import FILE_GONE, NightError
 from sealbatch.nightly.inbox import Inbox, Input
-from sealbatch.nightly.progress import NO_PROGRESS, Progress, Step
+from sealbatch.nightly.progress import Step
 from sealbatch.nightly.records import as_record, run_moment
 from sealbatch.nightly.schedule import NightlySettings, Schedule
 from sealbatch.nightly.shelf import Record, Shelf
-from sealbatch.nightly.target import Target, make_target
+from sealbatch.nightly.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Context:
     aws: Aws
     clock: Clock
     secret: bytes = field(repr=False)
-    progress: Progress = NO_PROGRESS
+    told: Callable[[Step], None] = lambda _: None
+    """Hears how far each file is."""
 
     def now(self) -> datetime:
         """The present, by the schedule's clock."""
@@ -81,20 +83,20 @@ class Context:
         """A file that was taken.
 
         Raises:
-            FileGoneError: it is not where it was put.
+            NightError: it is not where it was put.
         """
         found = self.inbox.find(run, item)
         if found is None:
-            raise FileGoneError
+            raise NightError(FILE_GONE)
         return found
 
     def target(self, run: str) -> Target:
         """Where a run's answers go."""
-        return make_target(self.schedule.answers, run, self.aws.reader_s3)
+        return Target(f"{self.schedule.answers}/{run}", self.aws.reader_s3)
 
     def show(self, run: str, item: str, phase: str, done: int, total: int) -> None:
         """Say how far a file is."""
-        self.progress.show(Step(self.schedule.name, run, item, phase, done, total))
+        self.told(Step(self.schedule.name, run, item, phase, done, total))
 
     def dated(self, **fields: Any) -> Record:
         """A record with the time at which it was made."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Final
 
 from producer.questions import read_records
 from results_consumer.fetch import FetchOptions, FetchProgress, fetch
@@ -14,12 +13,10 @@ from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.names import own_names
 from sealbatch.nightly.records import ItemRecords
 from sealbatch.nightly.shelf import Record
-from sealbatch.nightly.summary import OUTCOMES, TOKENS
+from sealbatch.nightly.summary import COUNTS
 from wire.payload import Params
 from wire.payload import Record as Question
 from wire.ticket import Ticket
-
-COUNTS: Final = ("records", *OUTCOMES, "unattested")
 
 
 def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Record, source: Input) -> None:
@@ -54,7 +51,7 @@ def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Recor
 
 def outcome(summary: FetchSummary) -> Record:
     """Counts of a job's outcomes and tokens."""
-    counts = {name: getattr(summary, name) for name in (*COUNTS, *TOKENS)}
+    counts = {name: getattr(summary, name) for name in COUNTS}
     return counts | {"error_codes": [list(pair) for pair in summary.error_codes], "model": summary.model}
 
 

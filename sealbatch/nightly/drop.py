@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -51,8 +51,9 @@ def drop_sealed(source: Path, schedule: Schedule, s3: Any, kms: Any, tenant: str
     key = f"{prefix}/{source.name}{SUFFIX}"
     if _is_there(s3, bucket, key):
         raise DropError(f"a file of the name {source.name} waits in the inbox already")
-    with source.open("rb") as file:
-        _seal(file, S3Sink(s3, bucket, key), kms, schedule, tenant)
+    with source.open("rb") as file, S3Sink(s3, bucket, key) as sink:
+        seal_file(file, sink, kms, owner_of(schedule, tenant))
+        sink.commit()
     return f"s3://{bucket}/{key}"
 
 
@@ -65,12 +66,6 @@ def _is_there(s3: Any, bucket: str, key: str) -> bool:
                 raise
             return False
     return True
-
-
-def _seal(file: BinaryIO, sink: S3Sink, kms: Any, schedule: Schedule, tenant: str) -> None:
-    with sink:
-        seal_file(file, sink, kms, owner_of(schedule, tenant))
-        sink.commit()
 
 
 def _check_name(name: str) -> None:

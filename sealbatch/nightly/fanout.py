@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from producer.ranges import plan_ranges
 from sealbatch.nightly.context import Context
-from sealbatch.nightly.faults import RangeFailsError
+from sealbatch.nightly.faults import NightError, range_fails
 from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.range_join import RangeJoin
 from sealbatch.nightly.range_records import CHECK, SEAL, SEND, RangeRecords, span_record
@@ -76,7 +76,7 @@ class FanOut:
         """Go on as far as it goes; None once the job exists and all is sent, or the file is refused.
 
         Raises:
-            RangeFailsError: trying a range again cannot help.
+            NightError: trying a range again cannot help.
             ServiceError: AWS does not answer.
             OSError: records or sealed bytes cannot be read or written.
         """
@@ -136,9 +136,9 @@ class FanOut:
     def _refuse_hopeless(self, attempts: Attempts) -> None:
         most = self._context.settings.max_attempts
         if attempts.starts >= most:
-            raise RangeFailsError("poisoned")
+            raise NightError(range_fails("poisoned"))
         if attempts.code == "file_changed" or (attempts.code == "bug" and attempts.failures >= most):
-            raise RangeFailsError(attempts.code)
+            raise NightError(range_fails(attempts.code))
 
     @property
     def _place(self) -> tuple[str, str, str]:

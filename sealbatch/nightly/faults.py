@@ -2,54 +2,11 @@
 
 import traceback
 from dataclasses import dataclass
+from typing import Final
 
 from producer import errors as producing
 from results_consumer import errors as reading
 from sealbatch.config import ConfigError
-
-
-class NightError(Exception):
-    """A step on a file failed for a reason of the night's own: `code`, and whether trying again cannot help."""
-
-    def __init__(self, code: str, text: str, *, final: bool = False) -> None:
-        super().__init__(text)
-        self.code = code
-        self.final = final
-
-
-class FileChangesError(NightError):
-    """The file that is being read is not the one that was counted: somebody still writes to it."""
-
-    def __init__(self) -> None:
-        super().__init__("file_changes", "the file is still being written")
-
-
-class FileChangedError(NightError):
-    """A range of the file is not what it was when the file was taken."""
-
-    def __init__(self) -> None:
-        super().__init__("file_changed", "the file was changed after it had been taken", final=True)
-
-
-class FileGoneError(NightError):
-    """The file that was taken out of the inbox is not where it was put."""
-
-    def __init__(self) -> None:
-        super().__init__("file_gone", "the file was removed from where it had been taken to", final=True)
-
-
-class RangeFailsError(NightError):
-    """A range of a large file will never get on."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code, f"a range of the file does not get on: {code.replace('_', ' ')}", final=True)
-
-
-class StalledError(NightError):
-    """The bridge says that the job cannot move until somebody changes something."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(f"stalled_{code}", f"the bridge says that the job cannot move: {code.replace('_', ' ')}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +18,58 @@ class Fault:
     final: bool = False
 
 
+FILE_CHANGES: Final = Fault("file_changes", "the file is still being written")
+"""What was read is not what was counted."""
+FILE_CHANGED: Final = Fault("file_changed", "the file was changed after it had been taken", final=True)
+FILE_GONE: Final = Fault("file_gone", "the file was removed from where it had been taken to", final=True)
+
+
+def range_fails(code: str) -> Fault:
+    """A range of a large file will never get on."""
+    return Fault(code, f"a range of the file does not get on: {code.replace('_', ' ')}", final=True)
+
+
+def stalled(code: str) -> Fault:
+    """The job waits until somebody changes something."""
+    return Fault(f"stalled_{code}", f"the bridge says that the job cannot move: {code.replace('_', ' ')}")
+
+
+class NightError(Exception):
+    """A step on a file failed for a reason of the night's own, its `fault`."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
+
+
 def fault_of(error: Exception) -> Fault:
     """What `error` means."""
     text = str(error)
     match error:
         case NightError():
-            return Fault(error.code, text, final=error.final)
+            return error.fault
         case reading.IntegrityError():
             return Fault(f"integrity_{error.code}", text, final=True)
         case producing.SealedFileError():
             return Fault("file_damaged", text, final=True)
-        case producing.ServiceError() | reading.ServiceError():
-            return Fault(f"{error.service.lower()}_{error.kind.value}", text)
-        case producing.SendIncomplete():
-            return Fault(f"{error.cause.service.lower()}_{error.cause.kind.value}", text)
-        case producing.SpoolError() | reading.SinkError() | reading.JobNotFinished():
-            return Fault(_code(error), text)
+        case producing.ServiceError() | reading.ServiceError() | producing.SendIncomplete():
+            call = error.cause if isinstance(error, producing.SendIncomplete) else error
+            return Fault(f"{call.service.lower()}_{call.kind.value}", text)
+        case producing.SpoolError():
+            return Fault("spool_full" if error.full else "spool_failed", text)
+        case reading.SinkError():
+            return Fault(f"target_{error.code.value}", text)
+        case reading.JobNotFinished():
+            return Fault("not_finished", text)
         case ConfigError():
             return Fault("configuration", text)
         case OSError():
             return Fault("file_system", error.strerror or type(error).__name__)
         case _:
-            # Its text may hold content.
-            last = traceback.extract_tb(error.__traceback__)[-1:]
-            where = f" at {last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
-            return Fault("bug", f"this is a bug in sealbatch: {type(error).__name__}{where}")
+            return Fault("bug", f"this is a bug in sealbatch: {type(error).__name__}{_place(error)}")
 
 
-def _code(error: producing.SpoolError | reading.SinkError | reading.JobNotFinished) -> str:
-    match error:
-        case producing.SpoolError():
-            return "spool_full" if error.full else "spool_failed"
-        case reading.SinkError():
-            return f"target_{error.code.value}"
-        case _:
-            return "not_finished"
+def _place(error: Exception) -> str:
+    """Where it was raised: of a bug nothing more is told, for its text may hold content."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return f" at {last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""

@@ -7,12 +7,13 @@ nothing is ever written over. From then on the name in the inbox is free for the
 import secrets
 import shutil
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from io import BufferedReader
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from sealbatch.nightly.private import write_private
 from sealbatch.nightly.schedule import OWN
@@ -23,79 +24,8 @@ DONE: Final = "done"
 FAILED: Final = "failed"
 
 
-class Input(Protocol):
+class Input:
     """A file that was taken: its name in the inbox and its size in bytes, both as its writer knows them."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """How many bytes are read from it.
-
-        Raises:
-            OSError: the file system fails.
-            NightError: it is not what its name says.
-        """
-        ...
-
-    def open(self) -> AbstractContextManager[BufferedReader]:
-        """Its bytes, from the first; they may be read from any place.
-
-        Raises:
-            ServiceError: the key that opens it is not to be had.
-            OSError, NightError: as `size`.
-        """
-        ...
-
-
-class Inbox(Protocol):
-    """Where a schedule's files come from, and where they go when they are finished.
-
-    Every method raises OSError if the file system fails, and ServiceError if AWS does.
-    """
-
-    def waiting(self) -> list[str]:
-        """Names of what somebody dropped, whether it is complete or not."""
-        ...
-
-    def ready(self, now: datetime, settle: timedelta) -> list[str]:
-        """Those of them that have not changed for `settle`."""
-        ...
-
-    def take(self, name: str, run: str) -> tuple[str, str] | None:
-        """Make a file the run's, or another's that lost its worker over it.
-
-        Returns:
-            That run, and the id under which it keeps the file from now on; None if somebody else has it.
-        """
-        ...
-
-    def find(self, run: str, item: str) -> Input | None:
-        """The file that was taken as `item`, or None if it was moved on."""
-        ...
-
-    def finish(self, run: str, item: str, name: str, report: tuple[str, str], *, done: bool) -> None:
-        """Move a taken file to `done/` or `failed/` under `name`, and put `report`, its name and text, beside it."""
-        ...
-
-    def finished(self, run: str, name: str, *, done: bool) -> str:
-        """Where a finished file lies."""
-        ...
-
-    def sealed(self, run: str, item: str, name: str) -> Path:
-        """Where sealed bytes of a taken file lie until they are sent."""
-        ...
-
-    def forget_sealed(self, run: str, item: str) -> None:
-        """Remove them."""
-        ...
-
-
-class FolderInput:
-    """A file in a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -107,42 +37,80 @@ class FolderInput:
 
     @property
     def size(self) -> int:
-        """Its size."""
+        """How many bytes are read from it.
+
+        Raises:
+            OSError: the file system fails.
+            SealedFileError: it is not what its name says.
+        """
         return self.path.stat().st_size
 
-    def open(self) -> BufferedReader:
-        """Its bytes."""
+    def open(self) -> AbstractContextManager[BufferedReader]:
+        """Its bytes, from the first; they may be read from any place.
+
+        Raises:
+            ServiceError: the key that opens it is not to be had.
+            OSError, SealedFileError: as `size`.
+        """
         return self.path.open("rb")
 
 
-class TakenFiles:
-    """Where taken files and sealed bytes lie: in `own`, the schedule's folder beside its records."""
+class Inbox(ABC):
+    """Where a schedule's files come from, and where they go when they are finished.
+
+    Taken files and sealed bytes lie in `own`, the schedule's folder beside its records. Every method raises OSError if
+    the file system fails, and ServiceError if AWS does.
+    """
 
     def __init__(self, own: Path) -> None:
         self.own = own
+
+    @abstractmethod
+    def waiting(self) -> list[str]:
+        """Names of what somebody dropped, whether it is complete or not."""
+
+    @abstractmethod
+    def ready(self, now: datetime, settle: timedelta) -> list[str]:
+        """Those of them that have not changed for `settle`."""
+
+    @abstractmethod
+    def take(self, name: str, run: str) -> tuple[str, str] | None:
+        """Make a file the run's, or another's that lost its worker over it.
+
+        Returns:
+            That run, and the id under which it keeps the file from now on; None if somebody else has it.
+        """
+
+    @abstractmethod
+    def finish(self, run: str, item: str, name: str, report: tuple[str, str], *, done: bool) -> None:
+        """Move a taken file to `done/` or `failed/` under `name`, and put `report`, its name and text, beside it."""
+
+    @abstractmethod
+    def finished(self, run: str, name: str, *, done: bool) -> str:
+        """Where a finished file lies."""
+
+    def find(self, run: str, item: str) -> Input | None:
+        """The file that was taken as `item`, or None if it was moved on."""
+        try:
+            return next((Input(path) for path in sorted(self.place(run, item).iterdir())), None)
+        except FileNotFoundError:
+            return None
 
     def place(self, run: str, item: str) -> Path:
         """The folder of a taken file."""
         return self.own / "runs" / run / "items" / item / "input"
 
-    def path(self, run: str, item: str) -> Path | None:
-        """The taken file, or None."""
-        try:
-            return next(iter(sorted(self.place(run, item).iterdir())), None)
-        except FileNotFoundError:
-            return None
-
     def sealed(self, run: str, item: str, name: str) -> Path:
         """Where sealed bytes of a taken file lie until they are sent."""
-        return self.own / "runs" / run / "items" / item / "sealed" / name
+        return self.place(run, item).with_name("sealed") / name
 
     def forget_sealed(self, run: str, item: str) -> None:
         """Remove them."""
-        shutil.rmtree(self.sealed(run, item, "x").parent, ignore_errors=True)
+        shutil.rmtree(self.place(run, item).with_name("sealed"), ignore_errors=True)
 
 
-class FolderInbox(TakenFiles):
-    """A directory. Every method raises OSError if the file system fails."""
+class FolderInbox(Inbox):
+    """A directory."""
 
     def __init__(self, root: Path, schedule: str) -> None:
         super().__init__(root / OWN / schedule)
@@ -178,19 +146,13 @@ class FolderInbox(TakenFiles):
             return None
         return run, item
 
-    def find(self, run: str, item: str) -> FolderInput | None:
-        """The file that was taken as `item`, or None if it was moved on."""
-        found = self.path(run, item)
-        return None if found is None else FolderInput(found)
-
     def finish(self, run: str, item: str, name: str, report: tuple[str, str], *, done: bool) -> None:
         """Move a taken file to `done/` or `failed/`; `name` is the item's alone."""
         target = Path(self.finished(run, name, done=done))
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(target.with_name(report[0]), report[1])
-        found = self.path(run, item)
-        if found is not None:
-            found.rename(target)
+        if (found := self.find(run, item)) is not None:
+            found.path.rename(target)
 
     def finished(self, run: str, name: str, *, done: bool) -> str:
         """Where a finished file lies."""

@@ -7,22 +7,17 @@ worker has taken it and died.
 
 import contextlib
 import json
-import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from redis.exceptions import RedisError
+from redis.lock import Lock
 
 from sealbatch.nightly.redis_names import LEASE, TASKS
 from sealbatch.nightly.todo import MARK, Todo
-
-_RENEW: Final = (
-    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
-)
-_RELEASE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 
 class Leases:
@@ -30,7 +25,7 @@ class Leases:
 
     def __init__(self, redis: Any, life: timedelta) -> None:
         self._redis = redis
-        self._life = life
+        self._life = life.total_seconds()
 
     def free(self, todos: Sequence[Todo]) -> list[Todo]:
         """Those that neither wait in the queue nor are being done; all, if Redis does not say."""
@@ -46,9 +41,10 @@ class Leases:
     @contextmanager
     def run(self, mark: str) -> Iterator[bool]:
         """Do the work inside; False if somebody else is at it."""
-        token, name = secrets.token_hex(8), LEASE + mark
+        # Renewed by a thread of its own, so that its token must not be this one's alone.
+        lock = Lock(self._redis, LEASE + mark, timeout=self._life, blocking=False, thread_local=False)
         try:
-            free = bool(self._redis.set(name, token, nx=True, px=self._life))
+            free = lock.acquire()
         except (RedisError, OSError):
             yield True
             return
@@ -56,7 +52,7 @@ class Leases:
             yield False
             return
         over = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(name, token, over), daemon=True)
+        renewing = threading.Thread(target=self._renew, args=(lock, over), daemon=True)
         renewing.start()
         try:
             yield True
@@ -64,13 +60,12 @@ class Leases:
             over.set()
             renewing.join()
             with contextlib.suppress(RedisError, OSError):
-                self._redis.eval(_RELEASE, 1, name, token)
+                lock.release()
 
-    def _renew(self, name: str, token: str, over: threading.Event) -> None:
-        life = self._life.total_seconds()
-        while not over.wait(life / 3):
+    def _renew(self, lock: Lock, over: threading.Event) -> None:
+        while not over.wait(self._life / 3):
             with contextlib.suppress(RedisError, OSError):
-                self._redis.eval(_RENEW, 1, name, token, int(life * 1000))
+                lock.reacquire()
 
 
 def _mark(message: bytes) -> str:

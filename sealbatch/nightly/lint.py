@@ -1,6 +1,7 @@
 """What is doubtful in schedules that are valid: each with the line that one would change."""
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from sealbatch.doctor.finding import Status
 from sealbatch.doctor.host import check_redis
 from sealbatch.nightly.plan import ERROR, WARNING, Finding, Plan
-from sealbatch.nightly.schedule import Schedule
+from sealbatch.nightly.schedule import Schedule, in_s3
 
 LOOKED_AT: Final = 400
 """Firings, from now on, whose clock changes and distances are looked at: more than a year of nights."""
@@ -56,7 +57,7 @@ def _lint_tell(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
         address = urlsplit(whom.webhook or "")
         if address.scheme == "http" and address.hostname not in _LOCAL:
             yield "tell", WARNING, "a webhook without TLS; whoever listens learns ids and counts"
-        if whom.command is not None and not _runs(whom.command[0]):
+        if whom.command is not None and shutil.which(whom.command[0]) is None:
             yield "tell", ERROR, f"the command {whom.command[0]} is no program that this user may run"
     if not schedule.tell:
         yield "tell", WARNING, "nobody is told"
@@ -64,7 +65,7 @@ def _lint_tell(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
 
 def _lint_folders(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
     for setting, value in (("inbox", schedule.inbox), ("work", schedule.work), ("answers", schedule.answers)):
-        if value is None or value.startswith("s3://"):
+        if value is None or in_s3(value):
             continue
         path = Path(value)
         if not path.is_dir():
@@ -74,10 +75,7 @@ def _lint_folders(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
             yield setting, ERROR, f"{value} may not be written by this user"
         if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
             yield setting, WARNING, f"{value} is open to all users of this machine; chmod o-rwx it"
-    inbox, answers = Path(schedule.inbox), Path(schedule.answers)
-    if schedule.in_s3:
-        return
-    if answers == inbox or inbox in answers.parents:
+    if not schedule.in_s3 and Path(schedule.answers).is_relative_to(schedule.inbox):
         yield "answers", ERROR, "lies in the inbox, where answers would be taken for questions"
 
 
@@ -99,9 +97,3 @@ def _lint_redis(plan: Plan) -> Iterator[Finding]:
         if found.status is not Status.OK:
             # Nothing is wrong in the file: another Redis, or the same one tomorrow, may do.
             yield Finding(line, WARNING, "", f"redis_url: {found.check}: {found.found}; {found.mend}")
-
-
-def _runs(program: str) -> bool:
-    if "/" in program:
-        return os.access(program, os.X_OK)
-    return any(os.access(Path(folder) / program, os.X_OK) for folder in os.get_exec_path())

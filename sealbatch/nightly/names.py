@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import count
 from pathlib import PurePath
 from typing import Final
 
@@ -29,7 +28,9 @@ def own_names(records: ItemRecords, name: str) -> FileNames:
     """
     path = PurePath(name)
     stem, suffix = _cut(path.stem), path.suffix[:16]
-    for number in count(1):
+    number = 0
+    while True:
+        number += 1
         own = stem if number == 1 else f"{stem}-{number}"
         claim = f"runs/{records.run}/names/{sha256(f'{own}{suffix}'.encode()).hexdigest()[:32]}"
         first = records.shelf.put_new(claim, {"item": records.item})
@@ -38,7 +39,6 @@ def own_names(records: ItemRecords, name: str) -> FileNames:
             return FileNames(
                 f"{own}{suffix}", f"{own}.answers{'.csv' if table else '.jsonl'}", f"{own}{suffix}.report.json"
             )
-    raise AssertionError("unreachable")
 
 
 def _cut(stem: str) -> str:

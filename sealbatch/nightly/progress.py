@@ -6,7 +6,7 @@ A Redis that is gone or was flushed costs the bar and nothing else, so every fai
 import contextlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -26,23 +26,6 @@ class Step:
     phase: str
     done: int
     total: int
-
-
-class Progress(Protocol):
-    """Takes what is to be shown."""
-
-    def show(self, step: Step) -> None:
-        """Show it."""
-
-
-class NoProgress:
-    """Shows nothing."""
-
-    def show(self, step: Step) -> None:
-        """Nothing."""
-
-
-NO_PROGRESS: Final = NoProgress()
 
 
 class RedisProgress:

@@ -4,18 +4,20 @@ from dataclasses import replace
 
 from producer.keyset import generate_keyset
 from producer.lookup import Lookup
+from producer.problem import Problem
 from producer.publish import put_manifest, put_pages
 from producer.published import open_published
 from producer.ranges import find_duplicate
 from producer.store import JobStore
 from sealbatch.nightly.context import Context
-from sealbatch.nightly.faults import FileGoneError
+from sealbatch.nightly.faults import FILE_GONE, NightError
 from sealbatch.nightly.range_records import CHECK, RangeRecords, chunks_of, data_of, marks_of, text
 from sealbatch.nightly.records import ItemRecords
-from sealbatch.nightly.refusal import problem, refusal
+from sealbatch.nightly.refusal import problems, refusal
 from sealbatch.nightly.shelf import Record
 from wire import manifest
 from wire.manifest import Parameters
+from wire.payload import ErrorCode
 from wire.ticket import Ticket
 
 
@@ -41,17 +43,15 @@ class RangeJoin:
         if self._file.get("counted") is not None:
             return False
         checks = list(self._ranges.each(CHECK))
-        problems = [one for check in checks for one in check["problems"]]
+        found = [one for check in checks for one in check["problems"]]
         count = sum(check["problem_count"] for check in checks)
-        if not count and not sum(check["records"] for check in checks):
-            problems, count = [problem(1, "empty_file", None, "there is no question in it")], 1
-        if not count and (twice := find_duplicate(map(marks_of, self._ranges.each("marks")))) is not None:
-            said = f"the custom_id of line {twice[0]} stands here again"
-            problems, count = [problem(twice[1], "duplicate_custom_id", "custom_id", said)], 1
+        records = sum(check["records"] for check in checks)
+        if not count and (whole := self._problem_of_all(records)) is not None:
+            found, count = problems([whole]), 1
         if count:
-            self._file.put_new("refused", self._context.dated(**refusal(count, problems)))
+            self._file.put_new("refused", self._context.dated(**refusal(count, found)))
             return True
-        self._file.put_new("counted", self._context.dated(records=sum(check["records"] for check in checks)))
+        self._file.put_new("counted", self._context.dated(records=records))
         return False
 
     def commit(self) -> bool:
@@ -80,10 +80,20 @@ class RangeJoin:
         """
         record = self._file.get("manifest")
         if record is None:
-            raise FileGoneError
+            raise NightError(FILE_GONE)
         data = data_of(record["data"])
         self._lookup.mark_sent()
         self._keep(Ticket(self._ranges.job, manifest.manifest_digest(data)), manifest.decode_manifest(data))
+
+    def _problem_of_all(self, records: int) -> Problem | None:
+        """What no range sees alone."""
+        if not records:
+            return Problem(1, ErrorCode.EMPTY_FILE, "there is no question in it")
+        twice = find_duplicate(map(marks_of, self._ranges.each("marks")))
+        if twice is None:
+            return None
+        said = f"the custom_id of line {twice[0]} stands here again"
+        return Problem(twice[1], ErrorCode.DUPLICATE_CUSTOM_ID, said, "custom_id")
 
     def _keep(self, ticket: Ticket, made: manifest.Manifest) -> None:
         fields = {"ticket": str(ticket), "job": ticket.job, "records": made.records, "chunks": made.chunks}

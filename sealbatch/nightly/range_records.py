@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from producer.ranges import Place, Range, RangeCheck
 from producer.sealed_chunk import SealedChunk
-from sealbatch.nightly.faults import FileGoneError
+from sealbatch.nightly.faults import FILE_GONE, NightError
 from sealbatch.nightly.records import ItemRecords
 from sealbatch.nightly.refusal import problems
 from sealbatch.nightly.shelf import Record
@@ -47,19 +47,19 @@ class RangeRecords:
         """The record `name` of every range, in order.
 
         Raises:
-            FileGoneError: a range has none.
+            NightError: a range has none.
         """
         for number in range(self.total):
             record = self.of(number).get(name)
             if record is None:
-                raise FileGoneError
+                raise NightError(FILE_GONE)
             yield record
 
     def place(self, number: int) -> Place:
         """Where a range's records and chunks begin, once all are counted.
 
         Raises:
-            FileGoneError: a range was not counted.
+            NightError: a range was not counted.
         """
         checks = list(self.each(CHECK))
         firsts = [0, *accumulate(check["records"] for check in checks)]

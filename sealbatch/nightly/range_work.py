@@ -10,7 +10,7 @@ from producer.ranges import Range, Reading, check_range, read_chunk, seal_range,
 from producer.send import Sender
 from producer.store import JobStore
 from sealbatch.nightly.context import Context
-from sealbatch.nightly.faults import FileChangedError, FileGoneError
+from sealbatch.nightly.faults import FILE_CHANGED, FILE_GONE, NightError
 from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.range_records import (
     CHECK,
@@ -94,7 +94,7 @@ class RangeWork:
     def _send(self, made: Record) -> None:
         sealed = self._records.get("sealed")
         if sealed is None:
-            raise FileGoneError
+            raise NightError(FILE_GONE)
         parameters = decode_manifest(data_of(made["data"])).parameters
         with self._bytes(sealed).open("rb") as file:
             messages = (
@@ -129,4 +129,4 @@ class RangeWork:
 
 def _refuse_changed(digest: str, span: Range) -> None:
     if digest != span.digest:
-        raise FileChangedError
+        raise NightError(FILE_CHANGED)

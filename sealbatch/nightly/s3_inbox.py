@@ -8,6 +8,7 @@ between leaves what the next tick finishes, for the run that the record names.
 import contextlib
 import hashlib
 import logging
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from io import BufferedReader
@@ -20,7 +21,7 @@ from producer.aws import error_code, mapped
 from producer.errors import SealedFileError
 from producer.sealed_file import MAX_HEADER, PREFIX, Owner, open_file, read_header
 from results_consumer.s3_sink import S3Sink
-from sealbatch.nightly.inbox import DONE, FAILED, TakenFiles, unfinished
+from sealbatch.nightly.inbox import DONE, FAILED, Inbox, Input, unfinished
 from sealbatch.nightly.private import flush_to_disk, private_part
 from sealbatch.nightly.schedule import Schedule, split_place
 from sealbatch.nightly.shelf import Shelf
@@ -37,11 +38,11 @@ def owner_of(schedule: Schedule, tenant: str) -> Owner:
     return Owner(str(schedule.inbox_key), tenant, schedule.name)
 
 
-class SealedInput:
+class SealedInput(Input):
     """A sealed file on disk, with the name and the size of what is in it."""
 
     def __init__(self, path: Path, kms: Any, owner: Owner) -> None:
-        self.path = path
+        super().__init__(path)
         self._kms = kms
         self._owner = owner
 
@@ -74,7 +75,7 @@ class SealedInput:
             yield plain
 
 
-class S3Inbox(TakenFiles):
+class S3Inbox(Inbox):
     """The objects directly under `s3://BUCKET/PREFIX`; finished, they go to `PREFIX/done` and `PREFIX/failed`."""
 
     def __init__(self, s3: Any, kms: Any, schedule: Schedule, tenant: str) -> None:
@@ -121,8 +122,8 @@ class S3Inbox(TakenFiles):
 
     def find(self, run: str, item: str) -> SealedInput | None:
         """The file that was taken as `item`, or None if it was moved on."""
-        found = self.path(run, item)
-        return None if found is None else SealedInput(found, self._kms, self._owner)
+        found = super().find(run, item)
+        return None if found is None else SealedInput(found.path, self._kms, self._owner)
 
     def finish(self, run: str, item: str, name: str, report: tuple[str, str], *, done: bool) -> None:
         """Put a taken file, still sealed, under `done/` or `failed/`, with its report, encrypted by S3, beside it."""
@@ -130,14 +131,13 @@ class S3Inbox(TakenFiles):
         with S3Sink(self._s3, self._bucket, f"{folder}/{report[0]}") as sink:
             sink.write(report[1].encode(errors="replace"))
             sink.commit()
-        found = self.path(run, item)
+        found = super().find(run, item)
         if found is None:
             return
-        with found.open("rb") as file, S3Sink(self._s3, self._bucket, f"{folder}/{name}{SUFFIX}") as sink:
-            while data := file.read(_BLOCK):
-                sink.write(data)
+        with found.open() as file, S3Sink(self._s3, self._bucket, f"{folder}/{name}{SUFFIX}") as sink:
+            shutil.copyfileobj(file, sink, _BLOCK)
             sink.commit()
-        found.unlink(missing_ok=True)
+        found.path.unlink(missing_ok=True)
 
     def finished(self, run: str, name: str, *, done: bool) -> str:
         """Where a finished file lies."""

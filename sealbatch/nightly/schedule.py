@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from producer.chunks import ChunkLimits
 from producer.forms import InputForm
@@ -100,6 +100,11 @@ def _folder(value: str) -> str:
     return value.rstrip("/") or "/"
 
 
+def in_s3(place: str) -> bool:
+    """Whether a place is in S3, and no folder."""
+    return place.startswith("s3://")
+
+
 def split_place(value: str) -> tuple[str, str]:
     """Bucket and prefix of `s3://bucket/prefix`."""
     bucket, _, prefix = value.removeprefix("s3://").partition("/")
@@ -108,7 +113,7 @@ def split_place(value: str) -> tuple[str, str]:
 
 def _place(value: str) -> str:
     """A directory's absolute path or `s3://bucket/prefix`."""
-    if not value.startswith("s3://"):
+    if not in_s3(value):
         return _folder(value)
     bucket, prefix = split_place(value)
     if not bucket or not prefix.strip("/"):
@@ -182,7 +187,7 @@ class Schedule(_Strict):
     @property
     def in_s3(self) -> bool:
         """Whether its inbox is in S3."""
-        return self.inbox.startswith("s3://")
+        return in_s3(self.inbox)
 
     @property
     def own(self) -> Path:
@@ -205,14 +210,9 @@ class NightlySettings(_Strict):
     """How often beat looks at what is to be done."""
     lost_after: Annotated[Duration, Field(ge=timedelta(seconds=3))] = timedelta(seconds=30)
     """The work of a worker that gives no sign of life for so long is given to another."""
-    range_size: Annotated[int, Field(ge=1_000_000)] = 32_000_000
+    range_size: Annotated[int, BeforeValidator(_size), Field(ge=1_000_000)] = 32_000_000
     """Bytes, or `"64 MB"`; a larger file of JSON lines is cut into ranges that many workers seal."""
     keep_runs: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=90)
     """How long records of closed runs are kept."""
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
     """How often a step on a file may end the worker that runs it before the file is set aside."""
-
-    @field_validator("range_size", mode="before")
-    @classmethod
-    def _bytes(cls, value: Any) -> Any:
-        return _size(value)

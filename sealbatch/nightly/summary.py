@@ -8,9 +8,12 @@ from typing import Final
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.records import Attempts, items
 from sealbatch.nightly.shelf import Record
+from wire.payload import Outcome
 
-OUTCOMES: Final = ("succeeded", "truncated", "errored", "expired", "canceled")
+OUTCOMES: Final = tuple(str(outcome) for outcome in Outcome)
 TOKENS: Final = ("prompt_tokens", "completion_tokens")
+COUNTS: Final = ("records", *OUTCOMES, "unattested", *TOKENS)
+"""What is counted of each delivered file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class RunSummary:
         total: Counter[str] = Counter()
         for file in self.files:
             if file.delivered is not None:
-                total.update({name: file.delivered[name] for name in ("records", *OUTCOMES, "unattested", *TOKENS)})
+                total.update({name: file.delivered[name] for name in COUNTS})
         return total
 
     def states(self) -> Counter[str]:

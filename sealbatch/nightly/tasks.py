@@ -38,14 +38,14 @@ class Desk:
         if self._made is None or self._made[0] != os.getpid():
             redis = connect(self._plan.settings.redis_url)
             leases = Leases(redis, self._plan.settings.lost_after)
-            self._made = os.getpid(), Nights(self._plan, self._clock, RedisProgress(redis)), leases
+            self._made = os.getpid(), Nights(self._plan, self._clock, RedisProgress(redis).show), leases
         return self._made
 
     def tick(self) -> None:
         """Look at every schedule."""
-        for name in self._parts()[1].names():
+        for schedule in self._plan.schedules:
             # One schedule whose inbox is gone must not keep the others from their nights.
-            self._do(Todo(TICK, (name,)), lambda night: night.tick())
+            self._do(Todo(TICK, (schedule.name,)), lambda night: night.tick())
 
     def step(self, schedule: str, run: str, item: str) -> None:
         """Work on a file."""
@@ -88,19 +88,5 @@ def hand_out(app: Celery, leases: Leases, todos: Sequence[Todo]) -> None:
 def register(app: Celery, plan: Plan, clock: Clock) -> None:
     """Give `app` its tasks."""
     desk = Desk(app, plan, clock)
-
-    @app.task(name=TICK, shared=False)  # type: ignore[untyped-decorator]
-    def _tick() -> None:
-        desk.tick()
-
-    @app.task(name=STEP, shared=False)  # type: ignore[untyped-decorator]
-    def _step(schedule: str, run: str, item: str) -> None:
-        desk.step(schedule, run, item)
-
-    @app.task(name=RANGE, shared=False)  # type: ignore[untyped-decorator]
-    def _range(schedule: str, run: str, item: str, number: int) -> None:
-        desk.range(schedule, run, item, number)
-
-    @app.task(name=CLOSE, shared=False)  # type: ignore[untyped-decorator]
-    def _close(schedule: str, run: str) -> None:
-        desk.close(schedule, run)
+    for name, work in ((TICK, desk.tick), (STEP, desk.step), (RANGE, desk.range), (CLOSE, desk.close)):
+        app.task(work, name=name, shared=False, typing=False)  # its check of arguments would want a `self`

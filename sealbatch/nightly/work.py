@@ -22,7 +22,7 @@ from results_consumer.status import JobState, job_status
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.delivery import deliver
 from sealbatch.nightly.fanout import FanOut
-from sealbatch.nightly.faults import Fault, FileChangesError, StalledError, fault_of
+from sealbatch.nightly.faults import FILE_CHANGES, Fault, NightError, fault_of, stalled
 from sealbatch.nightly.finish import finish
 from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.records import Attempts, ItemRecords, pause_after
@@ -154,7 +154,7 @@ class ItemWork:
     def _refuse_changed(self, source: HashedSource, claim: Record) -> None:
         if source.digest() != claim["digest"]:
             self._context.shelf.remove(self._records.name("claim"))
-            raise FileChangesError
+            raise NightError(FILE_CHANGES)
 
     def _file(self) -> Input:
         return self._context.input(self._run, self._item)
@@ -168,7 +168,7 @@ class ItemWork:
         if status.state is JobState.COMPLETED:
             return None
         if status.state is JobState.STALLED and status.notice is not None:
-            raise StalledError(status.notice.code)
+            raise NightError(stalled(status.notice.code))
         self._sweep(record, ticket)
         return max(self._context.settings.tick, timedelta(seconds=status.chunks // CHUNKS_A_SECOND))
 

@@ -13,7 +13,6 @@ from night_world import World
 from results_consumer.errors import ServiceError
 from results_consumer.s3_sink import PART, S3Sink
 from sealbatch.nightly.context import Context
-from sealbatch.nightly.target import S3Target, make_target
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +63,6 @@ def test_a_bucket_that_is_gone_is_told_without_content(aws: Aws) -> None:
         sink.commit()
 
 
-def test_a_run_has_its_own_prefix(aws: Aws) -> None:
-    """Below the one that the schedule names."""
-    target = make_target("s3://answers/office/benefits", "2026-11-25T070000Z", aws.s3)
-    assert isinstance(target, S3Target)
-    assert target.where("a.answers.jsonl") == "s3://answers/office/benefits/2026-11-25T070000Z/a.answers.jsonl"
-
-
 @dataclass
 class SplitS3:
     """The jobs' bucket in memory, every other bucket on a server."""
@@ -111,4 +103,6 @@ def test_a_night_whose_bucket_comes_late_is_delivered_there_whole(tmp_path: Path
     assert {found["ServerSideEncryption"] for found in (answers, *others)} == {"aws:kms"}
     assert [json.loads(line)["custom_id"] for line in answers["Body"].read().splitlines()] == ["a-1", "a-2"]
     assert (len(world.sent_jobs()), world.inputs("done")) == (1, ["a.jsonl"])
+    [beside] = world.inbox.rglob("a.jsonl.report.json")
+    assert json.loads(beside.read_text())["delivered"]["where"] == f"s3://office/{names[0]}"
     assert list(tmp_path.rglob("*.answers.jsonl")) == []
