@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 
 Parsed = TypeVar("Parsed")
 
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
-_SPAN: Final = re.compile(r"([0-9]{1,6})([mhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SPAN: Final = re.compile(r"([0-9]{1,6})\s*([smhd])")
 
 
 def parse_moment(text: str) -> int:
@@ -26,14 +26,14 @@ def parse_moment(text: str) -> int:
 
 
 def parse_span(text: str) -> timedelta:
-    """A number of minutes, hours or days.
+    """A number of seconds, minutes, hours or days.
 
     Raises:
         ValueError: it is none, or nothing.
     """
-    match = _SPAN.fullmatch(text)
+    match = _SPAN.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:
-        raise ValueError("a span is spelled like 90m, 24h or 2d")
+        raise ValueError('must be a number and a unit, such as "90s", "15m", "6h" or "2d"')
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 

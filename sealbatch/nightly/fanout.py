@@ -20,7 +20,7 @@ from sealbatch.nightly.inbox import Input
 from sealbatch.nightly.range_join import RangeJoin
 from sealbatch.nightly.range_records import CHECK, SEAL, SEND, RangeRecords, span_record
 from sealbatch.nightly.range_work import RangeWork
-from sealbatch.nightly.records import Attempts, ItemRecords, pause_after
+from sealbatch.nightly.records import Attempts, ItemRecords
 from sealbatch.nightly.shelf import Record
 from sealbatch.nightly.todo import RANGE, STEP, Todo
 from wire.ticket import new_job_id
@@ -103,7 +103,7 @@ class FanOut:
         before = records.attempts()
         if not before.due(self._context.now()) or before.starts >= self._context.settings.max_attempts:
             return []
-        records.put_attempts(Attempts(before.starts + 1, before.failures, before.total, before.code, before.next_at))
+        records.put_attempts(before.begun())
         RangeWork(self._context, self._records, ranges, number).do_next()
         records.put_attempts(Attempts(total=before.total))
         reached = next((phase for phase in (SEND, SEAL, CHECK) if records.get(phase) is not None), CHECK)
@@ -115,9 +115,7 @@ class FanOut:
         if claim is None:
             return
         records = RangeRecords(self._records, claim).of(number)
-        before = records.attempts()
-        pause = self._context.later(pause_after(before.failures))
-        records.put_attempts(Attempts(0, before.failures + 1, before.total + 1, code, pause))
+        records.put_attempts(records.attempts().failed(code, self._context.now()))
 
     def _stage(self, ranges: RangeRecords, phase: str) -> Stage:
         todos, waiting = [], []

@@ -1,7 +1,6 @@
 """Whether a schedule may begin runs: a person's word on its shelf, for which neither AWS nor Redis is asked."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sealbatch.nightly.clock import Clock
 from sealbatch.nightly.records import PAUSED, RESUMED, as_record
@@ -21,13 +20,8 @@ class Pausing:
 
     def resume(self) -> bool:
         """Begin runs again, from now on; False if they were not paused. What fired meanwhile is not caught up."""
-        if self.since() is None:
+        if self.shelf.get(PAUSED) is None:
             return False
         self.shelf.put(RESUMED, as_record(at=self.clock.now()))
         self.shelf.remove(PAUSED)
         return True
-
-    def since(self) -> datetime | None:
-        """Since when the schedule is paused, or None."""
-        record = self.shelf.get(PAUSED)
-        return None if record is None else datetime.fromisoformat(record["at"])

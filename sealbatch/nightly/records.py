@@ -4,7 +4,7 @@ Run ids are firings in UTC, `2026-11-25T070000Z`; those that a person started en
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -33,46 +33,14 @@ def run_moment(run: str) -> datetime:
     return datetime.strptime(run.removesuffix(MANUAL), _SHAPE).replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRecords:
-    """The records of one file. `claim`, `ticket`, `refused`, `delivered` and `finished` are each written once."""
+FIRST_PAUSE: Final = timedelta(seconds=30)
+LONGEST_PAUSE: Final = timedelta(minutes=30)
+"""Between two tries of what fails, doubling from the first to the longest."""
 
-    shelf: Shelf
-    run: str
-    item: str
 
-    def get(self, name: str) -> Record | None:
-        """A record of the file's."""
-        return self.shelf.get(self.name(name))
-
-    def put_new(self, name: str, record: Record) -> Record:
-        """Write a record once; what is written there now, by us or by whoever was first."""
-        if self.shelf.put_new(self.name(name), record):
-            return record
-        return self.shelf.get(self.name(name)) or record
-
-    def attempts(self) -> "Attempts":
-        """How often steps on the file were begun and failed."""
-        record = self.get("attempts") or {}
-        return Attempts(**record)
-
-    def put_attempts(self, attempts: "Attempts") -> None:
-        """Remember it."""
-        record = {name: getattr(attempts, name) for name in Attempts.__slots__}
-        self.shelf.put(self.name("attempts"), record)
-
-    def range(self, number: int | str) -> "ItemRecords":
-        """The records of one of its ranges."""
-        return ItemRecords(self.shelf, self.run, f"{self.item}/ranges/{number}")
-
-    def retries(self) -> int:
-        """How often a step on the file or on one of its ranges failed."""
-        ranges = map(self.range, self.shelf.names(self.name("ranges")))
-        return sum(records.attempts().total for records in (self, *ranges))
-
-    def name(self, name: str) -> str:
-        """Where a record of the file's lies."""
-        return f"runs/{self.run}/items/{self.item}/{name}"
+def pause_after(failures: int) -> timedelta:
+    """How long to wait after so many failures in a row."""
+    return min(FIRST_PAUSE * (1 << min(failures, 10)), LONGEST_PAUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +61,59 @@ class Attempts:
         """Whether it is time to try."""
         return not self.next_at or datetime.fromisoformat(self.next_at) <= now
 
+    def begun(self) -> "Attempts":
+        """With one more that has not come back yet."""
+        return replace(self, starts=self.starts + 1)
 
-FIRST_PAUSE: Final = timedelta(seconds=30)
-LONGEST_PAUSE: Final = timedelta(minutes=30)
-"""Between two tries of what fails, doubling from the first to the longest."""
+    def failed(self, code: str, now: datetime) -> "Attempts":
+        """With one more that came back and failed; the next is due after a pause."""
+        next_at = now + pause_after(self.failures)
+        return Attempts(0, self.failures + 1, self.total + 1, code, next_at.isoformat())
+
+    @property
+    def trouble(self) -> str:
+        """How they failed in a row, or empty."""
+        return f"{self.code}, {self.failures} tries in a row" if self.failures else ""
 
 
-def pause_after(failures: int) -> timedelta:
-    """How long to wait after so many failures in a row."""
-    return min(FIRST_PAUSE * (1 << min(failures, 10)), LONGEST_PAUSE)
+@dataclass(frozen=True, slots=True)
+class ItemRecords:
+    """The records of one file. `claim`, `ticket`, `refused`, `delivered` and `finished` are each written once."""
+
+    shelf: Shelf
+    run: str
+    item: str
+
+    def get(self, name: str) -> Record | None:
+        """A record of the file's."""
+        return self.shelf.get(self.name(name))
+
+    def put_new(self, name: str, record: Record) -> Record:
+        """Write a record once; what is written there now, by us or by whoever was first."""
+        if self.shelf.put_new(self.name(name), record):
+            return record
+        return self.shelf.get(self.name(name)) or record
+
+    def attempts(self) -> Attempts:
+        """How often steps on the file were begun and failed."""
+        return Attempts(**(self.get("attempts") or {}))
+
+    def put_attempts(self, attempts: Attempts) -> None:
+        """Remember it."""
+        self.shelf.put(self.name("attempts"), asdict(attempts))
+
+    def range(self, number: int | str) -> "ItemRecords":
+        """The records of one of its ranges."""
+        return ItemRecords(self.shelf, self.run, f"{self.item}/ranges/{number}")
+
+    def retries(self) -> int:
+        """How often a step on the file or on one of its ranges failed."""
+        ranges = map(self.range, self.shelf.names(self.name("ranges")))
+        return sum(records.attempts().total for records in (self, *ranges))
+
+    def name(self, name: str) -> str:
+        """Where a record of the file's lies."""
+        return f"runs/{self.run}/items/{self.item}/{name}"
 
 
 def open_runs(shelf: Shelf) -> list[str]:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from producer.chunks import ChunkLimits
 from producer.forms import InputForm
 from sealbatch.nightly.cron import Cron
-from sealbatch.nightly.durations import Duration
+from sealbatch.times import parse_span
 from wire.names import KEY_ARN, TENANT
 from wire.payload import MAX_STOP, MAX_STOPS, MAX_TOKENS, Params
 
@@ -121,6 +121,7 @@ def _place(value: str) -> str:
     return value.rstrip("/")
 
 
+Duration = Annotated[timedelta, BeforeValidator(lambda value: parse_span(str(value)))]
 Folder = Annotated[str, AfterValidator(_folder)]
 Place = Annotated[str, AfterValidator(_place)]
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from sealbatch.nightly.context import Context
-from sealbatch.nightly.records import Attempts, items
+from sealbatch.nightly.records import Attempts, items, run_moment
 from sealbatch.nightly.shelf import Record
 from wire.payload import Outcome
 
@@ -52,7 +52,7 @@ class FileSummary:
                 return f"refused: {count:,} invalid line{'' if count == 1 else 's'}"
             return f"given up: {self.refused['code']}"
         if self.finished is None and self.attempts.failures:
-            return f"{self.attempts.code}, {self.attempts.failures} tries in a row"
+            return self.attempts.trouble
         if self.delivered is not None and not self.delivered["succeeded"] + self.delivered["truncated"]:
             return "no record was answered"
         return ""
@@ -65,7 +65,6 @@ class RunSummary:
     schedule: str
     run: str
     firing: datetime
-    opened: datetime
     now: datetime
     files: tuple[FileSummary, ...]
     left: int
@@ -113,8 +112,7 @@ def summarize(context: Context, run: str) -> RunSummary:
         files.append(FileSummary(records.item, claim, ticket, refused, delivered, finished, *tries))
     record = context.shelf.get(f"runs/{run}/run") or {}
     untold = (context.shelf.get(f"runs/{run}/untold") or {}).get("who", [])
-    firing = datetime.fromisoformat(record["firing"]) if record else context.opened(run)
+    firing = datetime.fromisoformat(record["firing"]) if record else run_moment(run)
     files.sort(key=lambda file: (str(file.claim["name"]), file.item))
     left = int((context.shelf.get(f"runs/{run}/left") or {}).get("files", 0))
-    opened = context.opened(run)
-    return RunSummary(context.schedule.name, run, firing, opened, context.now(), tuple(files), left, tuple(untold))
+    return RunSummary(context.schedule.name, run, firing, context.now(), tuple(files), left, tuple(untold))

@@ -120,11 +120,9 @@ def _file(schedule: str, records: ItemRecords, step: Step | None) -> FileView:
     done = None
     if step is not None:
         phase, done, total = step.phase, step.done, step.total or total
-    trouble = ""
-    if attempts.failures:
-        trouble = f"{attempts.code}, {attempts.failures} tries in a row"
-        if attempts.next_at:
-            trouble += f", next {datetime.fromisoformat(attempts.next_at):%H:%M} UTC"
+    trouble = attempts.trouble
+    if trouble and attempts.next_at:
+        trouble += f", next {datetime.fromisoformat(attempts.next_at):%H:%M} UTC"
     return FileView(schedule, records.run, records.item, phase, done, total, trouble)
 
 

@@ -10,7 +10,7 @@
 import contextlib
 import hashlib
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,7 +25,7 @@ from sealbatch.nightly.fanout import FanOut
 from sealbatch.nightly.faults import FILE_CHANGES, Fault, NightError, fault_of, stalled
 from sealbatch.nightly.finish import finish
 from sealbatch.nightly.inbox import Input
-from sealbatch.nightly.records import Attempts, ItemRecords, pause_after
+from sealbatch.nightly.records import Attempts, ItemRecords
 from sealbatch.nightly.refusal import problems, refusal
 from sealbatch.nightly.shelf import Record
 from sealbatch.nightly.todo import Todo
@@ -75,7 +75,7 @@ class ItemWork:
                 Fault("poisoned", f"{before.starts} workers ended while they worked on this file", final=True)
             )
             return []
-        self._records.put_attempts(_started(before))
+        self._records.put_attempts(before.begun())
         try:
             after = self._advance()
         except Exception as error:  # noqa: BLE001 - each failure is this file's alone
@@ -199,11 +199,10 @@ class ItemWork:
             fault.text,
             "the file is set aside in failed/" if fault.final else "tried again later",
         )
-        failures = before.failures + 1
-        if fault.final or (fault.code == "bug" and failures >= self._context.settings.max_attempts):
+        after = before.failed(fault.code, self._context.now())
+        if fault.final or (fault.code == "bug" and after.failures >= self._context.settings.max_attempts):
             self._give_up(fault)
             return
-        after = Attempts(0, failures, before.total + 1, fault.code, self._context.later(pause_after(before.failures)))
         with contextlib.suppress(OSError):
             self._records.put_attempts(after)
 
@@ -213,7 +212,3 @@ class ItemWork:
             self._records.put_new("refused", self._context.dated(code=fault.code, text=fault.text))
             claim = self._records.get("claim") or self._context.dated(name=self._file().name, digest="", size=0)
             finish(self._context, self._records, claim)
-
-
-def _started(before: Attempts) -> Attempts:
-    return replace(before, starts=before.starts + 1)

@@ -1,5 +1,6 @@
 """Schedules as they are written: what is read, what is refused, and on which line it stands."""
 
+import re
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,11 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sealbatch.config import ConfigError, load_config
 from sealbatch.nightly.lint import lint
 from sealbatch.nightly.plan import Plan, PlanError, read_plan
+from sealbatch.nightly.schedule import NightlySettings
 from sealbatch.nightly.toml_lines import TomlLines
+from sealbatch.times import JobTimes, parse_span
 
 GOOD = """tenant = "benefits"
 
@@ -56,6 +60,19 @@ def test_a_schedule_is_read_with_its_units(tmp_path: Path) -> None:
     assert schedule.parameters.params().max_tokens == 64
     with pytest.raises(ConfigError, match=r"no schedule pensions; there is benefits"):
         plan.schedule("pensions")
+
+
+@pytest.mark.parametrize("text", ["90s", "15m", "6 h", "2d", "0d", "90", "1w", "-1h"])
+def test_a_span_is_the_same_in_a_file_and_on_the_command_line(text: str) -> None:
+    """`90s` was once one only in a file."""
+    try:
+        span = parse_span(text)
+    except ValueError as error:
+        with pytest.raises(ValidationError, match=re.escape(str(error))):
+            NightlySettings(tick=text)
+    else:
+        assert NightlySettings(tick=text).tick == span
+        assert JobTimes(window=text).resolve(0) == (span.total_seconds() * 1000, None)
 
 
 @pytest.mark.parametrize(
