@@ -9,13 +9,11 @@ from typing import Any, Final
 from sealbatch.doctor.finding import Finding, Status, judged
 from sealbatch.extras import missing
 from sealbatch.fleet.allocator import AllocatorError, read_allocation
-from sealbatch.fleet.memory import EIF_FACTOR
+from sealbatch.fleet.memory import EIF_FACTOR, least_mib
+from sealbatch.fleet.watch import greet
 from sealbatch.image.eif import EifError, read_image
-from wire import messages
 from wire.address import Address
 from wire.errors import WireError
-from wire.messages import Ready
-from wire.stream import connect
 
 PATIENCE: Final = 5.0
 _PINNED: Final = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^;\s]+)(\s*;.*)?")
@@ -45,14 +43,12 @@ def check_enclave(address: Address, images: Sequence[str]) -> Iterator[Finding]:
     """It answers, speaks our protocol, and says that it is the release's image."""
     name = f"enclave {address}"
     try:
-        with connect(address, PATIENCE) as stream:
-            body = stream.receive(PATIENCE)
-            ready = None if body is None else messages.decode(body)
+        ready = greet(address)
     except (WireError, OSError) as error:
         mend = "see that the enclave runs (`nitro-cli describe-enclaves`), its CID, and the vsock module of the kernel"
         yield Finding(name, Status.ERROR, f"not reached: {error}", mend)
         return
-    if not isinstance(ready, Ready):
+    if ready is None:
         yield Finding(name, Status.ERROR, "speaks another version", "run the bridge of the image's own release")
         return
     known = not images or ready.image in images
@@ -72,7 +68,7 @@ def check_allocator(path: Path, eif: Path | None) -> Iterator[Finding]:
         yield Finding("allocator", Status.SKIPPED, f"{have} MiB; no image to compare", "give --eif FILE")
         return
     try:
-        need = EIF_FACTOR * -(-eif.stat().st_size // 2**20)
+        need = least_mib(eif.stat().st_size)
     except OSError as error:
         yield Finding("allocator", Status.ERROR, f"{eif}: {error.strerror}", "name the image's file")
         return

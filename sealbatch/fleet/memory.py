@@ -46,9 +46,14 @@ class Limits:
     waiting_mib: int
 
 
+def least_mib(eif_bytes: int) -> int:
+    """MiB without which nitro-cli starts no image of so many bytes."""
+    return EIF_FACTOR * _mib(eif_bytes)
+
+
 def total(parts: "list[Part]", eif_bytes: int) -> tuple[int, str]:
     """MiB that the enclave needs, and by what that is decided."""
-    rule = EIF_FACTOR * _mib(eif_bytes)
+    rule = least_mib(eif_bytes)
     needed = round(sum(part.mib for part in parts) * HEADROOM)
     if needed > rule:
         return needed, f"the parts and {HEADROOM - 1:.0%} to spare; nitro-cli asks for {rule} MiB"

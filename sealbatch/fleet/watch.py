@@ -31,15 +31,24 @@ def address_of(enclave: Enclave, named: Address | None) -> Address:
     return named or Address(None, enclave.cid, PORT)
 
 
-def greeting(address: Address) -> Ready | None:
-    """What an enclave says first, None if it does not answer yet.
+def greet(address: Address) -> Ready | None:
+    """What an enclave says first, None if that is no greeting of ours.
 
     It says the PCR0 that its own attestation document states, so an answer shows that its NSM has attested.
+
+    Raises:
+        WireError, OSError: it is not reached, or does not answer within `PATIENCE` seconds.
     """
-    with contextlib.suppress(WireError, OSError), connect(address, PATIENCE) as stream:
+    with connect(address, PATIENCE) as stream:
         body = stream.receive(PATIENCE)
         ready = None if body is None else messages.decode(body)
         return ready if isinstance(ready, Ready) else None
+
+
+def greeting(address: Address) -> Ready | None:
+    """What an enclave says first, None if it does not answer yet."""
+    with contextlib.suppress(WireError, OSError):
+        return greet(address)
     return None
 
 

@@ -75,7 +75,7 @@ def build_image(
         boot, application = Stage(work / "boot"), Stage(work / "application")
         boot.root.mkdir()
         application.root.mkdir()
-        fill_boot(boot, plan.kernel)
+        _fill_boot(boot, plan.kernel)
         interpreter = _fill(application, plan, told, interpreter_of)
         files = application.files() | boot.files()
         ramdisks = []
@@ -123,7 +123,7 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _fill(stage: Stage, plan: Plan, told: Told, interpreter_of: Callable[[Stage], Interpreter]) -> Interpreter:
-    fill_application(stage, plan, told)
+    _fill_application(stage, plan, told)
     interpreter = interpreter_of(stage)
     told("compiling modules", 0, 1)
     interpreter.compile(stage.root)
@@ -131,14 +131,14 @@ def _fill(stage: Stage, plan: Plan, told: Told, interpreter_of: Callable[[Stage]
     return interpreter
 
 
-def fill_boot(stage: Stage, kernel: Kernel) -> None:
+def _fill_boot(stage: Stage, kernel: Kernel) -> None:
     """Put what boots into the stage."""
     stage.file("/init", INIT.read_bytes(), executable=True)
     for number, (name, data) in enumerate(kernel.modules):
         stage.file(f"/modules/{number}-{name}.ko", data)
 
 
-def fill_application(stage: Stage, plan: Plan, told: Told = lambda _what, _done, _total: None) -> None:
+def _fill_application(stage: Stage, plan: Plan, told: Told) -> None:
     """Put the application into the stage."""
     for folder in FOLDERS:
         stage.folder(folder)

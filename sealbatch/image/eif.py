@@ -29,10 +29,10 @@ MAX_SIGNATURE: Final = 32_768
 ARM64: Final = 0x1
 READ_SIZE: Final = 1024 * 1024
 
-_HEADER: Final = struct.Struct(">4sHHQQHH32Q32QI")
-_CRC: Final = struct.Struct(">I")
-_SECTION: Final = struct.Struct(">HHQ")
-HEADER_SIZE: Final = _HEADER.size + _CRC.size
+HEADER: Final = struct.Struct(">4sHHQQHH32Q32QI")
+CRC: Final = struct.Struct(">I")
+SECTION: Final = struct.Struct(">HHQ")
+HEADER_SIZE: Final = HEADER.size + CRC.size
 
 
 class EifError(Exception):
@@ -81,7 +81,7 @@ def read_image(file: BinaryIO) -> Image:
     header = file.read(HEADER_SIZE)
     if len(header) != HEADER_SIZE:
         raise EifError(f"header: {len(header)} bytes instead of {HEADER_SIZE}")
-    magic, version, flags, memory, cpus, _, count, *rest = _HEADER.unpack(header[: _HEADER.size])
+    magic, version, flags, memory, cpus, _, count, *rest = HEADER.unpack(header[: HEADER.size])
     offsets, sizes = rest[:MAX_SECTIONS], rest[MAX_SECTIONS : 2 * MAX_SECTIONS]
     if magic != MAGIC:
         raise EifError("magic: not .eif, so this is no enclave image")
@@ -93,12 +93,12 @@ def read_image(file: BinaryIO) -> Image:
         raise EifError(f"num_sections: {count} is not 1 to {MAX_SECTIONS}")
     if any(offsets[count:]) or any(sizes[count:]):
         raise EifError("section table: an entry beyond num_sections is in use")
-    reader = _Reader(file, zlib.crc32(header[: _HEADER.size]))
+    reader = _Reader(file, zlib.crc32(header[: HEADER.size]))
     for number in range(count):
         reader.section(number, offsets[number], sizes[number])
     if file.read(1):
         raise EifError("bytes follow the last section")
-    if reader.crc != _CRC.unpack(header[_HEADER.size :])[0]:
+    if reader.crc != CRC.unpack(header[HEADER.size :])[0]:
         raise EifError("eif_crc32: not the file's checksum, so the file was damaged")
     architecture = "arm64" if flags & ARM64 else "x86_64"
     return Image(version, architecture, memory, cpus, tuple(reader.sections), reader.registers())
@@ -119,8 +119,8 @@ class _Reader:
         """Take the next section, which the table says lies at `offset` and has `size` bytes."""
         if offset != self._position:
             raise EifError(f"section {number}: the table says offset {offset}, and it begins at {self._position}")
-        header = self._read(_SECTION.size, number)
-        kind_number, flags, stated = _SECTION.unpack(header)
+        header = self._read(SECTION.size, number)
+        kind_number, flags, stated = SECTION.unpack(header)
         if stated != size:
             raise EifError(f"section {number}: its own size is {stated}, and the table's {size}")
         if flags:

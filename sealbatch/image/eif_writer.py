@@ -1,22 +1,17 @@
 """Writes enclave image files. The layout is that of `sealbatch.image.eif`, which reads and measures them."""
 
-import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from sealbatch.image.eif import HEADER_SIZE, MAGIC, MAX_SECTIONS, EifError, SectionKind
+from sealbatch.image.eif import CRC, HEADER, HEADER_SIZE, MAGIC, MAX_SECTIONS, READ_SIZE, SECTION, EifError, SectionKind
 
 VERSION: Final = 4
 DEFAULT_MEMORY: Final = 1024 * 1024 * 1024
 DEFAULT_CPUS: Final = 2
 """What AWS's tools write too; `nitro-cli run-enclave` is always told both."""
-
-_HEADER: Final = struct.Struct(">4sHHQQHH32Q32QI")
-_SECTION: Final = struct.Struct(">HHQ")
-_BLOCK: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +39,21 @@ def write_image(file: BinaryIO, parts: Sequence[Part]) -> None:
     offsets, position = [], HEADER_SIZE
     for size in sizes:
         offsets.append(position)
-        position += _SECTION.size + size
-    header = _HEADER.pack(
-        MAGIC,
-        VERSION,
-        0,
-        DEFAULT_MEMORY,
-        DEFAULT_CPUS,
-        0,
-        len(parts),
-        *offsets,
-        *[0] * (MAX_SECTIONS - len(parts)),
-        *sizes,
-        *[0] * (MAX_SECTIONS - len(parts)),
-        0,
-    )
-    file.write(header + bytes(HEADER_SIZE - len(header)))
+        position += SECTION.size + size
+    unused = [0] * (MAX_SECTIONS - len(parts))
+    table = (*offsets, *unused, *sizes, *unused)
+    header = HEADER.pack(MAGIC, VERSION, 0, DEFAULT_MEMORY, DEFAULT_CPUS, 0, len(parts), *table, 0)
+    file.write(header + bytes(CRC.size))
     crc = zlib.crc32(header)
     for part, size in zip(parts, sizes, strict=True):
         crc = _write_section(file, part, size, crc)
-    file.seek(len(header))
-    file.write(crc.to_bytes(HEADER_SIZE - len(header), "big"))
+    file.seek(HEADER.size)
+    file.write(CRC.pack(crc))
 
 
 def _write_section(file: BinaryIO, part: Part, size: int, crc: int) -> int:
     """Write one section; the checksum with it taken in."""
-    head = _SECTION.pack(part.kind, 0, size)
+    head = SECTION.pack(part.kind, 0, size)
     crc = zlib.crc32(head, crc)
     file.write(head)
     if isinstance(part.data, bytes):
@@ -77,7 +61,7 @@ def _write_section(file: BinaryIO, part: Part, size: int, crc: int) -> int:
         return zlib.crc32(part.data, crc)
     written = 0
     with part.data.open("rb") as source:
-        while block := source.read(_BLOCK):
+        while block := source.read(READ_SIZE):
             file.write(block)
             written += len(block)
             crc = zlib.crc32(block, crc)

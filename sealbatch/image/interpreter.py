@@ -46,7 +46,7 @@ class Interpreter:
     """A Python program and its environment."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
-        self._command = list(command)
+        self._command = [*command, "-S", "-s", "-B", "-c"]
         self._environment = {**environment, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
 
     @classmethod
@@ -64,7 +64,7 @@ class Interpreter:
             StageError: the interpreter does not run here.
         """
         done = subprocess.run(
-            [*self._command, *self._options(), _COMPILE, str(root)],
+            [*self._command, _COMPILE, str(root)],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -81,7 +81,7 @@ class Interpreter:
         Raises:
             StageError: the interpreter does not run here, or cannot write.
         """
-        command = [*self._command, *self._options(), _COMPRESS]
+        command = [*self._command, _COMPRESS]
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.PIPE, stdout=target, stderr=said
@@ -93,10 +93,6 @@ class Interpreter:
             said.seek(0)
             if process.returncode:
                 raise StageError(_failed("compress", said.read()))
-
-    @staticmethod
-    def _options() -> list[str]:
-        return ["-S", "-s", "-B", "-c"]
 
 
 def _fix_addresses() -> None:

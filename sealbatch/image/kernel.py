@@ -1,6 +1,5 @@
 """The kernel of an image: Debian's from the pinned package, or AWS's own from a folder of `nitro-cli`'s blobs."""
 
-import io
 import lzma
 import re
 import tempfile
@@ -78,6 +77,6 @@ def _wanted(name: str) -> str | None:
 
 def _unpacked(name: str, file: Path) -> bytes:
     try:
-        return lzma.open(io.BytesIO(file.read_bytes())).read()
-    except (lzma.LZMAError, EOFError):
+        return lzma.decompress(file.read_bytes())
+    except lzma.LZMAError:
         raise StageError(f"module {name}: not compressed by xz") from None

@@ -27,7 +27,7 @@ class Stage:
         path.write_bytes(data)
         path.chmod(0o755 if executable else 0o644)
 
-    def copy(self, name: str, source: Path, *, executable: bool = False) -> None:
+    def copy(self, name: str, source: Path) -> None:
         """Put a copy of `source` there.
 
         Raises:
@@ -35,7 +35,7 @@ class Stage:
         """
         path = self._place(name)
         shutil.copyfile(source, path)
-        path.chmod(0o755 if executable else 0o644)
+        path.chmod(0o644)
 
     def link(self, name: str, target: str) -> None:
         """Put a symbolic link there.
