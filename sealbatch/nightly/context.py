@@ -13,7 +13,8 @@ from sealbatch.nightly.clock import Clock
 from sealbatch.nightly.faults import FILE_GONE, NightError
 from sealbatch.nightly.inbox import Inbox, Input
 from sealbatch.nightly.progress import Step
-from sealbatch.nightly.records import as_record, run_moment
+from sealbatch.nightly.records import as_record
+from sealbatch.nightly.runs import Runs
 from sealbatch.nightly.schedule import NightlySettings, Schedule
 from sealbatch.nightly.shelf import Record, Shelf
 from sealbatch.nightly.target import Target
@@ -57,20 +58,16 @@ class Context:
         """The present by the machine's clock."""
         return self.machine_ms(self.now())
 
-    def opened(self, run: str) -> datetime:
-        """When a run began, which is later than its firing if nobody was there to notice it in time."""
-        record = self.shelf.get(f"runs/{run}/run")
-        return datetime.fromisoformat(record["opened_at"]) if record else run_moment(run)
-
-    def picks_up_until(self, run: str) -> datetime:
-        """Until when files become the run's."""
-        return max(run_moment(run), self.opened(run)) + self.schedule.pick_up_for
+    @property
+    def runs(self) -> Runs:
+        """The schedule's runs."""
+        return Runs(self.schedule, self.shelf, self.clock)
 
     def deadline_ms(self, run: str) -> int | None:
         """The deadline of the run's jobs by the machine's clock, in milliseconds since 1970."""
         if self.schedule.deadline is None:
             return None
-        return self.machine_ms(self.opened(run) + self.schedule.deadline)
+        return self.machine_ms(self.runs.opened(run) + self.schedule.deadline)
 
     def key(self, run: str, digest: str) -> Idempotency:
         """What makes one job of a file, however often it is submitted: schedule, scheduled time, content.

@@ -14,19 +14,8 @@ from sealbatch.nightly.closing import close
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.fanout import FanOut
 from sealbatch.nightly.faults import fault_of
-from sealbatch.nightly.prune import prune, pruned_until
-from sealbatch.nightly.records import (
-    FIRST_SEEN,
-    MANUAL,
-    PAUSED,
-    RESUMED,
-    ItemRecords,
-    all_runs,
-    items,
-    open_runs,
-    run_id,
-    run_moment,
-)
+from sealbatch.nightly.prune import prune
+from sealbatch.nightly.records import FIRST_SEEN, ItemRecords, all_runs, items, open_runs, run_moment
 from sealbatch.nightly.todo import CLOSE, STEP, Todo
 from sealbatch.nightly.work import ItemWork
 
@@ -52,20 +41,10 @@ class Night:
         now = self._context.now()
         firing = self._due(now)
         if firing is not None:
-            self.begin(firing)
+            self._context.runs.begin(firing)
         self._take(now)
         prune(self._context)
         return [todo for run in open_runs(self._shelf) for todo in self._open_work(run, now)]
-
-    def begin(self, firing: datetime, *, manual: bool = False) -> str:
-        """Begin the run of `firing`, unless it began before; its id."""
-        run = run_id(firing, manual=manual)
-        self._shelf.put(f"open/{run}", {})
-        if self._shelf.put_new(f"runs/{run}/run", self._context.dated(opened_at=self._context.now(), firing=firing)):
-            _log.info("run begins schedule=%s run=%s", self._context.schedule.name, run)
-        elif self._shelf.get(f"runs/{run}/closed") is not None:
-            self._shelf.remove(f"open/{run}")
-        return run
 
     def step(self, run: str, item: str) -> list[Todo]:
         """Work on a file."""
@@ -100,23 +79,14 @@ class Night:
         if first is None:
             self._shelf.put_new(FIRST_SEEN, self._context.dated())
             return None
-        if self._shelf.get(PAUSED) is not None:
-            return None
-        marks = [datetime.fromisoformat(first["at"])]
-        if (resumed := self._shelf.get(RESUMED)) is not None:
-            marks.append(datetime.fromisoformat(resumed["at"]))
-        # Only runs that have come: one that began while the clock was ahead must not hide those before it.
-        begun = {run_moment(run) for run in all_runs(self._shelf) if not run.endswith(MANUAL)}
-        if (forgotten := pruned_until(self._context)) is not None and forgotten <= now:
-            marks.append(forgotten)
-        marks.append(max((moment for moment in begun if moment <= now), default=marks[0]))
-        missed = [firing for firing in self._context.schedule.when.between(max(marks), now) if firing not in begun]
-        return missed[-1] if missed else None
+        return max(self._context.runs.missed(datetime.fromisoformat(first["at"]), now), default=None)
 
     def _take(self, now: datetime) -> None:
         """Give what is ready in the inbox to the newest run that still picks up."""
         picking = [
-            run for run in all_runs(self._shelf)[-3:] if run_moment(run) <= now <= self._context.picks_up_until(run)
+            run
+            for run in all_runs(self._shelf)[-3:]
+            if run_moment(run) <= now <= self._context.runs.picks_up_until(run)
         ]
         if not picking:
             return
@@ -145,7 +115,7 @@ class Night:
             if attempt.due(now)
         ]
         stuck = any(attempt.failures >= ATTENTION for attempt in attempts)
-        over = not unfinished and now > self._context.picks_up_until(run)
+        over = not unfinished and now > self._context.runs.picks_up_until(run)
         if over or (stuck and self._shelf.get(f"runs/{run}/attention") is None):
             todos.append(Todo(CLOSE, (name, run)))
         return todos

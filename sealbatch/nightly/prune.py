@@ -1,7 +1,6 @@
 """Forgets old nights: the records of runs closed long ago. Inputs, answers and reports stay where they are."""
 
 import logging
-from datetime import datetime
 from typing import Final
 
 from sealbatch.nightly.context import Context
@@ -30,13 +29,7 @@ def prune(context: Context) -> None:
         _log.info("run forgotten schedule=%s run=%s", context.schedule.name, run)
 
 
-def pruned_until(context: Context) -> datetime | None:
-    """The last firing whose run was forgotten: neither it nor one before it is to begin again."""
-    record = context.shelf.get(PRUNED)
-    return None if record is None else datetime.fromisoformat(record["until"])
-
-
 def _remember(context: Context, run: str) -> None:
-    before = pruned_until(context)
+    before = context.runs.pruned_until()
     if not run.endswith(MANUAL) and (before is None or before < run_moment(run)):
         context.shelf.put(PRUNED, context.dated(until=run_moment(run)))

@@ -16,9 +16,8 @@ from sealbatch.verbs import questions as q
 
 if TYPE_CHECKING:
     from sealbatch.nightly.assembly import Nights
-    from sealbatch.nightly.night import Night
-    from sealbatch.nightly.pausing import Pausing
     from sealbatch.nightly.plan import Finding, Plan
+    from sealbatch.nightly.runs import Runs
     from sealbatch.nightly.schedule import Schedule
     from sealbatch.screen import Screen
 
@@ -131,8 +130,11 @@ def run_now(context: typer.Context, name: NAME) -> None:
     """
     face: Face = context.obj
     screen = face.screen()
-    night, now = _night(face, screen, name)
-    screen.data(night.begin(now, manual=True))
+    runs = _runs(face, screen, name)
+    run = runs.begin(runs.clock.now(), manual=True)
+    screen.data(run)
+    until = _local(runs.picks_up_until(run), runs.schedule)
+    screen.say(f"it takes files until {until} (pick_up_for); its report comes after that, when all have their answers")
     screen.next_step("sealbatch top")
 
 
@@ -173,7 +175,7 @@ def pause(context: typer.Context, name: NAME) -> None:
     """Let no run begin until resume; what has begun goes on."""
     face: Face = context.obj
     screen = face.screen()
-    screen.say(f"{name} is paused" if _pausing(face, screen, name).pause() else f"{name} is paused already")
+    screen.say(f"{name} is paused" if _runs(face, screen, name).pause() else f"{name} is paused already")
     screen.next_step(f"sealbatch schedule resume {name}")
 
 
@@ -186,7 +188,7 @@ def resume(context: typer.Context, name: NAME) -> None:
     """
     face: Face = context.obj
     screen = face.screen()
-    screen.say(f"{name} goes on" if _pausing(face, screen, name).resume() else f"{name} was not paused")
+    screen.say(f"{name} goes on" if _runs(face, screen, name).resume() else f"{name} was not paused")
     screen.next_step(f"sealbatch schedule next {name}")
 
 
@@ -197,22 +199,13 @@ def _plan(face: Face, screen: "Screen") -> "Plan":
     return read_plan(face.config(screen))
 
 
-def _pausing(face: Face, screen: "Screen", name: str) -> "Pausing":
-    plan = _plan(face, screen)
+def _runs(face: Face, screen: "Screen", name: str) -> "Runs":
+    schedule = _plan(face, screen).schedule(name)
     from sealbatch.nightly.clock import entry_clock
-    from sealbatch.nightly.pausing import Pausing
+    from sealbatch.nightly.runs import Runs
     from sealbatch.nightly.shelf import Shelf
 
-    return Pausing(Shelf(plan.schedule(name).own), entry_clock())
-
-
-def _night(face: Face, screen: "Screen", name: str) -> "tuple[Night, datetime]":
-    plan = _plan(face, screen)
-    from sealbatch.nightly.assembly import Nights
-    from sealbatch.nightly.clock import entry_clock
-
-    clock = entry_clock()
-    return Nights(plan, clock).of(name), clock.now()
+    return Runs(schedule, Shelf(schedule.own), entry_clock())
 
 
 def _row(schedule: "Schedule", nights: "Nights") -> dict[str, Any]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from night_checks import assert_answered_once
 from night_world import START, Dial, World
 
-from sealbatch.nightly.pausing import Pausing
 from sealbatch.nightly.schedule import NightlySettings
 from wire.ledger import parse_chunk_message
 
@@ -93,12 +92,12 @@ def test_a_deadly_tick_does_not_hide_the_clock_change(tmp_path: Path) -> None:
 def test_a_paused_schedule_begins_nothing_and_catches_nothing_up(world: World) -> None:
     """Files wait in the inbox for the first firing after `resume`."""
     world.drop("a.jsonl")
-    pausing = Pausing(world.context().shelf, world.clock)
-    assert pausing.pause()
-    assert not pausing.pause()
+    runs = world.context().runs
+    assert runs.pause()
+    assert not runs.pause()
     world.pass_time(48)
     assert [path.name for path in world.inbox.glob("*.jsonl")] == ["a.jsonl"]
-    assert pausing.resume()
+    assert runs.resume()
     world.pass_time(12)
     assert world.delivered() == {}
     world.pass_time(24)
@@ -108,7 +107,7 @@ def test_a_paused_schedule_begins_nothing_and_catches_nothing_up(world: World) -
 def test_a_run_that_a_person_starts_does_not_move_those_of_the_schedule(world: World) -> None:
     """It takes what is there; the night's own run comes all the same."""
     world.drop("a.jsonl")
-    run = world.night().begin(world.clock.now(), manual=True)
+    run = world.context().runs.begin(world.clock.now(), manual=True)
     world.pass_time(2)
     assert list(world.delivered()) == [f"{run}/a.answers.jsonl"]
     world.drop("b.jsonl")
