@@ -104,7 +104,7 @@ def plan(task: Task, kind: InstanceType, prices: Mapping[str, float]) -> Plan:
         )
     rates = _rates(task, rate)
     count = max(1, math.floor(task.work.records * task.work.tokens / (rate * left)))
-    while (outcome := foresee(task.work, Fleet(count, WINDOW, SEQUENCES, ready), rates)).end_s > task.seconds:
+    while (outcome := foresee(task.work, _fleet(task, count), rates)).end_s > task.seconds:
         if count >= MAX_FLEET or count > task.work.chunks:
             late = outcome.end_s - task.seconds
             raise PlanError(f"{count:,} instances would still end {late:,.0f} s late: begin earlier")
@@ -127,6 +127,10 @@ def _rates(task: Task, rate: float) -> Rates:
         carry_s=CARRY_S,
         unwrap_s=UNWRAP_S,
     )
+
+
+def _fleet(task: Task, count: int) -> Fleet:
+    return Fleet(count, WINDOW, SEQUENCES, task.ready_s)
 
 
 def _requests(task: Task, count: int) -> Requests:
