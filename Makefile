@@ -141,6 +141,12 @@ clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) build dist enclave_worker/native/*.so .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+TORCH := --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+WITH_GPU := import json, sys; sys.exit("nvidia" not in str(json.load(sys.stdin)["install"][0]["metadata"]["requires_dist"]))
+TELL_GPU := "  Your index has torch for GPUs only: 2.7 GB with its libraries, where 0.2 do." \
+  "  To take the CPU build, press Ctrl-C and name the index that pytorch.org shows" \
+  "  for Linux, pip and CPU: make demo TORCH_INDEX=URL"
+
 # torch comes first and alone, so that an index named for it serves nothing else. A pip of today takes half the time of
 # the one that comes with Debian 12. Nothing is compiled ahead of time: of torch's thousands of files, a tenth is used.
 $(VENV)/.torch: constraints.txt
@@ -148,7 +154,9 @@ $(VENV)/.torch: constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv --clear $(VENV); }
 	@$(PIP) --constraint constraints.txt pip hatchling editables
 	@echo "Installing torch (the longest step of the first run)"
-	@$(subst --quiet,,$(PIP)) --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	@$(PIP) --dry-run --ignore-installed --report - $(TORCH) 2>/dev/null | $(BIN)/python -c '$(WITH_GPU)' 2>/dev/null \
+	  && printf '%s\n' $(TELL_GPU) || true
+	@$(subst --quiet,,$(PIP)) $(TORCH)
 	@touch $@
 
 # Each takes what the ones before it have too: whoever begins with `make lint` or `make test` installs once.

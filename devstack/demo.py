@@ -21,6 +21,7 @@ from sealbatch.exits import Exit, Stop
 from sealbatch.intake import Intake
 from sealbatch.questions import Questions
 from sealbatch.screen import Screen, make_table, printable
+from sealbatch.tickets import TicketBook
 from sealbatch.verbs import jobs
 from wire.payload import Params, Record
 
@@ -54,6 +55,7 @@ def run(screen: Screen, options: StackOptions) -> Exit:
 
 def _demonstrate(screen: Screen, stack: Stack) -> Exit:
     client = Client(stack.config)
+    client.tickets = TicketBook(stack.folder / "tickets.jsonl")  # in the user's own list it would stay as not found
     intake = Intake(name="demo", chunk_size=CHUNK)
     submission = jobs.submit_job(screen, client, str(EXAMPLES), Questions(EXAMPLES), intake)
     job = client.job(str(submission.sent_ticket()))

@@ -64,7 +64,7 @@ class Client:
         """KMS, S3 and SQS with the producer's role."""
         return producer_clients(self.config)
 
-    @property
+    @cached_property
     def tickets(self) -> TicketBook:
         """This user's tickets, which the command keeps too."""
         return own_tickets()

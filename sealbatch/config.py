@@ -113,6 +113,10 @@ class Config:
         required = self._require(("queue_url", "bucket", "question_key"))
         return BridgeSettings(**required, enclaves=tuple(enclaves), dead_letters=self.resources.dead_letter_url)
 
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Those settings of `names` that are not set."""
+        return [name for name in names if getattr(self.resources, name) is None]
+
     def _roots(self, path: str) -> tuple[Certificate, ...]:
         try:
             return load_roots(Path(path).read_bytes())
@@ -122,17 +126,16 @@ class Config:
             raise ConfigError(f"{self.source}: attestation_root {path}: {error}") from None
 
     def _require(self, names: Sequence[str]) -> dict[str, Any]:
-        values = {name: getattr(self.resources, name) for name in names}
-        missing = [name for name, value in values.items() if value is None]
-        if missing:
-            start = (
-                "\nto try it out, `sealbatch dev up` starts a stack that brings one" if self.source == NO_FILE else ""
-            )
+        if missing := self.missing(names):
+            listed = ", ".join(missing)
+            given = f"as {PREFIX}{missing[0].upper()}, or with --set {missing[0]}=..."
+            if self.source != NO_FILE:
+                raise ConfigError(f"{self.source}: {listed} missing; set it there, {given}")
             raise ConfigError(
-                f"{self.source}: {', '.join(missing)} missing; set it there, as {PREFIX}{missing[0].upper()}, "
-                f"or with --set {missing[0]}=...{start}"
+                f"{NO_FILE}: {listed} missing; put your operator's sealbatch.toml here, or give each {given}\n"
+                "to try it out, `sealbatch dev up` starts a stack that brings one"
             )
-        return values
+        return {name: getattr(self.resources, name) for name in names}
 
 
 def load_config(path: Path | None, assignments: Sequence[str], environ: Mapping[str, str] = os.environ) -> Config:

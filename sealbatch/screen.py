@@ -20,6 +20,8 @@ _LOOKS: Final = {
     **dict.fromkeys(("error", "stalled", "exited"), "red"),
 }
 """What a cell looks like that holds nothing but such a word."""
+_WHOLE: Final = frozenset({"job", "created"})
+"""Columns that are copied: where room is short, others are folded."""
 
 
 class Screen:
@@ -113,7 +115,12 @@ def make_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, tit
     )
     for column in columns:
         numeric = any(isinstance(row.get(column), int | float) for row in rows)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            column.replace("_", " "),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=column in _WHOLE,
+        )
     for row in rows:
         cells = ("" if row.get(column) is None else printable(str(row[column])) for column in columns)
         table.add_row(*(Text(cell, style=_LOOKS.get(cell, "")) for cell in cells))

@@ -12,7 +12,7 @@ from producer.key_guard import read_findings
 from producer.pins import Pin
 from producer.policy_lint import Severity
 from sealbatch.clock import MAX_SKEW, TOLERANCE, seconds_ahead
-from sealbatch.config import Config
+from sealbatch.config import NO_FILE, Config
 from sealbatch.doctor.finding import Finding, Status, judged, not_seen
 from wire.keys import Purpose
 
@@ -201,14 +201,14 @@ def check_keys(config: Config, kms: Any, pins: Sequence[Pin]) -> Iterator[Findin
 
 def required(config: Config, names: Sequence[str]) -> Iterator[Finding]:
     """Settings without which nothing else can be looked at."""
-    for name in names:
-        if getattr(config.resources, name) is None:
-            yield Finding(
-                "configuration",
-                Status.ERROR,
-                f"{name} is not set in {config.source}",
-                f"set {name}, or use --set {name}=…",
-            )
+    if config.source == NO_FILE and config.missing(names):
+        mend = "put your operator's sealbatch.toml here; to try it out: sealbatch dev up"
+        yield Finding("configuration", Status.ERROR, NO_FILE, mend)
+        return
+    for name in config.missing(names):
+        yield Finding(
+            "configuration", Status.ERROR, f"{name} is not set in {config.source}", f"set {name}, or use --set {name}=…"
+        )
 
 
 def _days(seconds: int) -> str:

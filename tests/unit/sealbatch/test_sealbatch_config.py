@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sealbatch.config import ConfigError, load_config
+from sealbatch.config import NO_FILE, ConfigError, load_config
+from sealbatch.doctor.aws import required
+from sealbatch.doctor.examination import NEEDED
 from wire.address import Address
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000"
@@ -71,6 +73,17 @@ def test_without_any_file_the_missing_settings_are_named() -> None:
         ConfigError, match=r"no configuration file: tenant, bucket, .* missing; .*SEALBATCH_TENANT.*--set(.|\n)*dev up"
     ):
         load_config(None, (), {}).reader()
+
+
+def test_a_doctor_without_any_file_says_that_once(empty_home: Path) -> None:
+    """And not each setting of it that is missing; of a file that is there, each."""
+    [found] = required(load_config(None, (), {}), NEEDED)
+    assert (found.found, found.mend) == (
+        NO_FILE,
+        "put your operator's sealbatch.toml here; to try it out: sealbatch dev up",
+    )
+    write(empty_home / "sealbatch.toml", 'bucket="b"')
+    assert len(list(required(load_config(None, (), {}), NEEDED))) == len(NEEDED) - 1
 
 
 def test_a_bridge_needs_no_more_than_it_uses(empty_home: Path) -> None:

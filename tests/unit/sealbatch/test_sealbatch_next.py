@@ -1,9 +1,13 @@
 """What a verb says comes next."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from results_consumer.tally import FetchSummary
 from sealbatch.screen import Screen
+from sealbatch.verbs import dev
 from sealbatch.verbs.jobs import name_next
 
 
@@ -45,3 +49,15 @@ def test_a_retry_is_named_only_where_one_can_help(
     """Lines that were never questions are the same in the same file: retry then had nothing to do."""
     name_next(Screen(), ended, "sb1-ticket", "out.jsonl", "in.jsonl", receipts=False)
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"next: sealbatch {verb} sb1-ticket")
+
+
+def test_a_command_that_no_shell_finds_yet_is_named_with_what_makes_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make demo` types it by its path: what comes next could not be typed as it stood there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert dev._activated() == ". .venv/bin/activate && "
+    (tmp_path / "sealbatch").touch(0o755)
+    assert dev._activated() == ""

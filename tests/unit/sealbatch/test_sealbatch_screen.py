@@ -50,6 +50,17 @@ def test_progress_without_a_terminal_is_a_line_at_the_end(capsys: pytest.Capture
     assert lines[0].startswith("answered: 100 of 100, ")
 
 
+def test_a_job_and_its_time_stay_on_one_line_in_80_columns() -> None:
+    """A job id in two pieces cannot be copied; what people named it may be folded."""
+    row = {"job": "pf2xlh5765fjmql7", "name": "open-enrolment", "state": "completed", "created": "2026-11-27 03:19"}
+    counts = {"answered": 66, "failed": 0, "total": 66}
+    file = io.StringIO()
+    table = make_table(("job", "name", "state", "answered", "failed", "total", "created"), [row | counts])
+    Console(file=file, width=80).print(table)
+    assert row["job"] in file.getvalue()
+    assert row["created"] in file.getvalue()
+
+
 def test_a_table_shows_content_as_text() -> None:
     """Square brackets are no markup, and control codes have been taken out by whoever shows content."""
     file = io.StringIO()

@@ -2,10 +2,17 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from sealbatch.tickets import NoSuchJobError, TicketBook
+from devstack import demo
+from sealbatch.client import Client
+from sealbatch.config import Config, Resources
+from sealbatch.exits import Exit, Stop
+from sealbatch.screen import Screen
+from sealbatch.tickets import NoSuchJobError, TicketBook, own_tickets
 from wire.errors import TicketError
 from wire.ticket import Ticket
 
@@ -65,3 +72,19 @@ def test_a_ticket_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
     book.keep(ONE, "", 0)
     assert book.all() == []
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208 - names are what is compared
+
+
+def test_the_demonstration_keeps_its_ticket_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stack is gone when it ends: in the user's own list its job would stand as not found for ever."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "own"))
+
+    def send(_screen: object, client: Client, *_: object) -> None:
+        client.tickets.keep(ONE, "demo", 0)
+        raise Stop(Exit.TEMPORARY, "far enough")
+
+    monkeypatch.setattr(demo.jobs, "submit_job", send)
+    stack: Any = SimpleNamespace(config=Config(Resources(), "a stack"), folder=tmp_path)
+    with pytest.raises(Stop, match="far enough"):
+        demo._demonstrate(Screen(quiet=True), stack)
+    assert own_tickets().all() == []
+    assert [kept.name for kept in TicketBook(tmp_path / "tickets.jsonl").all()] == ["demo"]
