@@ -7,7 +7,6 @@ and nothing else. The schedule's inbox and answers lie in the volume that the ni
 import argparse
 import configparser
 import io
-import json
 import os
 import shutil
 import sys
@@ -24,9 +23,9 @@ from botocore.exceptions import ClientError
 
 from devstack.files import write_private
 from devstack.measure import measure, measure_model_of
+from devstack.nightly import night_config
 from devstack.provision import REGION, STACK, provision
 from devstack.root import ROOT_PATH
-from devstack.stack import TENANT
 
 PATIENCE: Final = 60.0
 CONFIG: Final = Path("/config")
@@ -49,7 +48,7 @@ def main() -> int:
         return 0
     image, model = measure(MODEL)[0].hex(), measure_model_of(MODEL).hex()
     with tempfile.TemporaryDirectory() as scratch:
-        provision(options.endpoint, tenant=TENANT, image=image, folder=Path(scratch), model=model)
+        provision(options.endpoint, image=image, folder=Path(scratch), model=model)
         add_schedule(Path(scratch), CONFIG / "asker", options.redis)
         hand_out(Path(scratch), TRUST / ROOT_PATH, CONFIG)
     sys.stdout.write(f"keys admit image {image[:16]}... and nobody else\n")
@@ -80,11 +79,7 @@ def add_schedule(made: Path, asker: Path, redis: str, night: Path = NIGHT) -> No
         "answers": str(night / "answers"),
         "settle": "5s",
     }
-    # Top-level settings stand before the first table.
-    text = f"secret_file = {json.dumps(str(CONFIG / 'secret'))}\n"
-    text += (made / "sealbatch.toml").read_text(encoding="utf-8")
-    text += f"\n[nightly]\nredis_url = {json.dumps(redis)}\n\n[[schedules]]\n"
-    text += "".join(f"{name} = {json.dumps(value)}\n" for name, value in schedule.items())
+    text = night_config(made / "sealbatch.toml", CONFIG / "secret", [schedule], redis_url=redis)
     write_private(made / "asker.toml", text.encode())
 
 

@@ -3,6 +3,8 @@
 import json
 import tempfile
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,8 +12,8 @@ from typing import Any, Final
 from rich.box import HORIZONTALS
 from rich.console import Console
 
-from devstack.part import PartDiedError
-from devstack.stack import ROOT, NotReadyError, Stack, StackOptions
+from devstack.part import PartError
+from devstack.stack import ROOT, Stack, StackOptions
 from producer.forms import InputForm
 from producer.questions import read_records
 from sealbatch.client import Client
@@ -25,7 +27,8 @@ from sealbatch.tickets import TicketBook
 from sealbatch.verbs import jobs
 from wire.payload import Params, Record
 
-EXAMPLES: Final = ROOT / "examples" / "benefits.jsonl"
+EXAMPLES: Final = ROOT / "examples"
+QUESTIONS: Final = EXAMPLES / "benefits.jsonl"
 OUTPUT: Final = Path("demo-answers.jsonl")
 SHOWN: Final = 8
 CHUNK: Final = 4
@@ -35,19 +38,30 @@ QUESTION_WIDTH: Final = 160
 
 def run(screen: Screen, options: StackOptions) -> Exit:
     """Start a stack, do the job, show it, stop the stack; the exit code is the job's."""
-    if not EXAMPLES.is_file():
+    # The bridge comes later: until then the message can be looked at where the host would look.
+    with demonstration_stack(screen, replace(options, bridge=False), "demo") as stack:
+        return _demonstrate(screen, stack)
+
+
+@contextmanager
+def demonstration_stack(screen: Screen, options: StackOptions, name: str) -> Iterator[Stack]:
+    """A stack for as long as a demonstration takes.
+
+    Raises:
+        Stop: there are no examples here, or a part of the stack ended.
+    """
+    if not EXAMPLES.is_dir():
         raise Stop(
             Exit.CONFIGURATION,
             "the demonstration runs from a checkout, where its examples are",
             "git clone the repository, and make demo in it",
         )
-    with tempfile.TemporaryDirectory(prefix="sealbatch-demo-") as folder:
-        # The bridge comes later: until then the message can be looked at where the host would look.
-        stack = Stack(Path(folder) / "stack", replace(options, bridge=False))
+    with tempfile.TemporaryDirectory(prefix=f"sealbatch-{name}-") as folder:
+        stack = Stack(Path(folder) / "stack", options)
         try:
             stack.start(screen.say)
-            return _demonstrate(screen, stack)
-        except (PartDiedError, NotReadyError) as error:
+            yield stack
+        except PartError as error:
             raise Stop(Exit.TEMPORARY, str(error)) from None
         finally:
             stack.stop()
@@ -57,7 +71,7 @@ def _demonstrate(screen: Screen, stack: Stack) -> Exit:
     client = Client(stack.config)
     client.tickets = TicketBook(stack.folder / "tickets.jsonl")  # in the user's own list it would stay as not found
     intake = Intake(name="demo", chunk_size=CHUNK)
-    submission = jobs.submit_job(screen, client, str(EXAMPLES), Questions(EXAMPLES), intake)
+    submission = jobs.submit_job(screen, client, str(QUESTIONS), Questions(QUESTIONS), intake)
     job = client.job(str(submission.sent_ticket()))
     screen.say(f"ticket {job.ticket}")
     seen = _peek(client.config)
@@ -79,8 +93,8 @@ def _peek(config: Config) -> str:
 
 def _show(screen: Screen) -> None:
     """The first answers beside their questions."""
-    with EXAMPLES.open("rb") as source:
-        items = read_records(source, InputForm(name=EXAMPLES.name), Params())
+    with QUESTIONS.open("rb") as source:
+        items = read_records(source, InputForm(name=QUESTIONS.name), Params())
         questions = {item.custom_id: item.messages[-1].content for item in items if isinstance(item, Record)}
     lines = [json.loads(line) for line in OUTPUT.read_text(encoding="utf-8").splitlines()[:SHOWN]]
     rows = [

@@ -3,20 +3,16 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from devstack import valkey
 from devstack.files import write_private
-from devstack.part import Part
-from devstack.stack import NotReadyError
+from devstack.part import START_TIMEOUT, Part, wait_until
 from sealbatch.nightly.clock import VARIABLE
 
-START_TIMEOUT: Final = 60.0
 STOP_GRACE: Final = 45.0
 
 
@@ -30,8 +26,10 @@ class NightParts:
         self.parts: list[Part] = []
         self._log = folder / "log"
         self._log.mkdir(exist_ok=True)
-        self._secret()
-        self._write_config(config, schedules, {"tick": "1s", **settings})
+        secret, url = self.folder / "secret", valkey.url(self.folder)
+        write_private(secret, os.urandom(32))
+        text = night_config(config, secret, schedules, redis_url=url, **{"tick": "1s", **settings})
+        write_private(self.config, text.encode())
 
     @property
     def redis_url(self) -> str:
@@ -50,12 +48,7 @@ class NightParts:
         """Start a worker and wait until it takes work."""
         ready = self.folder / f"worker-{len(self.parts)}.ready"
         part = self._run("worker", "worker", "--concurrency", str(concurrency), "--ready-file", str(ready))
-        deadline = time.monotonic() + START_TIMEOUT
-        while not ready.exists():
-            part.check()
-            if time.monotonic() > deadline:
-                raise NotReadyError(f"the worker is not ready after {START_TIMEOUT:.0f} s; see {self._log}")
-            time.sleep(0.05)
+        wait_until(ready.exists, START_TIMEOUT, "the worker", part)
         return part
 
     def start_beat(self) -> Part:
@@ -74,9 +67,7 @@ class NightParts:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _run(self, name: str, *words: str) -> Part:
@@ -88,17 +79,17 @@ class NightParts:
         self.parts.append(part)
         return part
 
-    def _secret(self) -> None:
-        write_private(self.folder / "secret", os.urandom(32))
 
-    def _write_config(self, config: Path, schedules: list[Mapping[str, Any]], settings: dict[str, str]) -> None:
-        # Top-level settings stand before the first table of the stack's file.
-        text = f"secret_file = {json.dumps(str(self.folder / 'secret'))}\n" + config.read_text(encoding="utf-8")
-        text += f"\n[nightly]\nredis_url = {json.dumps(self.redis_url)}\n"
-        text += "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
-        for schedule in schedules:
-            text += "\n[[schedules]]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in schedule.items())
-        write_private(self.config, text.encode())
+def night_config(config: Path, secret: Path, schedules: Sequence[Mapping[str, Any]], **settings: str) -> str:
+    """A configuration file of clients with schedules, the key of their submissions, and the settings of the nights."""
+    # Top-level settings stand before the first table of the clients' file.
+    text = f"secret_file = {json.dumps(str(secret))}\n" + config.read_text(encoding="utf-8")
+    text += "\n[nightly]\n" + _lines(settings)
+    return text + "".join("\n[[schedules]]\n" + _lines(schedule) for schedule in schedules)
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in table.items())
 
 
 def _toml(value: Any) -> str:

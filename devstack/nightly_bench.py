@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,10 +23,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from devstack.nightly import NightParts
-from devstack.part import Part
-from devstack.provision import provision
-from devstack.root import DevelopmentRoot
-from devstack.stack import TENANT
+from devstack.part import Part, PartError, endpoint_of, wait_until
+from devstack.provision import TENANT, provisioned
 from devstack.usage import Usage, usage
 from producer.chunks import ChunkLimits
 from producer.forms import InputForm
@@ -71,10 +69,14 @@ def main() -> int:
     options = parser.parse_args()
     screen = Screen()
     rows = []
-    for row in _measure(options.lines, options.workers, options.against, screen):
-        rows.append(row)
-        if not screen.tables:
-            screen.rows(COLUMNS, [row])
+    try:
+        for row in _measure(options.lines, options.workers, options.against, screen):
+            rows.append(row)
+            if not screen.tables:
+                screen.rows(COLUMNS, [row])
+    except PartError as error:
+        screen.say(str(error))
+        return 1
     if screen.tables:
         screen.rows(COLUMNS, rows)
     return 0
@@ -135,13 +137,13 @@ def _night(place: Path, stand: Stand, source: Path, workers: int, lines: int) ->
         worker = parts.start_worker(concurrency=workers)
         parts.start_beat()
         own = inbox / ".sealbatch/bench"
-        _wait((own / "first-seen.json").exists, 60)
+        wait_until((own / "first-seen.json").exists, 60, "the first tick")
         (inbox / source.name).hardlink_to(source)
         firing = next(read_plan(load_config(parts.config, ())).schedule("bench").when.after(EVENING))
         parts.set_clock(firing + timedelta(minutes=1))
-        _wait(lambda: next(own.rglob("input/*"), None), 60)
+        wait_until(lambda: next(own.rglob("input/*"), None), 60, "the file in the run")
         begin, before, served = time.perf_counter(), usage(worker.pid), usage(stand.limit.pid)
-        _wait(lambda: next(own.glob("runs/*/items/*/ticket.json"), None), 120 + lines / SLOWEST)
+        wait_until(lambda: next(own.glob("runs/*/items/*/ticket.json"), None), 120 + lines / SLOWEST, "the ticket")
         seconds = time.perf_counter() - begin
         used = before, usage(worker.pid)
         return _row(workers, lines, seconds, used, served=usage(stand.limit.pid).cpu - served.cpu)
@@ -171,35 +173,19 @@ def _range_size(source: Path) -> int:
 @contextmanager
 def _stand(place: Path, *, sink: bool) -> Iterator[Stand]:
     """A stand-in of AWS in `place`, which has its configuration then."""
-    DevelopmentRoot.ensure(place)
-    moto = Part("aws", ("-m", "devstack.aws", "--dev", str(place)), place / "aws.log")
-    parts = [moto]
-    try:
-        endpoint = _endpoint(place / "aws.json")
-        provision(endpoint, tenant=TENANT, image="0" * 96, folder=place)
-        config = place / "sealbatch.toml"
-        if sink:
-            where = place / "sink.json"
-            arguments = ("-m", "devstack.sink", "--upstream", endpoint, "--place", str(where))
-            parts.append(Part("sink", arguments, place / "sink.log"))
-            config.write_text(config.read_text().replace(endpoint, _endpoint(where)))
-        yield Stand(config, parts[-1])
-    finally:
-        for part in reversed(parts):
-            part.stop(5)
-
-
-def _endpoint(place: Path) -> str:
-    _wait(place.exists, 60)
-    return str(json.loads(place.read_text())["endpoint"])
-
-
-def _wait(met: Callable[[], object], patience: float) -> None:
-    deadline = time.monotonic() + patience
-    while not met():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"it takes longer than {patience:,.0f} s")
-        time.sleep(0.02)
+    config = place / "sealbatch.toml"
+    with provisioned(place, image="0" * 96) as aws:
+        if not sink:
+            yield Stand(config, aws)
+            return
+        where, upstream = place / "sink.json", aws.endpoint()
+        arguments = ("-m", "devstack.sink", "--upstream", upstream, "--place", str(where))
+        part = Part("sink", arguments, place / "sink.log")
+        try:
+            config.write_text(config.read_text().replace(upstream, endpoint_of(part, where)))
+            yield Stand(config, part)
+        finally:
+            part.kill()
 
 
 if __name__ == "__main__":

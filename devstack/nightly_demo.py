@@ -7,23 +7,20 @@ for, runs faster than others, and is moved on to the morning.
 import json
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from devstack import valkey
+from devstack.demo import EXAMPLES, demonstration_stack
 from devstack.nightly import NightParts
-from devstack.part import PartDiedError
-from devstack.stack import ROOT, NotReadyError, Stack, StackOptions
+from devstack.part import wait_until
+from devstack.stack import StackOptions
 from sealbatch.config import load_config
-from sealbatch.exits import Exit, Stop
+from sealbatch.exits import Exit
 from sealbatch.nightly.plan import read_plan
 from sealbatch.screen import Screen
 
-EXAMPLES: Final = ROOT / "examples"
 OUTPUT: Final = Path("demo-night")
 EVENING: Final = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
 ZONE: Final = "America/New_York"
@@ -33,28 +30,14 @@ PATIENCE: Final = 100.0
 
 def run(screen: Screen, options: StackOptions) -> Exit:
     """Show it; the exit code is 0 if the morning is as it should be."""
-    if not EXAMPLES.is_dir():
-        raise Stop(
-            Exit.CONFIGURATION,
-            "the demonstration runs from a checkout, where its examples are",
-            "git clone the repository, and make demo in it",
-        )
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    inbox, answers = (OUTPUT.resolve() / name for name in ("inbox", "answers"))
-    for folder in (inbox, answers):
-        folder.mkdir(mode=0o700, parents=True)
-    with tempfile.TemporaryDirectory(prefix="sealbatch-night-") as scratch:
-        stack = Stack(Path(scratch) / "stack", options)
-        try:
-            stack.start(screen.say)
-            night = Path(scratch) / "night"
-            night.mkdir(mode=0o700)
-            with NightParts(night, stack.config, [_schedule(inbox, answers)]) as parts:
-                return _night(screen, parts, inbox, answers)
-        except (PartDiedError, NotReadyError, valkey.ValkeyError) as error:
-            raise Stop(Exit.TEMPORARY, str(error)) from None
-        finally:
-            stack.stop()
+    with demonstration_stack(screen, options, "night") as stack:
+        shutil.rmtree(OUTPUT, ignore_errors=True)
+        inbox, answers = (OUTPUT.resolve() / name for name in ("inbox", "answers"))
+        night = stack.folder.with_name("night")
+        for folder in (inbox, answers, night):
+            folder.mkdir(mode=0o700, parents=True)
+        with NightParts(night, stack.config, [_schedule(inbox, answers)]) as parts:
+            return _night(screen, parts, inbox, answers)
 
 
 def _schedule(inbox: Path, answers: Path) -> dict[str, Any]:
@@ -106,13 +89,7 @@ def _drop(inbox: Path) -> None:
 
 
 def _wait(parts: NightParts, met: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not met():
-        for part in parts.parts:
-            part.check()
-        if time.monotonic() > deadline:
-            raise NotReadyError(f"{what} did not come within {PATIENCE:.0f} s")
-        time.sleep(0.1)
+    wait_until(met, PATIENCE, what, *parts.parts)
 
 
 def _failed(inbox: Path) -> list[Path]:

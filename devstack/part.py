@@ -1,22 +1,27 @@
 """One process of the development stack, with its log and its end."""
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
+START_TIMEOUT: Final = 120.0
+"""Seconds that a part may take to become ready; importing torch from a cold disk is the longest step."""
+POLL: Final = 0.05
 LOG_TAIL: Final = 12
 """Lines of a log that are shown when its process has died."""
 
 
-class PartDiedError(Exception):
-    """A process of the stack ended by itself; the text has the end of its log."""
+class PartError(Exception):
+    """A process of the stack ended by itself, or is not ready in time; the text says why."""
 
 
 def _die_with_parent() -> None:
@@ -37,7 +42,7 @@ class Part:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
-        self._log = log
+        self.log = log
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 [program, *arguments],
@@ -66,11 +71,11 @@ class Part:
         """It must be running.
 
         Raises:
-            PartDiedError: it is not.
+            PartError: it is not.
         """
         if not self.running():
-            tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
-            raise PartDiedError(f"the {self.name} ended with code {self._process.returncode}; its log ends:\n{tail}")
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
+            raise PartError(f"the {self.name} ended with code {self._process.returncode}; its log ends:\n{tail}")
 
     def signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
@@ -87,5 +92,51 @@ class Part:
         try:
             self._process.wait(grace)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+def wait_until(met: Callable[[], object], patience: float, what: str, *parts: Part) -> None:
+    """Wait until it is so, while these parts run.
+
+    Raises:
+        PartError: one of them ended, or it takes longer than `patience` seconds.
+    """
+    deadline = time.monotonic() + patience
+    while not met():
+        for part in parts:
+            part.check()
+        if time.monotonic() > deadline:
+            logs = "".join(f"; see {part.log}" for part in parts[:1])
+            raise PartError(f"{what} is not there after {patience:.0f} s{logs}")
+        time.sleep(POLL)
+
+
+class AwsPart(Part):
+    """The AWS stand-in of a development folder; whoever needs it asks for its `endpoint`."""
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        super().__init__("aws", ("-m", "devstack.aws", "--dev", str(folder)), log)
+        self._place = folder / "aws.json"
+
+    def endpoint(self) -> str:
+        """Its URL, once it serves.
+
+        Raises:
+            PartError: it ended, or does not serve in time.
+        """
+        return endpoint_of(self, self._place)
+
+
+def endpoint_of(part: Part, place: Path) -> str:
+    """The URL at which a part serves, once it has written the file that says so.
+
+    Raises:
+        PartError: it ended, or does not say it in time.
+    """
+    wait_until(place.exists, START_TIMEOUT, f"the {part.name}", part)
+    return str(json.loads(place.read_text())["endpoint"])

@@ -16,7 +16,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
-from devstack.stack import MODEL, ROOT, TENANT, Stack
+from devstack.part import wait_until
+from devstack.provision import TENANT
+from devstack.stack import MODEL, ROOT, Stack
 from enclave_worker.engine import Prompt, SamplingParams
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.scheduler import Scheduler
@@ -43,7 +45,6 @@ ROUNDS: Final = 3
 CALIBRATED: Final = 192
 WARM: Final = 64
 """Prompts that are answered before the engine is timed: its pages are touched, its code is loaded."""
-POLL: Final = 0.1
 PATIENCE: Final = 600.0
 HELD_OUT: Final = ROOT / "models" / "data" / "heldout.jsonl"
 
@@ -148,11 +149,11 @@ def run_job(config: Config, records: int, name: str) -> Submitted:
 def _await_answers(config: Config, ticket: Ticket, chunks: int) -> None:
     s3: Any = reader_s3(config)
     prefix = ledger.answer_prefix(TENANT, ticket.job)
-    deadline = time.monotonic() + PATIENCE
-    while s3.list_objects_v2(Bucket=config.resources.bucket, Prefix=prefix)["KeyCount"] < chunks:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{chunks} chunks are not answered after {PATIENCE:.0f} s")
-        time.sleep(POLL)
+
+    def answered() -> bool:
+        return bool(s3.list_objects_v2(Bucket=config.resources.bucket, Prefix=prefix)["KeyCount"] >= chunks)
+
+    wait_until(answered, PATIENCE, f"the answer to each of {chunks} chunks")
 
 
 def _mean_tokens(config: Config, ticket: Ticket, path: Path) -> float:

@@ -7,6 +7,8 @@ speaks plain HTTP. It does not enforce the roles' own policies; KMS's key polici
 import configparser
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +16,13 @@ import boto3
 
 from devstack.files import write_private
 from devstack.measure import measure_model_of
+from devstack.part import AwsPart
 from devstack.root import ROOT_PATH
 
 TEMPLATE: Final = Path(__file__).resolve().parents[1] / "deploy" / "template.yaml"
 DEMONSTRATION: Final = Path(__file__).resolve().parents[1] / "models" / "benefits-bloom"
 REGION: Final = "eu-central-1"
+TENANT: Final = "benefits"
 STACK: Final = "sealbatch"
 ADMINISTRATOR: Final = "arn:aws:iam::123456789012:role/key-administrator"
 ROLES: Final = {"producer": "ProducerRoleArn", "reader": "ReaderRoleArn", "bridge": "BridgeRoleArn"}
@@ -29,8 +33,8 @@ class ProvisionError(Exception):
     """The template could not be applied; the text is the stand-in's own reason."""
 
 
-def provision(endpoint: str, *, tenant: str, image: str, folder: Path, model: str | None = None) -> None:
-    """Make a tenant's resources, whose keys admit an enclave, and write configuration into `folder`.
+def provision(endpoint: str, *, image: str, folder: Path, model: str | None = None) -> None:
+    """Make the resources of `TENANT`, whose keys admit an enclave, and write configuration into `folder`.
 
     `image` and `model` are the enclave's PCR0 and PCR16, 96 hexadecimal digits each; without a model it is the
     demonstration's. `sealbatch.toml` names the resources, `credentials` holds a profile for each of the three roles.
@@ -41,13 +45,24 @@ def provision(endpoint: str, *, tenant: str, image: str, folder: Path, model: st
     session = boto3.session.Session("sealbatch-owner", "sealbatch-owner", region_name=REGION)
     outputs = _apply(
         session.client("cloudformation", endpoint_url=endpoint),
-        {"Tenant": tenant, "Image": image, "Model": model or measure_model_of(DEMONSTRATION).hex()},
+        {"Tenant": TENANT, "Image": image, "Model": model or measure_model_of(DEMONSTRATION).hex()},
     )
     _spell_policies(session.client("kms", endpoint_url=endpoint), outputs)
     protect_bucket(session.client("s3", endpoint_url=endpoint), outputs["BucketName"])
     sts = session.client("sts", endpoint_url=endpoint)
     write_private(folder / "credentials", _credentials(sts, outputs))
-    write_private(folder / "sealbatch.toml", _configuration(endpoint, tenant, image, folder, outputs))
+    write_private(folder / "sealbatch.toml", _configuration(endpoint, image, folder, outputs))
+
+
+@contextmanager
+def provisioned(folder: Path, *, image: str, model: str | None = None) -> Iterator[AwsPart]:
+    """A stand-in of AWS for the development folder `folder`, with what `provision` makes and writes."""
+    aws = AwsPart(folder, folder / "aws.log")
+    try:
+        provision(aws.endpoint(), image=image, folder=folder, model=model)
+        yield aws
+    finally:
+        aws.kill()
 
 
 def _apply(cloudformation: Any, values: dict[str, str]) -> dict[str, str]:
@@ -108,9 +123,9 @@ def _credentials(sts: Any, outputs: dict[str, str]) -> bytes:
     return text.getvalue().encode()
 
 
-def _configuration(endpoint: str, tenant: str, image: str, folder: Path, outputs: dict[str, str]) -> bytes:
+def _configuration(endpoint: str, image: str, folder: Path, outputs: dict[str, str]) -> bytes:
     settings = {
-        "tenant": tenant,
+        "tenant": TENANT,
         "region": REGION,
         "bucket": outputs["BucketName"],
         "queue_url": outputs["QueueUrl"],

@@ -60,9 +60,7 @@ class Sink:
         if name in self._taken:
             return _http(b"412 Precondition Failed", _EXISTS)
         self._taken.add(name)
-        return _http(
-            b"200 OK", b"", b'ETag: "' + hashlib.md5(body, usedforsecurity=False).hexdigest().encode() + b'"\r\n'
-        )
+        return _http(b"200 OK", b"", f'ETag: "{_md5(body)}"\r\n'.encode())
 
     async def _forward(self, head: bytes, body: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(*self._upstream)

@@ -6,32 +6,21 @@ Nothing of a stack survives its end: the stand-in keeps queue, bucket and keys i
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from devstack.files import write_private
 from devstack.measure import measure, measure_model_of
-from devstack.part import Part
+from devstack.part import START_TIMEOUT, AwsPart, Part, wait_until
 from devstack.provision import provision
-from devstack.root import DevelopmentRoot
 from wire.address import MAX_UNIX_PATH
 from wire.measurement import MODEL_PCR
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 MODEL: Final = ROOT / "models" / "benefits-bloom"
-TENANT: Final = "benefits"
-START_TIMEOUT: Final = 120.0
-"""Seconds that a part may take to become ready; importing torch from a cold disk is the longest step."""
 STOP_GRACE: Final = 10.0
-POLL: Final = 0.05
-
-
-class NotReadyError(Exception):
-    """A part did not become ready in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +64,7 @@ class Stack:
         """Start all parts and wait until they are ready; `say` is told each step.
 
         Raises:
-            PartDiedError: a part ended.
-            NotReadyError: a part takes too long.
+            PartError: a part ended, or takes too long.
             FileExistsError: the folder exists.
         """
         self.folder.mkdir(mode=0o700, parents=True)
@@ -90,7 +78,8 @@ class Stack:
     def stop(self) -> None:
         """Stop all parts, last started first, and remove the folder."""
         for part in reversed(self.parts):
-            part.stop(STOP_GRACE)
+            # A bridge would wait for the end of its long poll, and nothing that it could still do would be kept.
+            part.stop(0.0 if part.name == "bridge" else STOP_GRACE)
         self.parts.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(self._sockets, ignore_errors=True)
@@ -99,59 +88,37 @@ class Stack:
         """Start a bridge and wait until it is connected to the enclave."""
         ready = self.folder / "bridge.ready"
         ready.unlink(missing_ok=True)
-        part = self._run(
-            "bridge",
-            "-m",
-            "sealbatch",
-            "--config",
-            str(self.config),
-            "bridge",
-            "--enclave",
-            f"unix://{self._socket()}",
-            "--ready-file",
-            str(ready),
-        )
-        self._wait(part, ready)
+        words = ("bridge", "--enclave", f"unix://{self._socket()}", "--ready-file", str(ready))
+        part = self._run("bridge", "-m", "sealbatch", "--config", str(self.config), *words)
+        wait_until(ready.exists, START_TIMEOUT, "the bridge", part)
         return part
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _start(self, say: Callable[[str], None]) -> None:
-        DevelopmentRoot.ensure(self.folder)  # before two processes want it at once
         pcrs = measure(self._options.model) | {MODEL_PCR: measure_model_of(self._options.model)}
         image = pcrs[0].hex()
         write_private(self.release, _release(pcrs))
         say("starting the AWS stand-in and the enclave")
-        aws = self._run("aws", "-m", "devstack.aws", "--dev", str(self.folder))
-        enclave = self._run(
-            "enclave",
-            "-m",
-            "devstack.enclave",
-            "--dev",
-            str(self.folder),
-            "--model",
-            str(self._options.model),
-            "--socket",
-            str(self._socket()),
-        )
-        self._wait(aws, self.folder / "aws.json")
+        aws = AwsPart(self.folder, self._log("aws"))
+        self.parts.append(aws)
+        words = ("--dev", str(self.folder), "--model", str(self._options.model), "--socket", str(self._socket()))
+        enclave = self._run("enclave", "-m", "devstack.enclave", *words)
+        endpoint = aws.endpoint()
         say("applying deploy/template.yaml: keys, policies, queue, bucket, roles")
         provision(
-            self.endpoint,
-            tenant=TENANT,
+            endpoint,
             image=self._options.image or image,
             model=pcrs[MODEL_PCR].hex(),
             folder=self.folder,
         )
         say("loading the model")
-        self._wait(enclave, self.folder / "enclave.json")
+        wait_until((self.folder / "enclave.json").exists, START_TIMEOUT, "the enclave", enclave)
         if self._options.bridge:
             say("starting the bridge")
             self.start_bridge()
@@ -164,18 +131,13 @@ class Stack:
             path = self._sockets / "enclave.sock"
         return path
 
+    def _log(self, name: str) -> Path:
+        return self.folder / "log" / f"{name}.log"
+
     def _run(self, name: str, *arguments: str) -> Part:
-        part = Part(name, arguments, self.folder / "log" / f"{name}.log")
+        part = Part(name, arguments, self._log(name))
         self.parts.append(part)
         return part
-
-    def _wait(self, part: Part, file: Path) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
-        while not file.exists():
-            part.check()
-            if time.monotonic() > deadline:
-                raise NotReadyError(f"the {part.name} is not ready after {START_TIMEOUT:.0f} s; see {self.folder}/log")
-            time.sleep(POLL)
 
 
 def _release(pcrs: Mapping[int, bytes]) -> bytes:

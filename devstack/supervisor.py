@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from devstack.part import PartDiedError
-from devstack.stack import POLL, START_TIMEOUT, NotReadyError, Stack, StackOptions
+from devstack.part import POLL, START_TIMEOUT, PartError
+from devstack.stack import Stack, StackOptions
 
 STACK_FILE: Final = "stack.json"
 STOP_TIMEOUT: Final = 60.0
@@ -131,7 +131,7 @@ def supervise(folder: Path, options: StackOptions) -> int:
                 time.sleep(1)
                 for part in stack.parts:
                     part.check()
-        except (PartDiedError, NotReadyError) as error:
+        except PartError as error:
             _tell(str(error))
             return 1
         finally:

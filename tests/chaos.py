@@ -6,7 +6,6 @@ numbers, and the exit code is 0 for zeros only. Engine: the stub of `stub_engine
 """
 
 import argparse
-import json
 import random
 import shutil
 import sys
@@ -15,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,11 +23,11 @@ import psutil
 from chaos_jobs import Client, Job, Verdict, make_job
 from chaos_processes import Disturber, Service
 from fault_proxy import FaultProxy, Kind, Rule
+from waiting import wait_until
 
 from devstack.measure import measure
-from devstack.provision import provision
-from devstack.root import DevelopmentRoot
-from devstack.stack import MODEL, TENANT
+from devstack.provision import provisioned
+from devstack.stack import MODEL
 from enclave_worker.template import load_template
 
 ENCLAVES: Final = 2
@@ -68,6 +68,7 @@ class World:
         self._dev = folder / "dev"
         self._dev.mkdir(mode=0o700)
         self._services: list[Service] = []
+        self._rest = ExitStack()
         self.proxy: FaultProxy | None = None
         self.disturber: Disturber | None = None
         self.clients: list[Client] = []
@@ -79,18 +80,14 @@ class World:
 
     def start(self) -> None:
         """Start all, and wait until the first bridge is connected."""
-        DevelopmentRoot.ensure(self._dev)
-        self._run("aws", "-m", "devstack.aws", "--dev", str(self._dev))
-        _wait((self._dev / "aws.json").exists, "the AWS stand-in")
-        upstream = str(json.loads((self._dev / "aws.json").read_text())["endpoint"])
-        provision(upstream, tenant=TENANT, image=measure(MODEL)[0].hex(), folder=self._dev)
-        self.proxy = FaultProxy(upstream, seed=self._options.seed).__enter__()
+        upstream = self._rest.enter_context(provisioned(self._dev, image=measure(MODEL)[0].hex())).endpoint()
+        self.proxy = self._rest.enter_context(FaultProxy(upstream, seed=self._options.seed))
         self.config.write_text(self.config.read_text().replace(upstream, self.proxy.endpoint))
         enclaves = [self._enclave(f"enclave{n}") for n in range(ENCLAVES)]
         bridges = [self._bridge(f"bridge{n}") for n in range(BRIDGES)]
         for service in (*enclaves, *bridges):
             service.start()
-        _wait((self._dev / "bridge0.ready").exists, "the first bridge")
+        wait_until((self._dev / "bridge0.ready").exists, 180, "the first bridge")
         self.clients = [Client(str(n), self.config, self._folder) for n in range(CLIENTS)]
         self.proxy.rules = list(RULES)
         targets: dict[str, Callable[[], psutil.Process | None]] = {
@@ -111,9 +108,8 @@ class World:
     def stop(self) -> None:
         """End everything."""
         for service in reversed(self._services):
-            service.stop()
-        if self.proxy is not None:
-            self.proxy.__exit__(None, None, None)
+            service.kill()
+        self._rest.close()
 
     def _enclave(self, name: str) -> Service:
         words = ["-m", "stub_enclave", "--dev", str(self._dev), "--model", str(MODEL), "--name", name]
@@ -124,11 +120,6 @@ class World:
         words = ["-m", "sealbatch", "--config", str(self.config), "bridge", *enclaves]
         patience = ["--visibility", "15", "--stall", "15", "--grace", "3"]
         return self._service(name, [*words, *patience, "--ready-file", str(self._dev / f"{name}.ready")])
-
-    def _run(self, name: str, *words: str) -> Service:
-        service = self._service(name, list(words))
-        service.start()
-        return service
 
     def _service(self, name: str, words: list[str]) -> Service:
         service = Service(name, words, self._folder)
@@ -181,14 +172,6 @@ def _keep_busy(client: Client, jobs: list[Job], options: Options, folder: Path, 
 
 def _any(things: list):  # type: ignore[no-untyped-def, type-arg]  # noqa: ANN202
     return random.choice(things)
-
-
-def _wait(predicate: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 180
-    while not predicate():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} is not ready")
-        time.sleep(0.05)
 
 
 def report(verdict: Verdict, faults: Counter[str], jobs: int, options: Options) -> str:

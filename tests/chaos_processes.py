@@ -60,6 +60,14 @@ class Service:
             process.kill()
         self._thread.join(30)
 
+    def kill(self) -> None:
+        """End it at once: a bridge would wait for the end of its long poll."""
+        self._stopping.set()
+        while self._thread.is_alive():  # it may be about to start another one
+            if self._process is not None:
+                self._process.kill()
+            self._thread.join(0.05)
+
     def target(self) -> psutil.Process | None:
         """The process, if it runs."""
         return _process(self._process)
@@ -71,13 +79,6 @@ class Service:
         except psutil.Error:
             return None
         return children[0] if children else None
-
-    def memory(self) -> int:
-        """Resident bytes of the process."""
-        try:
-            return 0 if (found := self.target()) is None else int(found.memory_info().rss)
-        except psutil.Error:
-            return 0
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -7,7 +7,6 @@ nobody but boto3. Engine: the stub of `stub_engine`, as everything else is under
 """
 
 import argparse
-import json
 import random
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -26,11 +26,12 @@ from chaos_jobs import CHUNK, LARGE_CHUNKS, Job, make_job
 from chaos_processes import Service, environment
 from prometheus_client.parser import text_string_to_metric_families
 from standin_ceiling import measure_ceiling
+from waiting import wait_until
 
 from devstack.measure import measure
-from devstack.provision import provision
-from devstack.root import DevelopmentRoot
-from devstack.stack import MODEL, TENANT
+from devstack.part import AwsPart
+from devstack.provision import provisioned
+from devstack.stack import MODEL
 from enclave_worker.template import load_template
 
 RECORDS: Final = 100_000
@@ -111,36 +112,28 @@ class Stack:
         self.home.mkdir()
         self.config = self.dev / "sealbatch.toml"
         self._services: dict[str, Service] = {}
+        self._aws = ExitStack()
+        self._aws_process: psutil.Process | None = None
 
     def start(self) -> None:
         """Start all, and wait until the bridge is connected."""
-        self.start_aws()
-        provision(self.endpoint, tenant=TENANT, image=measure(MODEL)[0].hex(), folder=self.dev)
+        aws = self._aws.enter_context(provisioned(self.dev, image=measure(MODEL)[0].hex()))
+        self._aws_process = psutil.Process(aws.pid)
         socket = str(self.dev / "enclave.sock")
         self._run("enclave", "-m", "stub_enclave", "--dev", str(self.dev), "--model", str(MODEL), "--socket", socket)
         words = ["-m", "sealbatch", "--config", str(self.config), "bridge", "--enclave", f"unix://{socket}"]
         self._run("bridge", *words, "--health", "127.0.0.1:0", "--ready-file", str(self.dev / "bridge.ready"))
-        self._wait("bridge.ready")
-
-    def start_aws(self) -> None:
-        """Start the stand-in."""
-        DevelopmentRoot.ensure(self.dev)
-        self._run("aws", "-m", "devstack.aws", "--dev", str(self.dev))
-        self._wait("aws.json")
+        wait_until((self.dev / "bridge.ready").exists, 180, "the bridge")
 
     def stop(self) -> None:
         """End everything."""
         for service in reversed(self._services.values()):
-            service.stop()
-
-    @property
-    def endpoint(self) -> str:
-        """URL of the stand-in."""
-        return str(json.loads((self.dev / "aws.json").read_text())["endpoint"])
+            service.kill()
+        self._aws.close()
 
     def processes(self) -> dict[str, psutil.Process]:
         """What runs all the time."""
-        found = {name: service.target() for name, service in self._services.items()}
+        found = {"aws": self._aws_process, **{name: service.target() for name, service in self._services.items()}}
         found["engine"] = self._services["enclave"].child()
         return {name: process for name, process in found.items() if process is not None}
 
@@ -167,13 +160,6 @@ class Stack:
     def _run(self, name: str, *words: str) -> None:
         self._services[name] = Service(name, list(words), self.folder)
         self._services[name].start()
-
-    def _wait(self, file: str) -> None:
-        deadline = time.monotonic() + 180
-        while not (self.dev / file).exists():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{file} does not appear; see {self.folder}")
-            time.sleep(0.05)
 
 
 class Progress:
@@ -240,12 +226,13 @@ class Soak:
 
 def alone(folder: Path, chunks: int) -> float:
     """Chunks a second of a fresh AWS stand-in with sealed objects of the usual size."""
-    stack = Stack(folder / "alone")
+    dev = folder / "alone"
+    dev.mkdir(mode=0o700)
+    aws = AwsPart(dev, dev / "aws.log")
     try:
-        stack.start_aws()
-        return measure_ceiling(stack.endpoint, chunks, *SEALED)
+        return measure_ceiling(aws.endpoint(), chunks, *SEALED)
     finally:
-        stack.stop()
+        aws.kill()
 
 
 def say(text: str) -> None:

@@ -22,10 +22,9 @@ from devstack.machines.hostile_parent import ask_kms, document_of, registers
 from devstack.machines.parent import Parent
 from devstack.machines.qemu import CONSOLE, programs
 from devstack.machines.witness import Witness
-from devstack.part import Part, PartDiedError
+from devstack.part import AwsPart, Part, PartError
 from devstack.provision import provision
-from devstack.root import DevelopmentRoot
-from devstack.stack import MODEL, ROOT, TENANT
+from devstack.stack import MODEL, ROOT
 from sealbatch.config import load_config
 from sealbatch.exits import Exit
 from sealbatch.fleet.watch import greeting
@@ -56,7 +55,7 @@ def main() -> int:
         night = Night(Path(folder), options.patience)
         try:
             return night.run(options.image, options.questions)
-        except (EifError, MissingPartError, OSError, PartDiedError, WireError) as error:  # TimeoutError is an OSError
+        except (EifError, MissingPartError, OSError, PartError, WireError) as error:
             night.say(str(error))
             return 1
         except KeyboardInterrupt:
@@ -108,14 +107,12 @@ class Night(Witness):
 
     def _prepare(self, image: Path) -> str:
         """The stand-in for AWS with a release of the image, and the allocator's file; PCR0."""
-        DevelopmentRoot.ensure(self._dev)
         with image.open("rb") as file:
             pcr0 = read_image(file).pcrs[0].hex()
         self.say(f"{image.name}: PCR0 {pcr0[:16]}, measured here and now")
-        self._part("aws", "-m", "devstack.aws", "--dev", str(self._dev))
-        self.until((self._dev / "aws.json").exists, "the stand-in for AWS")
-        endpoint = json.loads((self._dev / "aws.json").read_text())["endpoint"]
-        provision(endpoint, tenant=TENANT, image=pcr0, folder=self._dev)
+        aws = AwsPart(self._dev, self._folder / "aws.log")
+        self._parts.append(aws)
+        provision(aws.endpoint(), image=pcr0, folder=self._dev)
         self.say("keys, policies, queue and bucket are there; the keys admit this PCR0 and the model's PCR16")
         release = self._true.type("image", "release", str(image), "--name", "vm", "--model", str(MODEL))
         self._release.write_text(release.stdout)
@@ -259,9 +256,6 @@ class Night(Witness):
     def _memory(self) -> str:
         lines = self._allocator.read_text().splitlines()
         return next(line.removeprefix("memory_mib: ") for line in lines if line.startswith("memory_mib: "))
-
-    def _part(self, name: str, *arguments: str) -> None:
-        self._parts.append(Part(name, arguments, self._folder / f"{name}.log"))
 
 
 def _reason(said: str) -> str:

@@ -1,7 +1,6 @@
 """Peers of an enclave that stop in the middle, over a virtual machine's vsock."""
 
 import socket
-from types import TracebackType
 from typing import Final, Self
 
 from wire.address import Address
@@ -37,9 +36,7 @@ class Stalled:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
 

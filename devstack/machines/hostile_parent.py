@@ -9,7 +9,7 @@ from typing import Any, Final
 import cbor2
 from botocore.exceptions import ClientError
 
-from devstack.stack import TENANT
+from devstack.provision import TENANT
 from sealbatch.clients import Connector
 from sealbatch.config import Config
 from wire import messages

@@ -5,14 +5,14 @@ own `nsm.ko` (`vhost_nsm`). In `boot_nitro` QEMU's own `nitro-enclave` machine t
 """
 
 import json
-import time
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from devstack.machines.debian import Wanted, ensure
-from devstack.part import Part
+from devstack.part import Part, wait_until
 from sealbatch.image.eif import SectionKind, read_image
 from wire.address import Address
 
@@ -22,7 +22,6 @@ PINS: Final = Path(__file__).with_name("qemu.json")
 PATIENCE: Final = 60.0
 """Seconds that NSM and vsock may take to listen."""
 GRACE: Final = 2.0
-POLL: Final = 0.05
 CONSOLE: Final = "console.log"
 
 
@@ -53,13 +52,14 @@ class Machine:
         """Boot with an NSM under the root of a development folder; the process that is the machine.
 
         Raises:
-            EifError: the image is malformed. PartDiedError, TimeoutError: NSM or vsock did not start.
+            EifError: the image is malformed. PartError: NSM or vsock did not start.
         """
         line = self._take_apart(guest.image)
         nsm = self._place / "n"
-        self._run("nsm", "-m", "devstack.machines.vhost_nsm", str(nsm), str(guest.image), str(development))
+        words = ("-m", "devstack.machines.vhost_nsm", str(nsm), str(guest.image), str(development))
+        self._run("nsm", sys.executable, *words)
         self._vsock(guest)
-        self._until(nsm.exists, "the NSM")
+        self.wait_until(nsm.exists, PATIENCE, "the NSM")
         memory = f"memory-backend-memfd,id=memory,size={guest.memory_mib}M,share=on"
         return self._unpacked(
             "machine",
@@ -83,20 +83,19 @@ class Machine:
         # kernel would wait for ever. QEMU appends this to the image's own line; what it measures is the file's.
         rate = f"tsc_early_khz={_tsc_khz()} tsc=reliable"
         words = ("-M", "nitro-enclave,vsock=vsock,acpi=on", "-kernel", str(guest.image), "-append", rate)
-        return self._part("machine", str(qemu), *words, *self._usual(guest))
+        return self._run("machine", str(qemu), *words, *self._usual(guest))
 
     def address(self, port: int) -> Address:
         """Where a port of the guest is reached."""
         return address_in(self._place, port)
 
-    def check(self) -> None:
-        """All of it must run.
+    def wait_until(self, there: Callable[[], object], patience: float, what: str) -> None:
+        """Wait for it while all of the machine runs.
 
         Raises:
-            PartDiedError: something does not.
+            PartError: something does not, or it takes longer than `patience` seconds.
         """
-        for part in self._parts:
-            part.check()
+        wait_until(there, patience, what, *self._parts)
 
     def stop(self) -> None:
         """End it at once, as a hypervisor ends an enclave."""
@@ -129,15 +128,11 @@ class Machine:
         self._unpacked(
             "vsock", "vhost-device-vsock", "--vm", f"guest-cid={guest.cid},socket={place}/v,uds-path={place}/u"
         )
-        self._until((place / "v").exists, "vsock")
+        self.wait_until((place / "v").exists, PATIENCE, "vsock")
 
-    def _run(self, name: str, *arguments: str) -> Part:
-        part = Part(name, arguments, self._log(name))
-        self._parts.append(part)
-        return part
-
-    def _part(self, name: str, program: str, *arguments: str) -> Part:
-        part = Part(name, arguments, self._log(name), program=program)
+    def _run(self, name: str, program: str, *arguments: str) -> Part:
+        log = CONSOLE if name == "machine" else f"{name}.log"
+        part = Part(name, arguments, self._place / log, program=program)
         self._parts.append(part)
         return part
 
@@ -145,18 +140,7 @@ class Machine:
         """A program of another Debian, under the C library that came with it."""
         libraries = self._programs / "usr" / "lib" / "x86_64-linux-gnu"
         start = ["--library-path", str(libraries), str(self._programs / "usr" / "bin" / program)]
-        return self._part(name, str(libraries / "ld-linux-x86-64.so.2"), *start, *arguments)
-
-    def _log(self, name: str) -> Path:
-        return self._place / (CONSOLE if name == "machine" else f"{name}.log")
-
-    def _until(self, there: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not there():
-            self.check()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{what} does not listen after {PATIENCE:.0f} s")
-            time.sleep(POLL)
+        return self._run(name, str(libraries / "ld-linux-x86-64.so.2"), *start, *arguments)
 
 
 def _tsc_khz() -> int:

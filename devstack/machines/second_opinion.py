@@ -10,14 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Final
 
 from devstack.machines.debian import MissingPartError
 from devstack.machines.hostile_parent import document_of, registers
 from devstack.machines.qemu import Guest, Machine
-from devstack.part import PartDiedError
+from devstack.part import PartError
 from devstack.stack import MODEL
 from sealbatch.fleet.watch import greeting
 from sealbatch.image.eif import EifError, read_image
@@ -47,7 +46,7 @@ def main() -> int:
         # Sockets have short paths; TMPDIR may be long.
         with tempfile.TemporaryDirectory(prefix="sealbatch-vm-", dir="/tmp") as folder:
             theirs = _measured(qemu, options.image, Path(folder), options.patience)
-    except (EifError, FeedError, MissingPartError, OSError, PartDiedError, WireError) as error:
+    except (EifError, FeedError, MissingPartError, OSError, PartError, WireError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     same = [_compared(index, pcr, theirs.get(index)) for index, pcr in sorted(ours.items())]
@@ -80,12 +79,7 @@ def _measured(qemu: Path, image: Path, place: Path, patience: float) -> dict[int
     try:
         machine.boot_nitro(Guest(image, MEMORY_MIB, 1, 16), qemu)
         feed_model(machine.address(MODEL_PORT), MODEL, patience)
-        deadline = time.monotonic() + patience
-        while greeting(machine.address(PORT)) is None:
-            machine.check()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the worker is not there after {patience:.0f} s")
-            time.sleep(1)
+        machine.wait_until(lambda: greeting(machine.address(PORT)) is not None, patience, "the worker")
         return registers(document_of(machine.address(PORT), KEY))
     finally:
         machine.stop()

@@ -2,11 +2,8 @@
 
 import time
 from collections.abc import Callable
-from typing import Final
 
-from devstack.part import Part
-
-POLL: Final = 0.1
+from devstack.part import Part, wait_until
 
 
 class Witness:
@@ -30,12 +27,6 @@ class Witness:
         """Wait for it, while these parts run.
 
         Raises:
-            PartDiedError: one of them ended. TimeoutError: it took too long.
+            PartError: one of them ended, or it took too long.
         """
-        deadline = time.monotonic() + self.patience
-        while not there():
-            for part in parts:
-                part.check()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{what} is not there after {self.patience:.0f} s")
-            time.sleep(POLL)
+        wait_until(there, self.patience, what, *parts)

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,8 @@ from crashing import CRASHED, POINTS, write_armed
 from waiting import wait_until
 
 from devstack.measure import measure
-from devstack.provision import provision
-from devstack.root import DevelopmentRoot
-from devstack.stack import MODEL, TENANT
+from devstack.provision import provisioned
+from devstack.stack import MODEL
 from enclave_worker.template import load_template
 from producer.chunks import ChunkLimits
 from producer.forms import InputForm
@@ -65,12 +65,8 @@ class World:
         self.dev.mkdir(mode=0o700)
         self.home = folder / "home"
         self.home.mkdir()
-        DevelopmentRoot.ensure(self.dev)
-        self._aws = Service("aws", ["-m", "devstack.aws", "--dev", str(self.dev)], folder)
-        self._aws.start()
-        wait_until((self.dev / "aws.json").exists, 120, "the AWS stand-in")
-        endpoint = json.loads((self.dev / "aws.json").read_text())["endpoint"]
-        provision(endpoint, tenant=TENANT, image=measure(MODEL)[0].hex(), folder=self.dev)
+        self._aws = ExitStack()
+        self._aws.enter_context(provisioned(self.dev, image=measure(MODEL)[0].hex()))
         secret, config = self.dev / "secret", self.dev / "sealbatch.toml"
         secret.touch(0o600)
         secret.write_bytes(bytes(32))
@@ -81,13 +77,10 @@ class World:
             service.start()
 
     def stop(self) -> None:
-        """End everything; nobody waits for a long poll."""
+        """End everything."""
         for service in self.services.values():
-            service._stopping.set()
-            if (target := service.target()) is not None:
-                target.kill()
-        for service in (*self.services.values(), self._aws):
-            service.stop()
+            service.kill()
+        self._aws.close()
 
     def armed(self, part: str) -> Path:
         """The file that says at which point a process of this part dies."""

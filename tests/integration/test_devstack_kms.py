@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +15,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from waiting import wait_until
 
 from devstack.nsm import SoftwareNsm
-from devstack.provision import provision
+from devstack.provision import provisioned
 from devstack.root import DevelopmentRoot
 from enclave_worker.cms import open_recipient
 from enclave_worker.measured import measure_model
@@ -83,21 +80,14 @@ class Cloud:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The process, provisioned from deploy/template.yaml."""
     folder = tmp_path_factory.mktemp("cloud")
-    with (folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", "devstack.aws", "--dev", str(folder)]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    wait_until((folder / "aws.json").exists, 30, "the stand-in")
-    endpoint = json.loads((folder / "aws.json").read_text())["endpoint"]
-    provision(endpoint, tenant="benefits", image=IMAGE, model=model_register(MODEL).hex(), folder=folder)
-    config = load_config(folder / "sealbatch.toml", (), {})
-    found = config.resources
-    kms = {role: Connector(config, f"sealbatch-{role}").client("kms") for role in ("producer", "reader", "bridge")}
-    named = [found.question_key, found.answer_key, found.bucket, found.queue_url]
-    question_key, answer_key, bucket, queue_url = (str(name) for name in named)
-    root = DevelopmentRoot.load(folder)
-    yield Cloud(folder, endpoint, question_key, answer_key, bucket, queue_url, kms, root)
-    process.terminate()
-    process.wait()
+    with provisioned(folder, image=IMAGE, model=model_register(MODEL).hex()) as aws:
+        config = load_config(folder / "sealbatch.toml", (), {})
+        found = config.resources
+        kms = {role: Connector(config, f"sealbatch-{role}").client("kms") for role in ("producer", "reader", "bridge")}
+        named = [found.question_key, found.answer_key, found.bucket, found.queue_url]
+        question_key, answer_key, bucket, queue_url = (str(name) for name in named)
+        root = DevelopmentRoot.load(folder)
+        yield Cloud(folder, aws.endpoint(), question_key, answer_key, bucket, queue_url, kms, root)
 
 
 def code(caught: pytest.ExceptionInfo[ClientError]) -> str:

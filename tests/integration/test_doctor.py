@@ -1,8 +1,6 @@
 """`sealbatch doctor` finds nothing wrong with a fresh stack, and names each fault that is made in one."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,9 @@ import boto3
 import pytest
 from command import Typist
 from eif_samples import PARTS, build
-from waiting import wait_until
 
 from devstack import valkey
-from devstack.provision import REGION, protect_bucket, provision
+from devstack.provision import REGION, protect_bucket, provisioned
 from sealbatch.config import load_config
 from sealbatch.doctor.finding import Status
 from sealbatch.doctor.host import check_redis
@@ -51,14 +48,8 @@ class Clinic:
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     """One for all: each test mends what it broke."""
     folder = tmp_path_factory.mktemp("clinic")
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "devstack.aws", "--dev", str(folder)], stdout=log, stderr=log)
-    wait_until((folder / "aws.json").exists, 30, "the stand-in")
-    endpoint = json.loads((folder / "aws.json").read_text())["endpoint"]
-    provision(endpoint, tenant="benefits", image=IMAGE, folder=folder)
-    yield Clinic(Typist(folder, folder / "sealbatch.toml"), folder, endpoint)
-    process.terminate()
-    process.wait()
+    with provisioned(folder, image=IMAGE) as aws:
+        yield Clinic(Typist(folder, folder / "sealbatch.toml"), folder, aws.endpoint())
 
 
 def test_a_fresh_stack_has_no_error(clinic: Clinic) -> None:

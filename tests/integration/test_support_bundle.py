@@ -7,8 +7,6 @@ import io
 import json
 import re
 import secrets
-import subprocess
-import sys
 import tarfile
 import threading
 import tomllib
@@ -20,9 +18,8 @@ from pathlib import Path
 import pytest
 from canary import Canary
 from command import Typist
-from waiting import wait_until
 
-from devstack.provision import provision
+from devstack.provision import provisioned
 from sealbatch.exits import Exit
 
 NOW_US = 1_795_000_000_000_000
@@ -48,11 +45,11 @@ class Machine:
         """A new canary that must not be found."""
         return self.words.setdefault(kind, canary(kind))
 
-    def lay_config(self, provisioned: Path) -> Path:
+    def lay_config(self, config: Path) -> Path:
         """The stack's configuration, and a night's with secrets in every place that may hold one."""
         path = self.folder / "user.toml"
         path.write_text(
-            provisioned.read_text()
+            config.read_text()
             + f"""
 [nightly]
 redis_url = "redis://{self.plant("redisuser")}:{self.plant("redispassword")}@127.0.0.1:1/0"
@@ -153,12 +150,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine,
     """With a job that waits in the queue."""
     folder = tmp_path_factory.mktemp("support")
     machine = Machine(folder)
-    with (folder / "aws.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "devstack.aws", "--dev", str(folder)], stdout=log, stderr=log)
-    try:
-        wait_until((folder / "aws.json").exists, 30, "the stand-in")
-        endpoint = json.loads((folder / "aws.json").read_text())["endpoint"]
-        provision(endpoint, tenant="benefits", image="5" * 96, folder=folder)
+    with provisioned(folder, image="5" * 96):
         credentials = Path(tomllib.loads((folder / "sealbatch.toml").read_text())["credentials_file"])
         secret = re.findall(r"aws_secret_access_key *= *(\S+)", credentials.read_text())[0]
         machine.words["stacksecret"] = secret
@@ -187,9 +179,6 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine,
         (folder / "dev" / "log").mkdir(parents=True)
         (folder / "dev" / "log" / "bridge.log").write_text(f"{OURS}said: by us\n{machine.plant('devlog')}\n")
         yield machine, typist, ticket
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope="module")
