@@ -1,6 +1,5 @@
 """A Bloom of random weights in the configuration of bloom-560m: no download, and the same weights for every engine."""
 
-import argparse
 import json
 import math
 import shutil
@@ -113,14 +112,3 @@ def _tokenizer(size: int) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(list(SPECIAL))
     return tokenizer
-
-
-def main() -> None:
-    """`python -m bench.random_model FOLDER`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    print(make(parser.parse_args().folder))
-
-
-if __name__ == "__main__":
-    main()

@@ -3,15 +3,12 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from memory_aws import ACCOUNT, MemoryKms, MemoryS3
-from moto.server import ThreadedMotoServer
 from receipt_factory import CREATED_MS, TRUST, make_receipt
 
 from results_consumer.settings import ReaderSettings
@@ -27,7 +24,7 @@ SALT = bytes([7]) * 32
 
 @dataclass(frozen=True)
 class Aws:
-    """A moto server with clients and the two keys and the bucket that a reader needs."""
+    """Clients of a moto server, and the two keys and the bucket that a reader needs."""
 
     s3: Any
     kms: Any
@@ -51,21 +48,13 @@ def memory_aws() -> Aws:
     return Aws(MemoryS3(), MemoryKms(), ReaderSettings(TENANT, "sealed", ACCOUNT + "a", ACCOUNT + "b", TRUST))
 
 
-@contextmanager
-def aws_server() -> Iterator[Aws]:
-    """Moto over HTTP on a free port, for as long as the block lasts."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        s3, kms = client(endpoint, "s3"), client(endpoint, "kms")
-        bucket = f"sealed-{secrets.token_hex(8)}"  # moto keeps one account for the whole process
-        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        arns = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
-        yield Aws(s3, kms, ReaderSettings(TENANT, bucket, *arns, TRUST))
-    finally:
-        server.stop()
+def make_aws(endpoint: str) -> Aws:
+    """A bucket and two keys that no other test has, at a moto server."""
+    s3, kms = client(endpoint, "s3"), client(endpoint, "kms")
+    bucket = f"sealed-{secrets.token_hex(8)}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    arns = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
+    return Aws(s3, kms, ReaderSettings(TENANT, bucket, *arns, TRUST))
 
 
 @dataclass

@@ -10,7 +10,6 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from producer.clients import Clients
 from producer.forms import InputForm
@@ -87,22 +86,16 @@ class Aws:
 
 
 @contextmanager
-def moto_clients() -> Iterator[Clients]:
-    """Start moto over HTTP on a free port; the clients are plain boto3 ones."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+def moto_clients(endpoint: str) -> Iterator[Clients]:
+    """Plain clients of boto3's."""
     session = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name=REGION)
     config = Config(retries={"mode": "standard", "max_attempts": 2}, max_pool_connections=32)
-    kms, s3, sqs = (
-        session.client(name, endpoint_url=f"http://{host}:{port}", config=config) for name in ("kms", "s3", "sqs")
-    )
+    kms, s3, sqs = (session.client(name, endpoint_url=endpoint, config=config) for name in ("kms", "s3", "sqs"))
     try:
         yield Clients(kms, s3, sqs)
     finally:
         for client in (kms, s3, sqs):
             client.close()
-        server.stop()
 
 
 def make_aws(clients: Clients) -> Aws:

@@ -1,7 +1,6 @@
 """One connection to an enclave, by somebody who answers for KMS, and bends what is carried."""
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from botocore.exceptions import ClientError
@@ -137,7 +136,5 @@ class HostileParent:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

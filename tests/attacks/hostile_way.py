@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Callable
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from fault_proxy import FaultProxy
@@ -45,9 +44,7 @@ class HostileWay:
         self._bridge = bridge
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.close()
 
     def reset(self) -> None:

@@ -11,6 +11,26 @@ if TYPE_CHECKING:
     from night_world import World
 
 
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The URL of a moto server. Its account is the whole process's: buckets and queues have names of their own."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def aws(moto: str) -> "Aws":
+    """What a reader needs of it; every test makes a job of its own."""
+    from job_factory import make_aws
+
+    return make_aws(moto)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def simulate(request: pytest.FixtureRequest) -> Iterator[None]:
     """In modules with a simulated world: its jobs and receipts are of its time, and its disk is as fast as memory."""
@@ -25,15 +45,6 @@ def simulate(request: pytest.FixtureRequest) -> Iterator[None]:
         # Nobody cuts the power of a simulated night; that records are on disk first, test_nightly_private.py sees.
         patch.setattr("os.fsync", lambda _: None)
         yield
-
-
-@pytest.fixture(scope="module")
-def aws() -> "Iterator[Aws]":
-    """One server for the file; every test makes a job of its own."""
-    from job_factory import aws_server
-
-    with aws_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -90,9 +90,9 @@ def write_credentials(path: Path, key: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def direct() -> Iterator[ProducerClients]:
+def direct(moto: str) -> Iterator[ProducerClients]:
     """Clients without a proxy."""
-    with moto_clients() as found:
+    with moto_clients(moto) as found:
         yield found
 
 

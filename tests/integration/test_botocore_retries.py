@@ -17,7 +17,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from fake_enclave import FakeEnclave
 from fault_proxy import FaultProxy, Kind, Rule
-from moto.server import ThreadedMotoServer
 from waiting import wait_until
 
 from producer.store import JobStore
@@ -62,12 +61,9 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(moto: str) -> Iterator[World]:
     """A fresh bucket and queue behind a fresh proxy."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with FaultProxy(f"http://{host}:{port}") as proxy:
+    with FaultProxy(moto) as proxy:
         session = boto3.session.Session("testing", "testing", region_name="eu-central-1")
         options = Config(retries={"mode": "standard", "total_max_attempts": 3}, max_pool_connections=16)
         s3, sqs = (session.client(name, endpoint_url=proxy.endpoint, config=options) for name in ("s3", "sqs"))  # type: ignore[call-overload]
@@ -78,7 +74,6 @@ def world() -> Iterator[World]:
             s3.delete_object(Bucket="retries", Key=item["Key"])
         s3.delete_bucket(Bucket="retries")
         sqs.delete_queue(QueueUrl=url)
-    server.stop()
 
 
 def test_a_lost_response_refuses_our_own_conditional_write(world: World) -> None:

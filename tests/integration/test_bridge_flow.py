@@ -16,7 +16,6 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from fake_enclave import IMAGE, FakeEnclave, answer
-from moto.server import ThreadedMotoServer
 from waiting import wait_until
 
 from vsock_bridge.bridge import Bridge, Clients
@@ -123,23 +122,13 @@ class World:
         return int(found[names[0]]), int(found[names[1]])
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """A moto server."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def world(endpoint: str, tmp_path: Path) -> Iterator[World]:
+def world(moto: str, tmp_path: Path) -> Iterator[World]:
     """A fresh queue and bucket."""
     session = boto3.session.Session("testing", "testing", region_name="eu-central-1")
     options = Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=32)
-    sqs = session.client("sqs", endpoint_url=endpoint, config=options)
-    s3 = session.client("s3", endpoint_url=endpoint, config=options)
+    sqs = session.client("sqs", endpoint_url=moto, config=options)
+    s3 = session.client("s3", endpoint_url=moto, config=options)
     s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     url = sqs.create_queue(QueueName="chunks")["QueueUrl"]
     address = Address.parse(f"unix:///tmp/sb-{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]}.sock")

@@ -12,7 +12,6 @@ from typing import Any
 import boto3
 import pytest
 from fake_enclave import FakeEnclave, answer
-from moto.server import ThreadedMotoServer
 from waiting import wait_until
 
 from wire import ledger
@@ -42,20 +41,16 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(moto: str, tmp_path: Path) -> Iterator[World]:
     """All of it, with the chunk already at the enclave."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
     session = boto3.session.Session("testing", "testing", region_name="eu-central-1")
-    sqs, s3 = (session.client(name, endpoint_url=endpoint) for name in ("sqs", "s3"))  # type: ignore[call-overload]
+    sqs, s3 = (session.client(name, endpoint_url=moto) for name in ("sqs", "s3"))  # type: ignore[call-overload]
     s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     url = sqs.create_queue(QueueName="program")["QueueUrl"]
     message = ChunkMessage("benefits", JOB, 0, 0, 4, hashlib.sha256(b"sealed").digest(), 6, b"sealed")
     sqs.send_message(QueueUrl=url, MessageBody=message.encode())
     enclave = FakeEnclave(Address.parse(f"unix://{tmp_path}/e.sock"), behave=lambda _: None)
-    arguments = [endpoint, url, KEY, str(enclave.address), str(tmp_path / "ready")]
+    arguments = [moto, url, KEY, str(enclave.address), str(tmp_path / "ready")]
     process = subprocess.Popen([sys.executable, str(ROOT / "tests" / "bridge_program.py"), *arguments], cwd=ROOT)
     try:
         wait_until(lambda: bool(enclave.seen), 30, what="the chunk at the enclave")
@@ -69,7 +64,6 @@ def world(tmp_path: Path) -> Iterator[World]:
         for item in s3.list_objects_v2(Bucket="bucket").get("Contents", ()):
             s3.delete_object(Bucket="bucket", Key=item["Key"])
         s3.delete_bucket(Bucket="bucket")
-        server.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

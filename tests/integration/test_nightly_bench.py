@@ -1,7 +1,6 @@
 """What the bench of the nights measures with: a stand-in that forgets, and the count of what processes use."""
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -12,28 +11,21 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from job_factory import client
-from moto.server import ThreadedMotoServer
-from waiting import wait_until
 
-from devstack.part import Part
+from devstack.part import Part, endpoint_of
 from devstack.usage import usage
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def endpoint(moto: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A sink in front of moto."""
     folder = tmp_path_factory.mktemp("sink")
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    upstream = "http://{}:{}".format(*moto.get_host_and_port())
     place = folder / "place.json"
-    sink = Part("sink", ("-m", "devstack.sink", "--upstream", upstream, "--place", str(place)), folder / "log")
+    sink = Part("sink", ("-m", "devstack.sink", "--upstream", moto, "--place", str(place)), folder / "log")
     try:
-        wait_until(place.exists, 30, "the sink")
-        yield json.loads(place.read_text())["endpoint"]
+        yield endpoint_of(sink, place)
     finally:
         sink.stop(5)
-        moto.stop()
 
 
 def test_a_sealed_chunk_is_taken_once_and_forgotten(endpoint: str) -> None:

@@ -3,13 +3,12 @@
 import io
 import json
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from job_factory import Aws, aws_server
+from job_factory import Aws
 from memory_aws import ACCOUNT
 from night_world import QUESTION, Fuse, World
 
@@ -21,13 +20,6 @@ from sealbatch.nightly.schedule import NightlySettings
 
 KEY = ACCOUNT + "c"
 SMALL = NightlySettings.model_construct(range_size=4000, max_attempts=50)
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    """A server with a bucket."""
-    with aws_server() as found:
-        yield found
 
 
 @dataclass

@@ -1,25 +1,17 @@
 """Answers delivered to a prefix in S3: whole or not at all, encrypted at rest."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from job_factory import Aws, aws_server
+from job_factory import Aws
 from night_world import World
 
 from results_consumer.errors import ServiceError
 from results_consumer.s3_sink import PART, S3Sink
 from sealbatch.nightly.context import Context
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    """A moto server with a bucket."""
-    with aws_server() as found:
-        yield found
 
 
 def keys(aws: Aws) -> list[str]:

@@ -27,9 +27,9 @@ from wire.payload import ErrorCode, Params, QuestionPayload, Record
 
 
 @pytest.fixture(scope="module")
-def clients() -> Iterator[Clients]:
-    """One server for all tests here."""
-    with moto_clients() as made:
+def clients(moto: str) -> Iterator[Clients]:
+    """Those of all tests here."""
+    with moto_clients(moto) as made:
         yield made
 
 

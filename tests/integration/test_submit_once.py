@@ -26,9 +26,9 @@ SECRET = b"s" * 32
 
 
 @pytest.fixture(scope="module")
-def clients() -> Iterator[Clients]:
-    """A moto server."""
-    with moto_clients() as found:
+def clients(moto: str) -> Iterator[Clients]:
+    """Those of all tests here."""
+    with moto_clients(moto) as found:
         yield found
 
 

@@ -5,15 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from click.testing import Result
-from job_factory import Aws, MadeJob, aws_server, make_job, parse_lines
+from job_factory import Aws, MadeJob, make_aws, make_job, parse_lines
 from receipt_factory import make_receipt, write_roots
 from typer.testing import CliRunner
 
@@ -92,35 +92,32 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A fresh user."""
-    with aws_server() as aws:
-        import boto3
-
-        endpoint = aws.s3.meta.endpoint_url
-        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        aws.s3.put_bucket_versioning(Bucket=aws.settings.bucket, VersioningConfiguration={"Status": "Enabled"})
-        session = boto3.session.Session("test", "test", region_name="eu-central-1")
-        sqs = session.client("sqs", endpoint_url=endpoint)
-        name = aws.settings.bucket
-        queue, dead = (sqs.create_queue(QueueName=f"{name}-{part}")["QueueUrl"] for part in ("chunks", "dead"))
-        settings = {
-            "tenant": aws.settings.tenant,
-            "region": "eu-central-1",
-            "bucket": aws.settings.bucket,
-            "queue_url": queue,
-            "dead_letter_url": dead,
-            "question_key": aws.settings.question_key,
-            "answer_key": aws.settings.answer_key,
-            "image": "ab" * 48,
-            "endpoint_url": endpoint,
-            "attestation_root": write_roots(tmp_path / "roots.pem"),
-        }
-        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
-        (tmp_path / "sealbatch.toml").write_text(text)
-        yield Desk(aws, sqs, queue, dead, tmp_path)
+    aws = make_aws(moto)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    aws.s3.put_bucket_versioning(Bucket=aws.settings.bucket, VersioningConfiguration={"Status": "Enabled"})
+    session = boto3.session.Session("test", "test", region_name="eu-central-1")
+    sqs = session.client("sqs", endpoint_url=moto)
+    name = aws.settings.bucket
+    queue, dead = (sqs.create_queue(QueueName=f"{name}-{part}")["QueueUrl"] for part in ("chunks", "dead"))
+    settings = {
+        "tenant": aws.settings.tenant,
+        "region": "eu-central-1",
+        "bucket": aws.settings.bucket,
+        "queue_url": queue,
+        "dead_letter_url": dead,
+        "question_key": aws.settings.question_key,
+        "answer_key": aws.settings.answer_key,
+        "image": "ab" * 48,
+        "endpoint_url": moto,
+        "attestation_root": write_roots(tmp_path / "roots.pem"),
+    }
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    (tmp_path / "sealbatch.toml").write_text(text)
+    return Desk(aws, sqs, queue, dead, tmp_path)
 
 
 def test_cancel_keeps_what_is_answered_and_ends_the_rest(desk: Desk) -> None:
