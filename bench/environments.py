@@ -34,28 +34,36 @@ def interpreter(group: str, folder: Path) -> Path:
     Raises:
         MissingError: pip refuses.
     """
-    if not (REQUIREMENTS / f"{group}.txt").is_file():
+    requirements = REQUIREMENTS / f"{group}.txt"
+    if not requirements.is_file():
         return Path(sys.executable)
     home = folder / group
     python = home / "bin" / "python"
-    requirements = REQUIREMENTS / f"{group}.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     stamp = home / STAMP
     if stamp.is_file() and stamp.read_text() == digest:
         return python
-    _pip([sys.executable, "-m", "venv", "--clear", str(home)])
+    complaint = "cannot be installed"
+    succeed([sys.executable, "-m", "venv", "--clear", str(home)], complaint)
     index = os.environ.get("TORCH_INDEX")
     torch = [] if not index else ["--extra-index-url", index]
-    _pip([str(python), "-m", "pip", "install", "--quiet", *torch, "--requirement", str(requirements)])
-    _pip([str(python), "-m", "pip", "uninstall", "--quiet", "--yes", *UNWANTED])
+    pip = [str(python), "-m", "pip"]
+    succeed([*pip, "install", "--quiet", *torch, "--requirement", str(requirements)], complaint)
+    succeed([*pip, "uninstall", "--quiet", "--yes", *UNWANTED], complaint)
     stamp.write_text(digest)
     return python
 
 
-def _pip(command: list[str]) -> None:
+def succeed(command: list[str], complaint: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end.
+
+    Raises:
+        MissingError: it fails: `complaint`, and its last error.
+    """
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     if result.returncode:
-        raise MissingError(f"cannot be installed: {last_error(result.stderr)}")
+        raise MissingError(f"{complaint}: {last_error(result.stderr)}")
+    return result
 
 
 def last_error(text: str) -> str:

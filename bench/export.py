@@ -1,11 +1,10 @@
 """Forms of the model that an engine wants to read, made once for each precision and kept in the build folder."""
 
-import subprocess
 from pathlib import Path
 from typing import Any, Final
 
 from bench.contenders import Contender
-from bench.environments import MissingError, last_error
+from bench.environments import succeed
 from bench.pinned import RUNNERS
 
 SCRIPTS: Final = {"openvino": "openvino_export.py", "sealbatch": "sealbatch_pack.py"}
@@ -22,7 +21,5 @@ def export(contender: Contender, python: Path, model: Path, build: Path) -> dict
     # The folder's name has the model's, so that another model is converted anew.
     folder = build / f"{model.name}-{contender.group}-{contender.precision}"
     command = [str(python), str(RUNNERS / SCRIPTS[contender.group]), str(model), str(folder), contender.precision]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    if ended.returncode:
-        raise MissingError(f"cannot be converted: {last_error(ended.stderr)}")
+    succeed(command, "cannot be converted")
     return {"model": str(folder)}

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bench.environments import MissingError, last_error
+from bench.environments import MissingError, succeed
 
 SOURCE: Final = Path(__file__).resolve().with_suffix(".cpp")
 LIBRARY: Final = SOURCE.parents[1] / "enclave_worker" / "native" / "libbloom.so"
@@ -71,20 +71,14 @@ def _compile(compiler: str, build: Path) -> Path:
         raise MissingError("the engine's compiled operations were not built here")
     build.mkdir(parents=True, exist_ok=True)
     program = build / "instructions"
-    _run([compiler, "-std=c++20", "-O2", str(SOURCE), str(LIBRARY), f"-Wl,-rpath,{LIBRARY.parent}", "-o", str(program)])
+    linked = [str(SOURCE), str(LIBRARY), f"-Wl,-rpath,{LIBRARY.parent}", "-o", str(program)]
+    succeed([compiler, "-std=c++20", "-O2", *linked], Path(compiler).name)
     return program
 
 
 def _count(valgrind: str, program: Path, operation: str, function: str) -> int:
     toggle = [f"--toggle-collect={function}", "--callgrind-out-file=/dev/null"]
-    told = _run([valgrind, "--tool=callgrind", *toggle, str(program), operation])
+    told = succeed([valgrind, "--tool=callgrind", *toggle, str(program), operation], "valgrind").stderr
     if (found := re.search(r"Collected : (\d+)", told)) is None or int(found[1]) == 0:
         raise MissingError(f"valgrind counted nothing in {function}")
     return int(found[1])
-
-
-def _run(command: list[str]) -> str:
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
-    if result.returncode:
-        raise MissingError(f"{Path(command[0]).name}: {last_error(result.stderr)}")
-    return result.stderr

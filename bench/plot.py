@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from bench.contenders import CONTENDERS
+
 OURS: Final = "#1f6f8b"
 PEERS: Final = "#b8bfc6"
 LIMIT: Final = "#c0392b"
@@ -46,8 +48,6 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
 
 def _bars(rows: list[dict[str, Any]], missing: list[dict[str, Any]], count: int) -> list[tuple[str, float, bool]]:
     """Title, rate and whether it is ours, fastest first; what is missing comes last with a rate of 0."""
-    from bench.contenders import CONTENDERS
-
     ran = [
         (row["title"], row["tokens_per_second"], CONTENDERS[row["contender"]].own)
         for row in rows

@@ -19,6 +19,8 @@ TOO_MANY_RECEIVES: Final = "too_many_receives"
 UNDECODABLE: Final = "undecodable"
 LOOK: Final = 300
 """Seconds for which a message that is looked at is hidden, so that one look sees each once."""
+WAIT: Final = 1
+"""Length of a poll in seconds: a long one asks all servers of SQS, and one without a wait only some of them."""
 BATCH: Final = 10
 
 
@@ -113,7 +115,7 @@ class DeadLetters:
             QueueUrl=self._url,
             MaxNumberOfMessages=most,
             VisibilityTimeout=LOOK,
-            WaitTimeSeconds=1,
+            WaitTimeSeconds=WAIT,
             AttributeNames=["SentTimestamp"],
         )
         return [_letter(message) for message in reply.get("Messages", ())]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from types import NoneType, UnionType
@@ -166,9 +166,8 @@ def _takes(annotation: Any, field: FieldInfo | None = None) -> str:
 
 
 def _bounded(plain: str, annotation: type, bounds: list[Any]) -> str:
-    patterns = [text for mark in bounds if (text := getattr(mark, "pattern", None)) is not None]
-    for text in patterns:
-        bare = str(text).removeprefix("^").removesuffix("$")
+    if (pattern := _first(bounds, "pattern")) is not None:
+        bare = str(pattern).removeprefix("^").removesuffix("$")
         return _SHAPES.get(bare, f"`{bare}`".replace("|", "\\|"))
     least = _first(bounds, "ge")
     most = _first(bounds, "le")
@@ -176,14 +175,10 @@ def _bounded(plain: str, annotation: type, bounds: list[Any]) -> str:
         return plain if least is None else f"{plain}; at least {_value(least)}"
     if least is None:
         return plain
-    return (
-        f"{plain}, {least:,} to {most:,}"
-        if most is not None
-        else f"{plain}, at least {least:,}"
-        if abs(least) < 2**62
-        else "64-bit number"
-    )
+    if most is not None:
+        return f"{plain}, {least:,} to {most:,}"
+    return f"{plain}, at least {least:,}" if abs(least) < 2**62 else "64-bit number"
 
 
-def _first(bounds: Iterator[Any] | list[Any], name: str) -> Any:
+def _first(bounds: Iterable[Any], name: str) -> Any:
     return next((getattr(mark, name) for mark in bounds if getattr(mark, name, None) is not None), None)

@@ -1,6 +1,7 @@
 """What a terminal shows over the time of a cast: still frames, each with how long it stands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
 import pyte
@@ -79,24 +80,14 @@ def _lines(screen: pyte.Screen) -> tuple[Line, ...]:
 
 def _line(screen: pyte.Screen, row: int) -> Line:
     runs: list[Run] = []
-    for column in range(screen.columns):
-        cell = screen.buffer[row][column]
-        run = Run(column, cell.data, cell.fg, cell.bold, cell.blink, cell.reverse)
-        if runs and (run.colour, run.bold, run.dim, run.reverse) == (
-            runs[-1].colour,
-            runs[-1].bold,
-            runs[-1].dim,
-            runs[-1].reverse,
-        ):
-            last = runs.pop()
-            run = Run(last.column, last.text + run.text, run.colour, run.bold, run.dim, run.reverse)
-        runs.append(run)
+    cells = [(column, screen.buffer[row][column]) for column in range(screen.columns)]
+    for look, alike in groupby(cells, lambda cell: (cell[1].fg, cell[1].bold, cell[1].blink, cell[1].reverse)):
+        columns, characters = zip(*alike, strict=True)
+        runs.append(Run(columns[0], "".join(character.data for character in characters), *look))
     # A gap at the end of a line shows nothing.
-    kept = [run for run in runs if run.reverse or run.text.strip()]
-    return tuple(run if run.reverse else _stripped(run) for run in kept)
+    return tuple(run if run.reverse else _stripped(run) for run in runs if run.reverse or run.text.strip())
 
 
 def _stripped(run: Run) -> Run:
-    text = run.text.rstrip()
-    begins = len(text) - len(text.lstrip())
-    return Run(run.column + begins, text[begins:], run.colour, run.bold, run.dim, run.reverse)
+    text = run.text.lstrip()
+    return replace(run, column=run.column + len(run.text) - len(text), text=text.rstrip())

@@ -7,8 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -122,10 +120,8 @@ def _photograph(page: Path, target: Path) -> None:
     sys.stdout.write(f"{target.relative_to(ROOT)}: {target.stat().st_size:,} bytes\n")
 
 
-@contextmanager
-def _terminal(home: Path, **more: str) -> Iterator[Terminal]:
-    with Terminal(home, _environment(home) | more, columns=COLUMNS, rows=ROWS) as terminal:
-        yield terminal
+def _terminal(home: Path, **more: str) -> Terminal:
+    return Terminal(home, _environment(home) | more, columns=COLUMNS, rows=ROWS)
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -98,6 +98,7 @@ def desk(moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setattr("vsock_bridge.dead_letters.WAIT", 0)  # moto asks its one server, and keeps callers waiting
     aws.s3.put_bucket_versioning(Bucket=aws.settings.bucket, VersioningConfiguration={"Status": "Enabled"})
     session = boto3.session.Session("test", "test", region_name="eu-central-1")
     sqs = session.client("sqs", endpoint_url=moto)
