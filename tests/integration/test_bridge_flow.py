@@ -236,7 +236,7 @@ def test_an_undecodable_message_goes_to_the_dead_letter_queue_without_its_conten
     wait_until(lambda: len(world.names("answers/")) == 1 and world.queued() == (0, 0), what="the good chunk's answer")
     letters = DeadLetters(world.sqs, world.dead_letters, world.settings.queue_url)
     (letter,) = list(letters.look(10))
-    assert (letter.reason, letter.why) == ("undecodable", "not the JSON object that was expected")
+    assert (letter.reason, letter.why) == ("undecodable", "queue message: not the JSON object that was expected")
     assert (letter.size, letter.chunk) == (33, None)
     assert "words" not in letter.body
     assert world.sqs.receive_message(QueueUrl=world.dead_letters)["Messages"]

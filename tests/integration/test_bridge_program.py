@@ -1,6 +1,7 @@
 """The bridge as a process that is told to stop."""
 
 import hashlib
+import secrets
 import signal
 import subprocess
 import sys
@@ -46,7 +47,8 @@ def world(moto: str, tmp_path: Path) -> Iterator[World]:
     session = boto3.session.Session("testing", "testing", region_name="eu-central-1")
     sqs, s3 = (session.client(name, endpoint_url=moto) for name in ("sqs", "s3"))  # type: ignore[call-overload]
     s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-    url = sqs.create_queue(QueueName="program")["QueueUrl"]
+    # The receive of a bridge that was killed may still wait in the stand-in, and take a message of its queue with it.
+    url = sqs.create_queue(QueueName=f"program-{secrets.token_hex(8)}")["QueueUrl"]
     message = ChunkMessage("benefits", JOB, 0, 0, 4, hashlib.sha256(b"sealed").digest(), 6, b"sealed")
     sqs.send_message(QueueUrl=url, MessageBody=message.encode())
     enclave = FakeEnclave(Address.parse(f"unix://{tmp_path}/e.sock"), behave=lambda _: None)
