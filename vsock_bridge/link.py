@@ -1,10 +1,11 @@
 """One enclave's connection: work out, answers in, and the courier's errands between."""
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -38,15 +39,23 @@ class LinkEvents(Protocol):
     def lost(self, piece: Piece) -> None:
         """The connection ended before an answer."""
 
+    def unsent(self, piece: Piece) -> None:
+        """The connection ended before the enclave had all of the piece."""
+
 
 @dataclass(slots=True)
 class _Outstanding:
     piece: Piece
     size: int
+    sent: bool = False
 
 
 class Link:
-    """A connection from `Ready` to its end."""
+    """A connection from `Ready` to its end.
+
+    What is to be sent waits in a queue, and one thread writes it: an enclave that does not read holds up nobody but
+    itself. The window and `MAX_UNWRAPS` bound the queue.
+    """
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class Link:
         self._unwraps = threading.BoundedSemaphore(MAX_UNWRAPS)
         self._unwrap = unwrap
         self._couriers = couriers
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix=f"to {address}")
         self._lock = threading.Lock()
         self._outstanding: dict[int, _Outstanding] = {}
         self._bytes = 0
@@ -87,7 +97,7 @@ class Link:
             return self.ready.window_chunks - len(self._outstanding) if self._open else 0
 
     def send(self, piece: Piece, sealed: bytes) -> bool:
-        """Hand a piece of a chunk over; False if it does not fit the window, would not be alone, or nobody is there."""
+        """Queue a piece of a chunk; False if it does not fit the window, would not be alone, or nobody is there."""
         with self._lock:
             full = len(self._outstanding) >= (1 if piece.alone else self.ready.window_chunks)
             if not self._open or full or self._bytes + len(sealed) > self.ready.window_bytes:
@@ -95,20 +105,14 @@ class Link:
             if not self._outstanding:
                 self._heard_at = self._clock()
             self._next += 1
-            ref = self._next
             piece.held.waiting = False
-            self._outstanding[ref] = _Outstanding(piece, len(sealed))
+            self._outstanding[self._next] = outstanding = _Outstanding(piece, len(sealed))
             self._bytes += len(sealed)
-        try:
-            self._stream.send(messages.encode(Work(ref, piece.first, piece.count, sealed)))
-        except StreamError:
-            # The reader finds the same end and gives back all that is outstanding, unless we are quicker: then the
-            # piece is still the caller's.
-            return self._take(ref) is None
+            self._sender.submit(self._hand_over, Work(self._next, piece.first, piece.count, sealed), outstanding)
         return True
 
     def serve(self) -> None:
-        """Receive until the connection ends; what is outstanding then is reported lost."""
+        """Receive until the connection ends; what is outstanding then is reported lost, or unsent."""
         try:
             while (body := self._stream.receive()) is not None:
                 self._handle(messages.decode(body))
@@ -118,11 +122,12 @@ class Link:
             )
         finally:
             self.close()
+            self._sender.shutdown()
             with self._lock:
-                lost = [outstanding.piece for outstanding in self._outstanding.values()]
+                left = list(self._outstanding.values())
                 self._outstanding.clear()
-            for piece in lost:
-                self._events.lost(piece)
+            for outstanding in left:
+                (self._events.lost if outstanding.sent else self._events.unsent)(outstanding.piece)
 
     def hung(self, limit: float) -> bool:
         """Whether nothing has come for `limit` seconds though the enclave has work."""
@@ -162,25 +167,37 @@ class Link:
                     self._events.progressed(outstanding.piece)
             case Unwrap():
                 self._unwraps.acquire()
-                self._couriers.submit(self._carry, message).add_done_callback(self._carried)
+                self._couriers.submit(self._unwrap, message).add_done_callback(self._carried)
             case _:
                 raise WireError("the enclave sent a message that only a bridge sends")
 
-    def _carry(self, request: Unwrap) -> None:
-        reply = self._unwrap(request)
-        try:
-            self._stream.send(messages.encode(reply))
-        except StreamError:
-            _log.warning("unwrap reply had no taker address=%s: its enclave has gone, and asks anew", self.address)
+    def _hand_over(self, work: Work, outstanding: _Outstanding) -> None:
+        # A stream that fails is closed by it: the reader finds the end and reports all that is outstanding.
+        with contextlib.suppress(StreamError):
+            self._stream.send(messages.encode(work))
+            outstanding.sent = True
 
-    def _carried(self, future: Future[None]) -> None:
+    def _carried(self, unwrapped: Future[Unwrapped | UnwrapRefused]) -> None:
+        with self._lock:
+            if self._open:
+                self._sender.submit(self._reply, unwrapped)
+                return
         self._unwraps.release()
-        if not future.cancelled() and (fault := future.exception()) is not None:
-            _log.critical(
-                "courier failed error=%s: a fault of sealbatch; the enclave gives the chunk back, nothing is lost; "
-                "please report it with `sealbatch support-bundle`",
-                type(fault).__name__,
-            )
+
+    def _reply(self, unwrapped: Future[Unwrapped | UnwrapRefused]) -> None:
+        try:
+            if (fault := unwrapped.exception()) is None:
+                self._stream.send(messages.encode(unwrapped.result()))
+            else:
+                _log.critical(
+                    "courier failed error=%s: a fault of sealbatch; the enclave gives the chunk back, nothing is lost; "
+                    "please report it with `sealbatch support-bundle`",
+                    type(fault).__name__,
+                )
+        except (StreamError, CancelledError):
+            _log.warning("unwrap reply had no taker address=%s: its enclave has gone, and asks anew", self.address)
+        finally:
+            self._unwraps.release()
 
     def _take(self, ref: int) -> Piece | None:
         with self._lock:

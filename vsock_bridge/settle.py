@@ -85,6 +85,10 @@ class Settler:
         else:
             self._settle(piece, lambda: self.retry_later(held))
 
+    def unsent(self, piece: Piece) -> None:
+        """The enclave was gone, or did not read, before it had the piece: nothing was learned of the chunk."""
+        self._settle(piece, lambda: self.hand_back(piece.held))
+
     def hand_back(self, held: Held) -> None:
         """No enclave took what is left of a chunk: it comes again at once, and the breaker learned nothing."""
         if self._registry.holds(held):

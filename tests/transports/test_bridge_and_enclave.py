@@ -79,6 +79,10 @@ class Bridge:
         """See `LinkEvents`."""
         self.lost_pieces.append(piece.first)
 
+    def unsent(self, piece: Piece) -> None:
+        """See `LinkEvents`."""
+        raise AssertionError(f"{piece.first} was not sent")
+
     def stop(self) -> None:
         """End."""
         self.pool.stop()

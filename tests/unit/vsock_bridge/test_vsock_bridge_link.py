@@ -16,8 +16,21 @@ from vsock_bridge.link import MAX_UNWRAPS, Link
 from wire.address import Address
 from wire.errors import WireError
 from wire.ledger import ChunkMessage
-from wire.messages import MAX_SEALED, Progress, Refusal, RefusalCode, Unwrap, UnwrapCode, UnwrapRefused, Work
+from wire.messages import (
+    MAX_SEALED,
+    VERSION,
+    Progress,
+    Ready,
+    Refusal,
+    RefusalCode,
+    Unwrap,
+    UnwrapCode,
+    UnwrapRefused,
+    Work,
+    encode,
+)
 from wire.report import Report
+from wire.stream import Stream, listen
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000a"
 
@@ -45,6 +58,10 @@ class Events:
         """Note it."""
         self.told.append(("lost", piece.held.message_id))
 
+    def unsent(self, piece: Piece) -> None:
+        """Note it."""
+        self.told.append(("unsent", piece.held.message_id))
+
 
 class SlowExecutor(Executor):
     """Keeps what is submitted until the test runs it."""
@@ -69,8 +86,7 @@ class SlowExecutor(Executor):
     def run_one(self) -> None:
         """Run the oldest."""
         future, work = self.waiting.pop(0)
-        work()
-        future.set_result(None)
+        future.set_result(work())
 
 
 class World:
@@ -196,6 +212,45 @@ def test_unwraps_under_way_are_bounded(world: World) -> None:
     asking.join()
     assert world.executor.most == MAX_UNWRAPS
     assert world.enclave.replies == [UnwrapRefused(request, UnwrapCode.DENIED) for request in range(asked)]
+
+
+@pytest.fixture
+def deaf(tmp_path: Path) -> Iterator[Address]:
+    """An enclave that asks for a key and reads nothing, whatever it is sent."""
+    address = Address.parse(f"unix://{tmp_path}/deaf.sock")
+    listener = listen(address)
+    streams: list[Stream] = []
+
+    def serve() -> None:
+        while (stream := listener.accept(10.0)) is None:
+            pass
+        streams.append(stream)
+        stream.send(encode(Ready(VERSION, IMAGE, bytes(32), 8, 4 * MAX_SEALED)))
+        stream.send(encode(Unwrap(1, KEY, (), b"wrapped", b"document")))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield address
+    thread.join()
+    streams[0].close()
+    listener.close()
+
+
+def test_an_enclave_that_does_not_read_holds_up_no_other(world: World, deaf: Address) -> None:
+    """The bridge's loop, and with it every enclave, once stood still for a minute: until the send had failed."""
+    link = Link(deaf, world.events, world._refuse, world.executor)
+    serving = threading.Thread(target=link.serve)
+    serving.start()
+    wait_until(lambda: world.executor.has(1), what="the deaf enclave's question")
+    assert link.send(held("begun"), bytes(MAX_SEALED))
+    assert link.send(held("queued"), b"x")
+    world.executor.run_one()  # the couriers serve all enclaves: the reply must not keep this thread
+    assert world.link.send(held("of another"), b"x")
+    wait_until(lambda: bool(world.enclave.seen), what="the other enclave's work")
+    assert world.events.told == []
+    link.close()
+    serving.join(10)
+    assert world.events.told == [("unsent", "begun"), ("unsent", "queued")]
 
 
 def test_a_message_of_the_wrong_side_ends_the_connection(world: World) -> None:

@@ -172,6 +172,15 @@ def test_a_record_whose_message_came_often_is_not_given_up_for_it(world: World) 
     assert world.settled() == ["back"]
 
 
+def test_what_never_reached_its_enclave_is_no_death_and_comes_again_at_once(world: World) -> None:
+    """An enclave that was gone, or did not read, says nothing against a record."""
+    piece = held(receives=5, count=1)
+    piece.alone = True
+    world.settler._registry.add(piece.held)
+    world.settler.unsent(piece)
+    assert (world.settled(), world.outside.delays, piece.deaths) == (["back"], [0], 0)
+
+
 @pytest.mark.parametrize("refused", [False, True])
 def test_what_an_enclave_ends_of_or_fails_on_is_kept_for_another_trial_if_it_was_alone(
     world: World, refused: bool
