@@ -15,7 +15,7 @@ from devstack.measure import MeasureError, measure
 from devstack.nsm import SoftwareNsm
 from enclave_worker import console
 from enclave_worker.attestor import AttestorError
-from enclave_worker.engine_process import CHILD, EngineGone
+from enclave_worker.engine_process import EngineGone
 from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.measured import measure_model
 from enclave_worker.process import bound_heap, harden, serve
@@ -27,6 +27,7 @@ from wire.address import Address
 from wire.errors import StreamError
 from wire.stream import listen
 
+CHILD: Final = (sys.executable, "-m", "devstack.engine_child")
 CANNOT_START: Final = 69
 """EX_UNAVAILABLE of sysexits.h, as in the real image."""
 

@@ -49,7 +49,7 @@ class Driver:
     def __init__(self, engine: Engine, *, deduplicate: bool = True, single_tenant: bool = False) -> None:
         self._engine = engine
         self._scheduler = Scheduler(single_tenant=single_tenant)
-        self._repeats = Repeats() if deduplicate else None
+        self._repeats = Repeats() if deduplicate else Repeats(remembered=0)
         self._sinks: dict[int, Sink] = {}
         self._running: dict[int, str] = {}
         self._known: list[Completion] = []
@@ -95,7 +95,7 @@ class Driver:
             keys = {key for key, owner in self._sinks.items() if owner is sink}
             for key in keys:
                 del self._sinks[key]
-            unwanted = list(keys) if self._repeats is None else self._repeats.leave(keys)
+            unwanted = self._repeats.leave(keys)
             self._scheduler.discard(unwanted)
             self._unwanted += [key for key in unwanted if key in self._running]
             self._changed.notify_all()
@@ -145,8 +145,6 @@ class Driver:
 
     def _is_new(self, prompt: Prompt) -> bool:
         """Whether the engine has to compute this, and no other sequence's answer serves."""
-        if self._repeats is None:
-            return True
         found = self._repeats.join(prompt)
         if isinstance(found, Completion):
             self._known.append(found)
@@ -155,7 +153,8 @@ class Driver:
     def _hand_out(self, completion: Completion) -> None:
         with self._changed:
             self._running.pop(completion.key, None)
-            completions = [completion] if self._repeats is None else self._repeats.finish(completion) or [completion]
+            # One that was known before stands for itself alone.
+            completions = self._repeats.finish(completion) or [completion]
             told = [(self._sinks.pop(item.key, None), item) for item in completions]
         for sink, item in told:
             if sink is not None:
@@ -164,13 +163,10 @@ class Driver:
     def _fail_running(self) -> None:
         self._engine.reset()
         with self._changed:
-            keys = [key for leader in self._running for key in self._waiting_for(leader)]
+            keys = [key for leader in self._running for key in self._repeats.end(leader)]
             failed = {id(sink): sink for key in keys if (sink := self._sinks.get(key)) is not None}
             self._running.clear()
             self._unwanted.clear()
         for sink in failed.values():
             self.withdraw(sink)
             sink.fail()
-
-    def _waiting_for(self, leader: int) -> list[int]:
-        return [leader] if self._repeats is None else self._repeats.fail(leader)

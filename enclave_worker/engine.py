@@ -1,6 +1,7 @@
 """What the rest of the enclave knows of a model: tokens in, text out, one iteration at a time."""
 
-from collections.abc import Collection, Sequence
+import functools
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -64,22 +65,21 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What may be admitted now: so many sequences, which take so many positions.
-
-    Each takes its own positions, rounded up to a multiple of `page`; with `page` 0 each takes as many as the longest.
-    """
+    """What may be admitted now: so many sequences, each of which takes its positions in whole pages of `page`."""
 
     sequences: int
     positions: int
-    page: int = 0
+    page: int = 1
 
-    def holds(self, prompts: Collection[Prompt]) -> bool:
+    def less(self, prompt: Prompt) -> "Room":
+        """What is left when `prompt` is admitted; negative where it does not fit."""
+        taken = -(-prompt.positions // self.page) * self.page
+        return Room(self.sequences - 1, self.positions - taken, self.page)
+
+    def holds(self, prompts: Iterable[Prompt]) -> bool:
         """Whether all of `prompts` may be admitted together."""
-        if self.page:
-            taken = sum(-(-prompt.positions // self.page) * self.page for prompt in prompts)
-        else:
-            taken = len(prompts) * max((prompt.positions for prompt in prompts), default=0)
-        return len(prompts) <= self.sequences and taken <= self.positions
+        left = functools.reduce(Room.less, prompts, self)
+        return left.sequences >= 0 and left.positions >= 0
 
 
 class Poisonous(Exception):  # noqa: N818 - what the text is

@@ -27,17 +27,11 @@ def die_with(parent: int) -> None:
 
 
 def harden() -> None:
-    """Forbid core dumps, debuggers, and the model stack any network use. Called before that stack is imported."""
+    """Forbid core dumps and debuggers. Called before the model stack is imported."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Neither another process of this user nor the kernel's own core handler reads this one's memory.
     _prctl(_PR_SET_DUMPABLE, 0)
-    os.environ.update(
-        HF_HUB_OFFLINE="1",
-        TRANSFORMERS_OFFLINE="1",
-        HF_HUB_DISABLE_TELEMETRY="1",
-        DO_NOT_TRACK="1",
-        TOKENIZERS_PARALLELISM="false",
-    )
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads would compete with the engine's
 
 
 def _prctl(option: int, value: int) -> None:
@@ -54,14 +48,6 @@ def bound_heap() -> None:
     libc = ctypes.CDLL(None)
     for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, MAPPED), (_M_TRIM_THRESHOLD, TRIMMED)):
         libc.mallopt(parameter, value)
-
-
-def quiet_libraries() -> None:
-    """Silence the model stack. Called after it is imported and before it is used."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
 
 
 def serve(server: EnclaveServer) -> None:

@@ -18,7 +18,7 @@ Identity = tuple[object, ...]
 
 
 class Repeats:
-    """Not thread-safe: its owner locks."""
+    """Not thread-safe: its owner locks. With 0 `remembered`, no two sequences are identical."""
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
         self._remembered = remembered
@@ -29,7 +29,7 @@ class Repeats:
 
     def join(self, prompt: Prompt) -> Completion | int:
         """The answer if it is known; else the key of the sequence whose answer this one gets: its own, or another's."""
-        identity = _identity(prompt)
+        identity = _identity(prompt) if self._remembered else (prompt.key,)
         answer = self._answers.get(identity)
         if answer is not None:
             self._answers.move_to_end(identity)
@@ -45,16 +45,12 @@ class Repeats:
     def finish(self, completion: Completion) -> list[Completion]:
         """The completions that one of the engine's stands for."""
         identity = self._identities.get(completion.key)
-        waiting = self._end(completion.key)
+        waiting = self.end(completion.key)
         if identity is not None and completion.finish_reason != "poison":
             self._answers[identity] = completion
             while len(self._answers) > self._remembered:
                 self._answers.popitem(last=False)
         return [replace(completion, key=key) for key in waiting]
-
-    def fail(self, leader: int) -> list[int]:
-        """The keys that waited for a sequence which will not be answered."""
-        return self._end(leader)
 
     def leave(self, keys: set[int]) -> list[int]:
         """Nobody wants the answers for `keys` any more; the sequences that now nobody wants at all."""
@@ -64,11 +60,12 @@ class Repeats:
                 continue
             waiting[:] = [key for key in waiting if key not in keys]
             if not waiting:
-                self._end(leader)
+                self.end(leader)
                 unwanted.append(leader)
         return unwanted
 
-    def _end(self, leader: int) -> list[int]:
+    def end(self, leader: int) -> list[int]:
+        """The keys that waited for a sequence; nobody does any more."""
         identity = self._identities.pop(leader, None)
         if identity is not None:
             del self._leaders[identity]

@@ -33,7 +33,7 @@ POINTS: Final = {
     # The bridge, from receipt to deletion.
     "bridge.received": ("vsock_bridge.chunk_queue:ChunkQueue.receive", "after"),
     "bridge.questions_read": ("vsock_bridge.store:Store.questions", "after"),
-    "bridge.work_sent": ("vsock_bridge.link:Link.send", "after"),
+    "bridge.work_sent": ("vsock_bridge.link:Link._hand_over", "after"),
     "bridge.unwrap_carried": ("vsock_bridge.courier:Courier.unwrap", "after"),
     "bridge.answer_received": ("vsock_bridge.settle:Settler.answered", "before"),
     "bridge.answer_put": ("vsock_bridge.store:Store.put_answer", "after"),

@@ -10,7 +10,7 @@ from fake_hub import Hub, serve_hub
 from folders import names
 from tiny_bloom import NAME, make_network, make_tokenizer
 
-from enclave_worker.loader import load_model
+from devstack.transformers_engine.loader import load_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

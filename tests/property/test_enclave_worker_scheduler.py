@@ -16,25 +16,6 @@ def prompt(key: int, positions: int) -> Prompt:
 
 
 lengths = st.lists(st.integers(1, 50), min_size=1, max_size=60)
-rooms = st.builds(Room, st.integers(1, 9), st.integers(50, 300))
-
-
-@given(lengths, rooms, st.integers(1, 12))
-def test_every_sequence_runs_exactly_once_and_the_oldest_always_goes(sizes: list[int], room: Room, window: int) -> None:
-    """Each batch holds the oldest one, is within the room, and comes from the oldest `window`."""
-    scheduler = Scheduler(window)
-    scheduler.add(prompt(key, size) for key, size in enumerate(sizes))
-    waiting = list(range(len(sizes)))
-    while scheduler:
-        batch = scheduler.take(room)
-        keys = [chosen.key for chosen in batch]
-        assert waiting[0] in keys
-        assert set(keys) <= set(waiting[:window])
-        assert len(set(keys)) == len(keys) <= room.sequences
-        assert len(keys) * max(chosen.positions for chosen in batch) <= room.positions
-        waiting = [key for key in waiting if key not in keys]
-        assert len(scheduler) == len(waiting)
-    assert not waiting
 
 
 @given(lengths, st.data())
@@ -57,13 +38,6 @@ def test_nobody_overtakes_an_oldest_that_does_not_fit() -> None:
     assert scheduler.take(Room(5, 39)) == []
     assert scheduler.take(Room(0, 100)) == []
     assert scheduler.take(Room(1, 40))[0].key == 0
-
-
-def test_a_batch_is_of_a_kind() -> None:
-    """With room for three, the oldest takes those nearest in length along, not the next in line."""
-    scheduler = Scheduler()
-    scheduler.add(prompt(key, size) for key, size in enumerate([10, 50, 49, 9, 11, 48]))
-    assert {chosen.key for chosen in scheduler.take(Room(3, 33))} == {0, 3, 4}
 
 
 def test_a_key_waits_once() -> None:

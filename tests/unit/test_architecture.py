@@ -5,7 +5,7 @@ import sys
 import grimp
 import pytest
 
-ALLOWED = {"blake3", "cbor2", "cryptography", "msgpack", "safetensors", "tokenizers", "torch", "transformers"}
+ALLOWED = {"blake3", "cbor2", "cryptography", "msgpack", "safetensors", "tokenizers", "torch"}
 TCB = ("wire", "enclave_worker")
 
 

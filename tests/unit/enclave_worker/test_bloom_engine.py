@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_bloom import CONTEXT, save_tiny_bloom
 
+from devstack.transformers_engine.loader import LoadedModel, load_model
 from enclave_worker.bloom.bloom_engine import STEP_ROWS, BloomEngine
 from enclave_worker.bloom.cache import PAGE
 from enclave_worker.bloom.load import LoadedBloom, load_bloom
@@ -18,7 +19,6 @@ from enclave_worker.bloom.network import Network
 from enclave_worker.bloom.torch_operations import TorchOperations
 from enclave_worker.bloom.weights import Precision
 from enclave_worker.engine import Completion, Prompt, SamplingParams
-from enclave_worker.loader import LoadedModel, load_model
 
 
 @pytest.fixture(scope="module", name="folder")

@@ -67,7 +67,7 @@ def test_failures_are_told_and_not_remembered() -> None:
     repeats = Repeats()
     repeats.join(prompt(1))
     repeats.join(prompt(2))
-    assert repeats.fail(1) == [1, 2]
+    assert repeats.end(1) == [1, 2]
     assert repeats.join(prompt(3)) == 3
     assert repeats.finish(Completion(3, "", "poison", 0)) == [Completion(3, "", "poison", 0)]
     assert repeats.join(prompt(4)) == 4

@@ -1,7 +1,8 @@
 """The engine for all but Bloom: static padded batches through transformers, with a decoding loop of our own.
 
-A batch is admitted whole, padded on the left to its longest prompt, and one `step` is one iteration: first the prompts,
-some rows at a time so that no step takes long, then one token for every row. Finished rows leave the batch at once.
+What is admitted runs in batches of its like, the shortest first, each padded on the left to its longest prompt. One
+`step` is one iteration: first the prompts, some rows at a time so that no step takes long, then one token for every
+row. Finished rows leave the batch at once.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,9 +10,9 @@ from typing import Final
 
 import torch
 
+from devstack.transformers_engine.loader import LoadedModel
+from devstack.transformers_engine.padded_batch import PaddedBatch, Slot
 from enclave_worker.engine import Completion, Prompt, Room
-from enclave_worker.loader import LoadedModel
-from enclave_worker.padded_batch import PaddedBatch, Slot, widest
 from enclave_worker.rows import Row
 from enclave_worker.sampling import Sampler
 
@@ -27,6 +28,7 @@ class TransformersEngine:
             raise ValueError(f"max_positions is below the context of {model.context_length}")
         self._model = model
         self._capacity = Room(max_sequences, max_positions)
+        self._waiting: list[Prompt] = []
         self._pending: list[Prompt] = []
         self._width = 0
         self._batch: PaddedBatch | None = None
@@ -52,18 +54,19 @@ class TransformersEngine:
         return tokens
 
     def room(self) -> Room:
-        """See `Engine.room`: all or, while a batch runs, nothing."""
+        """See `Engine.room`: all or, while anything runs, nothing."""
         return Room(0, 0) if self.busy() else self._capacity
 
     def admit(self, prompts: Sequence[Prompt]) -> None:
         """See `Engine.admit`."""
         if not self.room().holds(prompts):
             raise ValueError("more sequences than there is room for")
-        self._pending = list(prompts)
-        self._width = widest(prompts)
+        self._waiting = sorted(prompts, key=lambda prompt: prompt.positions)
 
     def step(self) -> list[Completion]:
         """See `Engine.step`."""
+        if self._batch is None and not self._pending:
+            self._begin()
         with torch.inference_mode():
             completions = self._prefill() if self._pending else self._decode()
         if self._batch is not None and not len(self._batch):
@@ -72,6 +75,7 @@ class TransformersEngine:
 
     def cancel(self, keys: Collection[int]) -> None:
         """See `Engine.cancel`."""
+        self._waiting = [prompt for prompt in self._waiting if prompt.key not in keys]
         self._pending = [prompt for prompt in self._pending if prompt.key not in keys]
         if self._batch is not None:
             self._batch.cancel(keys)
@@ -80,12 +84,19 @@ class TransformersEngine:
 
     def busy(self) -> bool:
         """See `Engine.busy`."""
-        return bool(self._pending) or self._batch is not None
+        return bool(self._waiting or self._pending) or self._batch is not None
 
     def reset(self) -> None:
         """See `Engine.reset`."""
-        self._pending = []
+        self._waiting, self._pending = [], []
         self._batch = None
+
+    def _begin(self) -> None:
+        """The next batch: the shortest that wait, as many as fit when each takes the room of the longest."""
+        most = self._capacity.positions
+        count = sum(place * prompt.positions <= most for place, prompt in enumerate(self._waiting, 1))
+        self._pending, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._width = max((len(prompt.tokens) for prompt in self._pending), default=0)
 
     def _prefill(self) -> list[Completion]:
         count = max(1, PREFILL_POSITIONS // self._width)

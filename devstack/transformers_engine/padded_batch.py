@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from enclave_worker.engine import Completion, Prompt
+from enclave_worker.engine import Completion
 from enclave_worker.rows import Row
 from enclave_worker.sampling import Sampler
 
@@ -103,8 +103,3 @@ class PaddedBatch:
         self._mask, self._last = self._mask[rows], self._last[rows]
         if indices:
             self._cache.batch_select_indices(rows)
-
-
-def widest(prompts: Iterable[Prompt]) -> int:
-    """Tokens of the longest prompt."""
-    return max(len(prompt.tokens) for prompt in prompts)

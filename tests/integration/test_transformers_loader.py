@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save_file
 from tiny_bloom import make_tokenizer, save_tiny_bloom
 from transformers import BloomConfig, BloomForCausalLM
 
+from devstack.transformers_engine.engine import TransformersEngine
+from devstack.transformers_engine.loader import load_model
 from enclave_worker.engine import Completion, Prompt, SamplingParams
-from enclave_worker.loader import load_model
 from enclave_worker.manifest import ModelError, write_manifest
-from enclave_worker.transformers_engine import TransformersEngine
 
 CONFIG_560M = {
     "apply_residual_connection_post_layernorm": False,

@@ -7,6 +7,7 @@ from typing import Any, Final
 import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
 
 from enclave_worker.bloom.config import CONFIG, context_length, end_tokens, read_config
 from enclave_worker.manifest import ModelError, ModelManifest, load_manifest
@@ -34,6 +35,8 @@ def load_model(folder: Path) -> LoadedModel:
     Raises:
         ModelError: a file differs from the manifest, or the folder holds no model that can be loaded.
     """
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     manifest = load_manifest(folder)
     config = read_config(folder)
     if config["model_type"] not in MODEL_TYPES:

@@ -9,12 +9,12 @@ import torch
 from tiny_bloom import CONTEXT, NAME, PAD, SENTENCES, save_tiny_bloom
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from enclave_worker.build import build_engine
+from devstack.engine_child import build
+from devstack.transformers_engine.engine import PREFILL_POSITIONS, TransformersEngine
+from devstack.transformers_engine.loader import LoadedModel, load_model
 from enclave_worker.engine import Completion, Prompt, Room, SamplingParams
-from enclave_worker.loader import LoadedModel, load_model
 from enclave_worker.manifest import write_manifest
 from enclave_worker.settings import Settings
-from enclave_worker.transformers_engine import PREFILL_POSITIONS, TransformersEngine
 
 PROMPTS = ["Hi", "How many days?", "Größe", SENTENCES[0], "退職", "Answer:", "a b c d e f g h i j"]
 
@@ -205,13 +205,21 @@ def test_room_is_all_or_nothing_and_is_kept(model: LoadedModel) -> None:
     """An idle engine offers its budget, a busy one nothing, and more than the room is refused."""
     engine = TransformersEngine(model, max_sequences=2, max_positions=100)
     assert engine.room() == Room(2, 100)
-    for count, limit in ((3, 1), (2, 50)):
+    for count, limit in ((3, 1), (2, 49)):
         with pytest.raises(ValueError, match="room"):
             engine.admit([Prompt(n, [5, 6], params(limit)) for n in range(count)])
     engine.admit([Prompt(0, [5, 6], params(48)), Prompt(1, [5], params(48))])
     assert engine.room() == Room(0, 0)
     with pytest.raises(ValueError, match="room"):
         engine.admit([Prompt(2, [5], params(1))])
+
+
+def test_a_batch_is_bounded_by_what_its_padding_takes(model: LoadedModel) -> None:
+    """Short ones run first, as many as fit at the length of the longest of them; the long one after them, alone."""
+    engine = TransformersEngine(model, max_sequences=4, max_positions=CONTEXT)
+    engine.admit([Prompt(0, [5] * 48, params(1)), *(Prompt(n, [5, 6], params(2)) for n in range(1, 4))])
+    assert [[completion.key for completion in engine.step()] for _ in range(3)] == [[], [1, 2, 3], [0]]
+    assert not engine.busy()
 
 
 def test_an_engine_below_one_context_is_refused(model: LoadedModel) -> None:
@@ -254,7 +262,7 @@ def test_another_architecture_is_answered_by_transformers(kind: str, tmp_path: P
     AutoModelForCausalLM.from_config(config).eval().save_pretrained(folder)
     (folder / "manifest.json").unlink()
     write_manifest(folder, "test/other", "1")
-    engine = build_engine(Settings(model=folder, max_sequences=8, max_positions=8 * CONTEXT))
+    engine = build(Settings(model=folder, max_sequences=8, max_positions=8 * CONTEXT))
     assert isinstance(engine, TransformersEngine)
     done = run(engine, [Prompt(n, engine.tokenize(text), params(6)) for n, text in enumerate(PROMPTS)])
     other = load_model(folder)
