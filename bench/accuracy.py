@@ -79,7 +79,7 @@ def by_precision(model: Path, build: Path, samples: Sequence[Sample]) -> Iterato
         packed = packed_folder(model, build, precision)
         pack(model, packed, precision)
         engine = load(packed, precision, threads=1)
-        yield precision, score_all(samples, functools.partial(logits, engine))
+        yield precision, score_all(samples, functools.partial(logits, engine.network))
         del engine
         gc.collect()
 

@@ -9,7 +9,10 @@ from typing import Final
 import torch
 
 from enclave_worker.bloom.bloom_engine import BloomEngine
+from enclave_worker.bloom.cache import PAGE
 from enclave_worker.bloom.load import load_bloom
+from enclave_worker.bloom.network import Network
+from enclave_worker.bloom.operations import Spans
 from enclave_worker.bloom.packed import pack_folder, packed_name
 from enclave_worker.bloom.weights import Precision
 from enclave_worker.engine import Completion, Engine, Prompt, SamplingParams
@@ -59,10 +62,12 @@ def complete(engine: Engine, requests: Sequence[tuple[Sequence[int], int]]) -> l
     return sorted(finished, key=lambda completion: completion.key)
 
 
-def logits(engine: BloomEngine, tokens: Sequence[int]) -> torch.Tensor:
+def logits(network: Network, tokens: Sequence[int]) -> torch.Tensor:
     """Logits after each token, [n, vocabulary]."""
+    pages = -(-len(tokens) // PAGE)
+    spans = Spans(torch.tensor([[0, len(tokens), 0, 0]], dtype=torch.int32), torch.arange(pages, dtype=torch.int32))
     with torch.inference_mode():
-        return engine.network.score(list(tokens))
+        return network.logits(network.forward(torch.tensor(list(tokens)), spans, network.make_cache(pages)))
 
 
 def _link(source: str, target: str) -> None:

@@ -27,13 +27,11 @@ from enclave_worker.nsm import (
     MAX_PUBLIC_KEY,
     MAX_RANDOM,
     MAX_USER_DATA,
-    Description,
     NsmError,
     Register,
 )
 
 MODULE_ID: Final = "sealbatch-devstack"
-VERSION: Final = (1, 0, 0)
 PLATFORM_PCRS: Final = 16
 """Registers below this one are the hypervisor's: locked before the enclave starts."""
 
@@ -46,7 +44,7 @@ def utc_now() -> datetime:
 
 
 class SoftwareNsm:
-    """What the device and `NsmAttestor` are together, with measurements that are given to it. Safe for threads.
+    """What `NsmDevice` is, with measurements that are given to it. Safe for threads.
 
     Errors are the device's own, of the same code.
     """
@@ -85,11 +83,6 @@ class SoftwareNsm:
             NsmError: there is no such register.
         """
         return self.describe_pcr(index).data
-
-    def describe(self) -> Description:
-        """Version, identity and registers of the module."""
-        with self._lock:
-            return Description(VERSION, MODULE_ID, MAX_PCR, frozenset(self._locked), "SHA384")
 
     def random(self) -> bytes:
         """256 random bytes."""
@@ -132,18 +125,7 @@ class SoftwareNsm:
         with self._lock:
             self._locked.add(index)
 
-    def lock_pcrs(self, count: int) -> None:
-        """Make the registers below `count` read-only.
-
-        Raises:
-            NsmError: there are not as many.
-        """
-        if not 0 < count <= MAX_PCR:
-            raise NsmError("LockPCRs", "InvalidIndex")
-        with self._lock:
-            self._locked |= set(range(count))
-
-    def attestation(self, *, public_key: bytes | None, user_data: bytes | None, nonce: bytes | None) -> bytes:
+    def attest(self, *, public_key: bytes | None, user_data: bytes | None, nonce: bytes | None) -> bytes:
         """A fresh attestation document that holds the three values and all locked registers, as the device signs it.
 
         Raises:
@@ -171,9 +153,6 @@ class SoftwareNsm:
             }
         )
         return cbor2.dumps([_PROTECTED, {}, payload, _sign(leaf.key, payload)])
-
-    attest = attestation
-    """See `Attestor.attest`."""
 
     def _attested(self) -> dict[int, bytes]:
         # A register that can still change says nothing; the device leaves it out.

@@ -1,7 +1,7 @@
 """What stands behind `/dev/nsm` in a virtual machine: the device's CBOR, answered by the software NSM."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import cbor2
@@ -31,29 +31,21 @@ def _answer(nsm: SoftwareNsm, request: bytes) -> object:
         raise NsmError("request", "InputTooLarge")
     operation, body = _parse(request)
     match operation, body:
-        case "DescribeNSM", None:
-            return {operation: _description(nsm)}
         case "GetRandom", None:
             return {operation: {"random": nsm.random()}}
         case "Attestation", {**values} if values.keys() <= _VALUES:
             found = {name: _bytes_or_nothing(values.get(name)) for name in _VALUES}
-            return {operation: {"document": nsm.attestation(**found)}}
+            return {operation: {"document": nsm.attest(**found)}}
         case "DescribePCR", {"index": int(index)}:
             register = nsm.describe_pcr(index)
             return {operation: {"lock": register.locked, "data": register.data}}
         case "ExtendPCR", {"index": int(index), "data": bytes(data)}:
             return {operation: {"data": nsm.extend_pcr(index, data)}}
         case "LockPCR", {"index": int(index)}:
-            return _done(operation, nsm.lock_pcr, index)
-        case "LockPCRs", {"range": int(count)}:
-            return _done(operation, nsm.lock_pcrs, count)
+            nsm.lock_pcr(index)
+            return operation
         case _:
             raise NsmError("request", "InvalidOperation")
-
-
-def _done(operation: str, act: Callable[[int], None], number: int) -> str:
-    act(number)
-    return operation
 
 
 def _parse(request: bytes) -> tuple[str, Any]:
@@ -70,18 +62,6 @@ def _parse(request: bytes) -> tuple[str, Any]:
         if isinstance(name, str):
             return name, body
     raise NsmError("request", "InvalidArgument")
-
-
-def _description(nsm: SoftwareNsm) -> dict[str, object]:
-    found = nsm.describe()
-    names = ("version_major", "version_minor", "version_patch")
-    return {
-        **dict(zip(names, found.version, strict=True)),
-        "module_id": found.module_id,
-        "max_pcrs": found.max_pcrs,
-        "locked_pcrs": sorted(found.locked_pcrs),
-        "digest": found.digest,
-    }
 
 
 def _bytes_or_nothing(value: object) -> bytes | None:

@@ -13,7 +13,7 @@ from enclave_worker.image import ImageError, load_settings
 from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.measured import measure_model
 from enclave_worker.model_receiver import ModelReceiver
-from enclave_worker.nsm import NsmAttestor, NsmDevice
+from enclave_worker.nsm import NsmDevice
 from enclave_worker.platform import PlatformError, check_platform
 from enclave_worker.process import bound_heap, harden, serve
 from enclave_worker.process_engine import ProcessEngine
@@ -47,10 +47,9 @@ def main() -> int:
                 ModelReceiver(SETTINGS.model, partial(measure_model, device)).serve(listener)
         else:
             measure_model(device, load_manifest(SETTINGS.model, reads=lambda _: False).digest)
-        attestor = NsmAttestor(device)
         template = load_template(SETTINGS.model)
         with ProcessEngine(SETTINGS) as engine:
-            serve(EnclaveServer(listen(LISTEN), attestor, engine, template, SETTINGS, vitals=engine.vitals))
+            serve(EnclaveServer(listen(LISTEN), device, engine, template, SETTINGS, vitals=engine.vitals))
     except (AttestorError, EngineGone, ImageError, ModelError, PlatformError, StreamError) as error:
         console.say(f"enclave_worker cannot start: {error}")
         return CANNOT_START

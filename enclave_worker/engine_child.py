@@ -16,6 +16,7 @@ from enclave_worker import console
 from enclave_worker.build import build_engine
 from enclave_worker.engine import Engine
 from enclave_worker.engine_wire import (
+    TEXT,
     CannotStart,
     Failed,
     Profile,
@@ -32,9 +33,6 @@ from enclave_worker.process import die_with, harden
 from enclave_worker.settings import Settings
 from wire.errors import WireError
 from wire.stream import Stream
-
-TEXT: bytes = b"T"
-"""A frame is never empty, and a text may be: each is sent behind this byte, and so are its tokens."""
 
 
 def main(build: Callable[[Settings], Engine] = build_engine) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 
 from enclave_worker import console
 from enclave_worker.engine_wire import (
+    TEXT,
     CannotStart,
     Profile,
     Reply,
@@ -26,7 +27,6 @@ from wire.errors import MessageError, WireError
 from wire.stream import Stream
 
 CHILD: Final = (sys.executable, "-m", "enclave_worker.engine_child")
-_TEXT: Final = b"T"
 
 
 class EngineGone(Exception):  # noqa: N818 - an end, whosever fault
@@ -97,11 +97,11 @@ class EngineProcess:
         """
         with self._texts_lock:
             try:
-                self._texts.send(_TEXT + text.encode())
+                self._texts.send(TEXT + text.encode())
             except WireError:
                 raise EngineGone("ended") from None
             try:
-                return decode_tokens(self._received(self._texts, self._stall)[len(_TEXT) :])
+                return decode_tokens(self._received(self._texts, self._stall)[len(TEXT) :])
             except WireError as error:
                 self.kill()
                 raise TextLost(type(error).__name__) from None

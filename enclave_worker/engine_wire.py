@@ -27,6 +27,8 @@ MAX_REASON: Final = 200
 MAX_STOPS: Final = 16
 MAX_STOP: Final = 4096
 """The template adds stops of its own to a record's."""
+TEXT: Final = b"T"
+"""A frame is never empty, and a text may be: each is sent behind this byte, and so are its tokens."""
 _UINT32: Final = "I"
 _FINISH_REASONS: Final[tuple[FinishReason, ...]] = ("stop", "length")
 

@@ -9,9 +9,9 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from enclave_worker.nsm import NsmError
+from enclave_worker.nsm import NsmDevice, NsmError
 
 RANDOM: Final = Path("/dev/random")
 SEED: Final = 1024
@@ -26,15 +26,7 @@ RNDRESEEDCRNG: Final = 0x5207
 Ioctl = Callable[[int, int, bytearray], object]
 
 
-class RandomSource(Protocol):
-    """A security module that gives random bytes."""
-
-    def random(self) -> bytes:
-        """Up to 256 of them."""
-        ...
-
-
-def seed_kernel(device: RandomSource, random: Path = RANDOM, ioctl: Ioctl = fcntl.ioctl) -> int:
+def seed_kernel(device: NsmDevice, random: Path = RANDOM, ioctl: Ioctl = fcntl.ioctl) -> int:
     """Feed the kernel's generator from the module; how many bytes it was given.
 
     Raises:
@@ -51,7 +43,7 @@ def seed_kernel(device: RandomSource, random: Path = RANDOM, ioctl: Ioctl = fcnt
     return len(seed)
 
 
-def _draw(device: RandomSource) -> bytes:
+def _draw(device: NsmDevice) -> bytes:
     seed = b""
     for _ in range(MAX_DRAWS):
         drawn = device.random()

@@ -45,7 +45,7 @@ ERRORS: Final = frozenset(
 
 _MESSAGE: Final = struct.Struct("=QQQQ")
 
-T = TypeVar("T", int, str, bytes, bool, list[int])
+T = TypeVar("T", bytes, bool)
 Ioctl = Callable[[int, int, bytearray], object]
 Request = str | Mapping[str, Mapping[str, bytes | int | None]]
 
@@ -55,19 +55,7 @@ class NsmError(AttestorError):
 
     def __init__(self, operation: str, code: str) -> None:
         super().__init__(f"NSM {operation}: {code}")
-        self.operation = operation
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What the module says about itself."""
-
-    version: tuple[int, int, int]
-    module_id: str
-    max_pcrs: int
-    locked_pcrs: frozenset[int]
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +67,7 @@ class Register:
 
 
 class NsmDevice:
-    """The open device. Requests from several threads are serialised by the driver."""
+    """The open device: the attestor of an enclave in AWS. The driver serialises requests of several threads."""
 
     def __init__(self, path: Path = DEVICE, ioctl: Ioctl = fcntl.ioctl) -> None:
         """Open the device.
@@ -97,24 +85,6 @@ class NsmDevice:
         """Give the device back."""
         os.close(self._descriptor)
 
-    def describe(self) -> Description:
-        """Version, identity and registers of the module."""
-        fields = self._call("DescribeNSM", "DescribeNSM")
-        locked = fields.field("locked_pcrs", list)
-        if not all(type(index) is int for index in locked):
-            raise fields.invalid()
-        return Description(
-            version=(
-                fields.field("version_major", int),
-                fields.field("version_minor", int),
-                fields.field("version_patch", int),
-            ),
-            module_id=fields.field("module_id", str),
-            max_pcrs=fields.field("max_pcrs", int),
-            locked_pcrs=frozenset(locked),
-            digest=fields.field("digest", str),
-        )
-
     def random(self) -> bytes:
         """Up to 256 random bytes of the hypervisor's generator."""
         fields = self._call("GetRandom", "GetRandom")
@@ -123,13 +93,17 @@ class NsmDevice:
             raise fields.invalid()
         return data
 
-    def attestation(self, *, public_key: bytes | None, user_data: bytes | None, nonce: bytes | None) -> bytes:
-        """A fresh attestation document."""
+    def attest(self, *, public_key: bytes | None, user_data: bytes | None, nonce: bytes | None) -> bytes:
+        """See `Attestor.attest`."""
         _limit("public_key", public_key, MAX_PUBLIC_KEY)
         _limit("user_data", user_data, MAX_USER_DATA)
         _limit("nonce", nonce, MAX_NONCE)
         request = {"Attestation": {"user_data": user_data, "nonce": nonce, "public_key": public_key}}
         return self._call("Attestation", request).field("document", bytes)
+
+    def pcr(self, index: int) -> bytes:
+        """See `Attestor.pcr`."""
+        return self.describe_pcr(index).data
 
     def describe_pcr(self, index: int) -> Register:
         """The value of a register, and whether it is locked."""
@@ -144,10 +118,6 @@ class NsmDevice:
     def lock_pcr(self, index: int) -> None:
         """Make a register read-only until the enclave ends."""
         self._call("LockPCR", {"LockPCR": {"index": _index(index)}})
-
-    def lock_pcrs(self, count: int) -> None:
-        """Make the registers below `count` read-only until the enclave ends."""
-        self._call("LockPCRs", {"LockPCRs": {"range": _index(count - 1) + 1}})
 
     def _call(self, operation: str, request: Request) -> "_Fields":
         reply = _decode(operation, self._exchange(operation, cbor2.dumps(request)))
@@ -180,21 +150,6 @@ class NsmDevice:
         if size > MAX_RESPONSE:
             raise NsmError(operation, "InvalidResponse")
         return target.raw[:size]
-
-
-class NsmAttestor:
-    """The attestor of an enclave in AWS."""
-
-    def __init__(self, device: NsmDevice) -> None:
-        self._device = device
-
-    def attest(self, *, public_key: bytes | None, user_data: bytes | None, nonce: bytes | None) -> bytes:
-        """See `Attestor.attest`."""
-        return self._device.attestation(public_key=public_key, user_data=user_data, nonce=nonce)
-
-    def pcr(self, index: int) -> bytes:
-        """See `Attestor.pcr`."""
-        return self._device.describe_pcr(index).data
 
 
 class _Fields:

@@ -4,7 +4,7 @@ from typing import Final
 
 import torch
 
-from enclave_worker.bloom.cache import PAGE, Cache, Width
+from enclave_worker.bloom.cache import Cache, Width
 from enclave_worker.bloom.native import library
 from enclave_worker.bloom.native_operations import NativeOperations, suits
 from enclave_worker.bloom.operations import Action, Operations, Spans
@@ -54,12 +54,6 @@ class Network:
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """The next token's logits for each row of `forward`'s output, [rows, vocabulary]."""
         return self.operations.logits(self._final(x), self.weights.head)
-
-    def score(self, tokens: list[int]) -> torch.Tensor:
-        """Logits after each of `tokens`, [n, vocabulary], in a cache of their own: to measure a model with."""
-        pages = -(-len(tokens) // PAGE)
-        spans = Spans(torch.tensor([[0, len(tokens), 0, 0]], dtype=torch.int32), torch.arange(pages, dtype=torch.int32))
-        return self.logits(self.forward(torch.tensor(tokens), spans, self.make_cache(pages)))
 
     def _final(self, x: torch.Tensor) -> torch.Tensor:
         return self.operations.norm(x.contiguous(), self.weights.final_norm, self.weights.shape.epsilon)

@@ -82,10 +82,6 @@ class PagePool:
                     self._forget(node)
         self._free.extend(reversed(lease.pages[len(lease.nodes) :]))
 
-    def clear(self) -> None:
-        """Forget everything: all pages are free."""
-        self.__init__(self._total)  # type: ignore[misc]
-
     def _enter(self, parent: object, tokens: Sequence[int], start: int, stop: int, own: list[int]) -> list[_Shared]:
         """Enter the prompt's own full pages into the tree, for those who come later."""
         entered = []

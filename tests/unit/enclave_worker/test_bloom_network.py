@@ -9,6 +9,7 @@ from compiled import compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.own_engine import logits
 from enclave_worker.bloom.config import BloomShape
 from enclave_worker.bloom.native import SETS, computes_exactly, use
 from enclave_worker.bloom.native_operations import NativeOperations, suits
@@ -57,8 +58,7 @@ def test_logits_are_transformers_logits(name: str, precision: Precision, kind: s
     operations = NativeOperations(compiled(), precision, 1) if kind == "compiled" else TorchOperations(precision, 1)
     prompt = tokens(53)
     expected = oracle_logits(shape, prompt)
-    with torch.inference_mode():
-        got = Network(weights, operations).score(prompt)
+    got = logits(Network(weights, operations), prompt)
     assert distance(got, expected) < CLOSE[precision]
     # The closeness means something: another prompt's logits are far away.
     assert distance(got, oracle_logits(shape, tokens(53, seed=1))) > 0.5
@@ -70,8 +70,7 @@ def test_sizes_that_compiled_code_does_not_know_are_left_to_torch() -> None:
     assert all(suits(shape) for shape in SHAPES.values())
     weights = make_weights(make_oracle(ODD), ODD, Precision.FP32)
     prompt = tokens(20)
-    with torch.inference_mode():
-        got = Network(weights, TorchOperations(Precision.FP32, 1)).score(prompt)
+    got = logits(Network(weights, TorchOperations(Precision.FP32, 1)), prompt)
     assert torch.allclose(got, oracle_logits(ODD, prompt), atol=1e-4)
 
 
