@@ -13,10 +13,11 @@ from enclave_worker.bloom.cache import PAGE
 from enclave_worker.bloom.load import load_bloom
 from enclave_worker.bloom.network import Network
 from enclave_worker.bloom.operations import Spans
-from enclave_worker.bloom.packed import pack_folder, packed_name
+from enclave_worker.bloom.packed import packed_name
 from enclave_worker.bloom.weights import Precision
 from enclave_worker.engine import Completion, Engine, Prompt, SamplingParams
 from enclave_worker.scheduler import Scheduler
+from sealbatch.model_folder import pack_folder
 
 SEQUENCES: Final = 64
 POSITIONS: Final = 32 * 1024

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import BloomConfig, BloomForCausalLM
 
-from enclave_worker.manifest import write_manifest
+from sealbatch.model_folder import write_manifest
 
 NAME: Final = "sealbatch/random-bloom"
 SEED: Final = 560

@@ -21,8 +21,6 @@ MAX_MANIFEST: Final = 256 * 1024
 MAX_FILES: Final = 256
 MAX_FILE: Final = 2**40
 MAX_NAME: Final = 128
-LARGE: Final = 64 * 2**20
-"""Bytes from which on a file's BLAKE3 is named."""
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -76,7 +74,7 @@ class FileEntry:
         Raises:
             ModelError: it cannot be read.
         """
-        return (_blake3 if self.blake3 else _sha256)(path) == self.expected
+        return (blake3_of if self.blake3 else sha256_of)(path) == self.expected
 
 
 def load_manifest(folder: Path, reads: Callable[[str], bool] = lambda _: True) -> ModelManifest:
@@ -89,7 +87,7 @@ def load_manifest(folder: Path, reads: Callable[[str], bool] = lambda _: True) -
     """
     data = _read_manifest(folder)
     manifest, entries = parse_manifest(data)
-    found = _list_files(folder)
+    found = list_files(folder)
     for name in sorted(found - entries.keys()):
         raise ModelError(f"{name}: not in the manifest")
     for name, entry in sorted(entries.items()):
@@ -97,20 +95,6 @@ def load_manifest(folder: Path, reads: Callable[[str], bool] = lambda _: True) -
             raise ModelError(f"{name}: in the manifest and not in the folder")
         if _size(folder / name) != entry.size or (reads(name) and not entry.describes(folder / name)):
             raise ModelError(f"{name}: size or digest is not the manifest's")
-    return manifest
-
-
-def write_manifest(folder: Path, name: str, revision: str) -> ModelManifest:
-    """Write the manifest for all files that are in `folder` now.
-
-    Raises:
-        ModelError: the folder holds something that a manifest cannot name, or name or revision is no short text.
-    """
-    files = {file: _describe(folder / file) for file in sorted(_list_files(folder))}
-    value = {"format": FORMAT, "name": name, "revision": revision, "files": files}
-    data = (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
-    manifest, _ = parse_manifest(data)
-    (folder / NAME).write_bytes(data)
     return manifest
 
 
@@ -161,8 +145,12 @@ def _parse_entry(name: str, entry: object) -> FileEntry:
     return FileEntry(entry["sha256"], size, entry.get("blake3"))
 
 
-def _list_files(folder: Path) -> set[str]:
-    """The names of all files but the manifest; anything that is not a plain file is refused."""
+def list_files(folder: Path) -> set[str]:
+    """The names of all files but the manifest.
+
+    Raises:
+        ModelError: something there is not a plain file, or has a name that a manifest cannot hold.
+    """
     names = set()
     try:
         paths = list(folder.iterdir())
@@ -184,13 +172,12 @@ def _size(path: Path) -> int:
         raise ModelError(f"{path.name}: {error.strerror}") from None
 
 
-def _describe(path: Path) -> dict[str, str | int]:
-    size = _size(path)
-    large = {"blake3": _blake3(path)} if size >= LARGE else {}
-    return {"sha256": _sha256(path), "size": size, **large}
+def sha256_of(path: Path) -> str:
+    """In hexadecimal.
 
-
-def _sha256(path: Path) -> str:
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             # It reads into one small buffer: with a new one for each block, page faults cost twice the hash.
@@ -199,7 +186,12 @@ def _sha256(path: Path) -> str:
         raise ModelError(f"{path.name}: {error.strerror}") from None
 
 
-def _blake3(path: Path) -> str:
+def blake3_of(path: Path) -> str:
+    """In hexadecimal.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
         return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
     except OSError as error:

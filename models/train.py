@@ -17,8 +17,8 @@ from corpus import Corpus, Topic
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import BloomConfig, BloomForCausalLM, PreTrainedTokenizerFast
 
-from enclave_worker.manifest import write_manifest
 from enclave_worker.template import load_template
+from sealbatch.model_folder import write_manifest
 from wire.payload import Message
 
 FOLDER: Final = Path(__file__).resolve().parent / "benefits-bloom"

@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import BloomConfig, BloomForCausalLM
 
-from enclave_worker.manifest import write_manifest
+from sealbatch.model_folder import write_manifest
 
 NAME = "test/tiny-bloom"
 SPECIAL = ["<unk>", "<s>", "</s>", "<pad>"]

@@ -11,11 +11,10 @@ from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from enclave_worker.bloom.config import bloom_shape, is_bloom, read_config
+from enclave_worker.bloom.config import bloom_shape
 from enclave_worker.bloom.weights import Fetch, Precision, Weights, pack, unpack
-from enclave_worker.manifest import ModelError, ModelManifest, load_manifest, write_manifest
+from enclave_worker.manifest import ModelError
 
 FORMAT: Final = "1"
 CHECKPOINT: Final = "model.safetensors"
@@ -35,27 +34,6 @@ def packed_precision(folder: Path) -> Precision | None:
     return found[-1] if found else None
 
 
-def pack_folder(
-    folder: Path, precision: Precision, told: Callable[[int, int], None] = lambda _done, _total: None
-) -> ModelManifest:
-    """Pack a verified folder's checkpoint for `precision` and name the packed file in a new manifest.
-
-    `told` is told how many tensors of the checkpoint were read, and how many there are.
-
-    Raises:
-        ModelError: the folder is not what its manifest says, or holds no Bloom that the engine computes.
-    """
-    manifest = load_manifest(folder)
-    config = read_config(folder)
-    if not is_bloom(config):
-        raise ModelError("config.json: only a Bloom can be packed; others are computed by transformers as they are")
-    packed = pack_checkpoint(folder, config, precision, told)
-    part = folder / f"{packed_name(precision)}.part"
-    save_file(packed, part, metadata={"format": FORMAT, "precision": str(precision)})
-    part.rename(folder / packed_name(precision))
-    return write_manifest(folder, manifest.name, manifest.revision)
-
-
 def pack_checkpoint(
     folder: Path,
     config: dict[str, object],
@@ -63,6 +41,8 @@ def pack_checkpoint(
     told: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, torch.Tensor]:
     """The packed tensors of the checkpoint in `folder`.
+
+    `told` is told how many tensors of the checkpoint were read, and how many there are.
 
     Raises:
         ModelError: a tensor is missing or has another shape than the configuration says.

@@ -89,9 +89,10 @@ def pack(
     enclave runs what the folder is packed for.
     """
     need("enclave")
-    from enclave_worker.bloom.packed import pack_folder, packed_name
+    from enclave_worker.bloom.packed import packed_name
     from enclave_worker.bloom.weights import Precision
     from enclave_worker.manifest import ModelError
+    from sealbatch.model_folder import pack_folder
 
     if precision not in set(Precision):
         raise Stop(Exit.USAGE, f"--precision is one of {', '.join(Precision)}")
@@ -125,7 +126,8 @@ def save(name: str, revision: str, target: Path) -> str:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.utils import logging as hub_logging
 
-    from enclave_worker.manifest import load_manifest, write_manifest
+    from enclave_worker.manifest import load_manifest
+    from sealbatch.model_folder import write_manifest
 
     # Its warnings quote addresses, which may hold a token.
     hub_logging.set_verbosity(logging.ERROR)

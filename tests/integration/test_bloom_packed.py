@@ -13,12 +13,13 @@ from tiny_bloom import CONTEXT, save_tiny_bloom
 
 from enclave_worker.bloom.bloom_engine import BloomEngine
 from enclave_worker.bloom.load import LoadedBloom, load_bloom
-from enclave_worker.bloom.packed import pack_folder, packed_name
+from enclave_worker.bloom.packed import packed_name
 from enclave_worker.bloom.weights import Precision
 from enclave_worker.build import build_engine
 from enclave_worker.engine import Completion, Prompt, SamplingParams
-from enclave_worker.manifest import ModelError, load_manifest, write_manifest
+from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.settings import Settings
+from sealbatch.model_folder import pack_folder, write_manifest
 
 
 @pytest.fixture(name="folder")

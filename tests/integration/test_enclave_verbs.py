@@ -18,10 +18,10 @@ from fake_enclave import FakeEnclave
 from feed_enclave import Enclave
 from waiting import wait_until
 
-from enclave_worker.manifest import write_manifest
 from sealbatch.exits import Exit
 from sealbatch.fleet import nitro
 from sealbatch.image.eif import read_image
+from sealbatch.model_folder import write_manifest
 from wire.address import Address
 from wire.measurement import model_register
 

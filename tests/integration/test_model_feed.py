@@ -15,9 +15,10 @@ from feed_enclave import Enclave
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enclave_worker import manifest as manifests
 from enclave_worker import model_receiver
-from enclave_worker.manifest import load_manifest, write_manifest
+from enclave_worker.manifest import load_manifest
+from sealbatch import model_folder
+from sealbatch.model_folder import write_manifest
 from vsock_bridge.model_feed import FeedError, feed_model
 from wire.address import Address
 from wire.errors import MessageError, WireError
@@ -28,7 +29,7 @@ from wire.stream import Stream, listen
 @pytest.fixture(name="model")
 def make_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model of several chunks, an empty file among its files, and one that BLAKE3 checks."""
-    monkeypatch.setattr(manifests, "LARGE", 2 * CHUNK)
+    monkeypatch.setattr(model_folder, "LARGE", 2 * CHUNK)
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_bytes(b"{}")

@@ -12,7 +12,8 @@ from transformers import BloomConfig, BloomForCausalLM
 from devstack.transformers_engine.engine import TransformersEngine
 from devstack.transformers_engine.loader import load_model
 from enclave_worker.engine import Completion, Prompt, SamplingParams
-from enclave_worker.manifest import ModelError, write_manifest
+from enclave_worker.manifest import ModelError
+from sealbatch.model_folder import write_manifest
 
 CONFIG_560M = {
     "apply_residual_connection_post_layernorm": False,

@@ -13,8 +13,8 @@ from devstack.engine_child import build
 from devstack.transformers_engine.engine import PREFILL_POSITIONS, TransformersEngine
 from devstack.transformers_engine.loader import LoadedModel, load_model
 from enclave_worker.engine import Completion, Prompt, Room, SamplingParams
-from enclave_worker.manifest import write_manifest
 from enclave_worker.settings import Settings
+from sealbatch.model_folder import write_manifest
 
 PROMPTS = ["Hi", "How many days?", "Größe", SENTENCES[0], "退職", "Answer:", "a b c d e f g h i j"]
 

@@ -11,8 +11,9 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enclave_worker.manifest import ModelError, load_manifest, write_manifest
+from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.template import Template, load_template
+from sealbatch.model_folder import write_manifest
 from wire.payload import Message
 
 FIELDS = {
@@ -84,7 +85,7 @@ def test_links_and_folders_are_refused(folder: Path, tmp_path_factory: pytest.Te
 
 def test_a_large_file_is_checked_by_its_blake3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one digest that is read at a start names every byte; the other stays for `sha256sum`."""
-    monkeypatch.setattr("enclave_worker.manifest.LARGE", 4)
+    monkeypatch.setattr("sealbatch.model_folder.LARGE", 4)
     write_manifest(folder, "ours/model", "1")
     large = folder / "model.safetensors"
     entry = json.loads((folder / "manifest.json").read_bytes())["files"]["model.safetensors"]
