@@ -159,8 +159,8 @@ class _Way:
         retry = options.parameters.retry
         if retry is not None and options.retry_key is not None:
             # After the manifest, so that what is linked exists; before the first answer that a fetch could miss.
-            link = f"{ledger.retry_prefix(self._settings.tenant, retry.job)}{ticket.job}"
-            self.store.put(link, str(ticket).encode() + retry_mac(options.retry_key, retry.job, str(ticket)))
+            mac = retry_mac(options.retry_key, retry.job, str(ticket))
+            self.store.put(ledger.retry_key(self._settings.tenant, retry.job, str(ticket), mac), b"")
         return ticket
 
     def existing(self, once: Once) -> Submission | None:

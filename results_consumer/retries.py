@@ -1,12 +1,12 @@
 """Jobs that repeat records of another: found in the bucket, checked like any job, and merged line by line.
 
-What links a retry to its parent is its ticket in the bucket, under an HMAC of the parent's answer key, and its own
-manifest: only who has opened the parent can repeat records of it. Without the ticket failed records stay failed.
+What links a retry to its parent is a name in the bucket, its ticket under an HMAC of the parent's answer key, and its
+own manifest: only who has opened the parent can repeat records of it. Without that name failed records stay failed.
 """
 
 import hmac
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -22,7 +22,7 @@ from wire import keys, ledger
 from wire.errors import TicketError
 from wire.ledger import MAX_RETRIES
 from wire.manifest import Manifest, Retry
-from wire.ticket import TICKET_LENGTH, Ticket
+from wire.ticket import Ticket
 
 _log: Final = logging.getLogger("sealbatch.results_consumer")
 
@@ -35,14 +35,14 @@ class Repeated:
     retry: Retry
 
 
-def retry_names(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> list[str]:
-    """What lies in the bucket and calls itself a retry of the job.
+def retry_jobs(s3: S3Client, settings: ReaderSettings, ticket: Ticket) -> list[str]:
+    """The jobs that names in the bucket call retries of this one.
 
     Raises:
         ServiceError: S3 does not answer.
     """
     names = Bucket(s3, settings.bucket).names(ledger.retry_prefix(settings.tenant, ticket.job))
-    return list(islice(names, MAX_RETRIES))
+    return [ticket.job for ticket in islice(filter(None, map(_ticket, names)), MAX_RETRIES)]
 
 
 def open_retries(
@@ -95,25 +95,37 @@ def merged(
             stream.close()
 
 
-def _tickets(bucket: Bucket, parent: Manifest, key: bytes) -> Iterator[Ticket]:
-    job = parent.job
-    prefix = ledger.retry_prefix(parent.tenant, job)
-    for name in list(islice(bucket.names(prefix), MAX_RETRIES)):
-        data = bucket.get(f"{prefix}{name}", limit=TICKET_LENGTH + keys.KEY_SIZE) or b""
-        text, mac = data[:TICKET_LENGTH].decode("ascii", "replace"), data[TICKET_LENGTH:]
-        try:
-            ticket = Ticket.parse(text)
-        except TicketError:
-            _log.warning("no ticket where a retry's should be job=%s: passed over; see who writes to the bucket", job)
-            continue
-        if hmac.compare_digest(mac, keys.retry_mac(key, job, text)):
-            yield ticket
-        else:
-            _log.warning(
-                "a retry that nobody asked for who could open the job job=%s: passed over; see who writes to the "
-                "bucket",
-                job,
-            )
+def _tickets(bucket: Bucket, parent: Manifest, key: bytes) -> list[Ticket]:
+    """The retries that the parent's answer key vouches for. Other names cost a part of a LIST and hide none of them."""
+    tenant, job = parent.tenant, parent.job
+    prefix = ledger.retry_prefix(tenant, job)
+    found: list[Ticket] = []
+    foreign = 0
+    for name in bucket.names(prefix):
+        ticket = _ticket(name)
+        mac = keys.retry_mac(key, job, str(ticket))
+        if ticket is None or not hmac.compare_digest(
+            f"{prefix}{name}".encode(), ledger.retry_key(tenant, job, str(ticket), mac).encode()
+        ):
+            foreign += 1
+        elif len(found) < MAX_RETRIES:
+            found.append(ticket)
+    if foreign:
+        _log.warning(
+            "retries that nobody asked for who could open the job job=%s n=%d: passed over; see who writes to the "
+            "bucket",
+            job,
+            foreign,
+        )
+    return found
+
+
+def _ticket(name: str) -> Ticket | None:
+    """The ticket in the last part of a name that stands for a retry, or None if there is none."""
+    try:
+        return Ticket.parse(name.partition(".")[0])
+    except TicketError:
+        return None
 
 
 class _Numbered:

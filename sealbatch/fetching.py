@@ -12,7 +12,7 @@ from results_consumer.follower import Followed
 from results_consumer.growing import Growing, GrowingStream
 from results_consumer.growing_file import GrowingFile
 from results_consumer.pace import Pace
-from results_consumer.retries import retry_names
+from results_consumer.retries import retry_jobs
 from results_consumer.settings import ReaderSettings
 from results_consumer.sink import FileSink, Sink, StreamSink
 from results_consumer.tally import FetchSummary
@@ -118,7 +118,7 @@ class Fetching:
         Raises:
             ServiceError: S3 does not answer.
         """
-        return bool(retry_names(self.s3, self.settings, self.ticket))
+        return bool(retry_jobs(self.s3, self.settings, self.ticket))
 
 
 def open_sink(output: Output, form: str, *, overwrite: bool) -> Sink:

@@ -13,7 +13,7 @@ from results_consumer.fetch import FetchOptions, Only
 from results_consumer.job import open_job
 from results_consumer.keyring import unwrap_keys
 from results_consumer.output import OutputForm
-from results_consumer.retries import retry_names
+from results_consumer.retries import retry_jobs
 from results_consumer.sink import Sink
 from results_consumer.status import JobStatus, job_status
 from results_consumer.tally import FetchSummary
@@ -261,7 +261,7 @@ class Job:
         Raises:
             ServiceError: S3 does not answer.
         """
-        return retry_names(self._client.s3, self._client.config.reader(), self._ticket)
+        return retry_jobs(self._client.s3, self._client.config.reader(), self._ticket)
 
     def purge(self, *, dry_run: bool = False, progress: Told = ignore) -> int:
         """Remove the job's questions, answers and keys for good; how many objects that were. A tombstone stays.

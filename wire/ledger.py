@@ -21,7 +21,7 @@ MAX_BODY: Final = 256 * 1024
 """Characters of a queue message. SQS takes 1 MiB a batch and bills by 64 KiB; larger chunks are fetched from S3."""
 MAX_NOTE: Final = 4096
 MAX_RETRIES: Final = 64
-"""Retries of one job that are looked at, and names in the bucket that are considered."""
+"""Retries of one job that are merged."""
 
 _ANSWER_NAME: Final = re.compile(r"([0-9]{8,10})\.([0-9]{1,13})\.([0-9]{1,13})(?:~([0-9a-f]{16}))?")
 
@@ -77,8 +77,16 @@ def notice_key(tenant: str, job: str) -> str:
 
 
 def retry_prefix(tenant: str, job: str) -> str:
-    """What the names of the tickets begin with that stand for retries of a job; the last part is the retry's job."""
+    """What the names begin with that stand for retries of a job."""
     return f"{tenant}/{job}/retries/"
+
+
+def retry_key(tenant: str, job: str, ticket: str, mac: bytes) -> str:
+    """The name that stands for a retry of a job: the retry's ticket, under `wire.keys.retry_mac`. The object is empty.
+
+    A name that others put there is told from it without a look into the object, and nobody can write over a name.
+    """
+    return f"{retry_prefix(tenant, job)}{ticket}.{mac.hex()}"
 
 
 def lookup_key(tenant: str, mark: str) -> str:

@@ -500,9 +500,10 @@ def foreign_retry(stage: Stage) -> Verdict:
     with stage.parent() as parent:
         for work in retry.works():
             stage.store(work, parent.answer(work))
-    (link,) = stage.keys(job.key("retries/"))
     verdict = stage.unattested(job, 2)
-    stage.put(link, str(retry.ticket).encode())
+    (link,) = stage.keys(job.key("retries/"))
+    stage.put(ledger.retry_key(job.tenant, job.ticket.job, str(retry.ticket), bytes(32)), b"")
+    stage.remove(link)
     stage.unattested(job, 2)
     return Verdict(verdict.happened, "a retry is linked under the job's answer key")
 

@@ -385,7 +385,7 @@ def retried(tmp_path: Path, *outcomes: Result, input_records: tuple[Record, ...]
     asked = tuple(replace(record, number=number) for number, record in enumerate(RECORDS[1:3]))
     again.answer(0, results=outcomes, receipt={"question_root": question_root(SALT, asked)})
     mac = keys.retry_mac(first.answer_keys[0], first.job, str(again.ticket))
-    first.put(f"{ledger.retry_prefix(TENANT, first.job)}{again.job}", str(again.ticket).encode() + mac)
+    first.put(ledger.retry_key(TENANT, first.job, str(again.ticket), mac), b"")
     return fetch_into(first, tmp_path), again
 
 

@@ -420,17 +420,40 @@ def test_a_retry_of_a_canceled_job_asks_all_that_was_canceled(desk: Desk, monkey
 
 
 def test_another_job_is_not_taken_for_a_retry(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link to a job that does not name this one as its parent is passed over: yesterday's answers stay there."""
+    """A name that the first job's answer key did not make is passed over: yesterday's answers stay there."""
     enclave = Retrier(desk, monkeypatch)
     first = Ticket.parse(desk.ask().stdout.strip())
     enclave.answer(0, {2: lost(2)})
     other = Ticket.parse(desk.ask().stdout.strip())
     enclave.answer(1, {})
-    link = f"{ledger.retry_prefix('benefits', first.job)}{other.job}"
-    desk.aws.s3.put_object(Bucket=desk.aws.settings.bucket, Key=link, Body=str(other).encode())
+    link = ledger.retry_key("benefits", first.job, str(other), bytes(32))
+    desk.aws.s3.put_object(Bucket=desk.aws.settings.bucket, Key=link, Body=b"")
     assert desk.type("fetch", str(first), "-o", str(desk.folder / "out.jsonl")).exit_code == Exit.PARTIAL
     lines = parse_lines((desk.folder / "out.jsonl").read_bytes())
     assert [line["outcome"] for line in lines] == ["succeeded", "errored", "succeeded", "succeeded", "succeeded"]
+
+
+def test_junk_beside_a_jobs_retries_hides_none_of_them(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 names before the true one once kept it from being seen, and so did an object that was written over it."""
+    enclave = Retrier(desk, monkeypatch)
+    first, s3, bucket = desk.ask().stdout.strip(), desk.aws.s3, desk.aws.settings.bucket
+    file, out = str(desk.folder / "questions.jsonl"), str(desk.folder / "out.jsonl")
+    enclave.answer(0, {2: lost(2)})
+    desk.empty()
+    assert desk.type("retry", first, file).exit_code == 0
+    enclave.answer(1, {})
+    job = Ticket.parse(first).job
+    prefix = ledger.retry_prefix("benefits", job)
+    [true] = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]]
+    junk = [
+        ledger.retry_key("benefits", job, str(Ticket("a" * 16, n.to_bytes(16, "big"))), bytes(32))
+        for n in range(ledger.MAX_RETRIES)
+    ]
+    for key in [*junk, f"{prefix}{'a' * 16}", f"{prefix}ä", f"{true} ", true.upper(), true[:-1]]:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    s3.put_object(Bucket=bucket, Key=true, Body=b"written over")
+    assert desk.type("fetch", first, "-o", out).exit_code == 0
+    assert {line["outcome"] for line in parse_lines(Path(out).read_bytes())} == {"succeeded"}
 
 
 def test_a_retry_takes_the_jobs_own_input_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
