@@ -18,7 +18,7 @@ from enclave_worker.attestor import AttestorError
 from enclave_worker.engine_process import EngineGone
 from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.measured import measure_model
-from enclave_worker.process import bound_heap, harden, serve
+from enclave_worker.process import bound_heap, harden
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
@@ -54,9 +54,9 @@ def main(command: Sequence[str] = CHILD) -> int:
         address = Address.parse(f"unix://{options.socket.resolve()}")
         with ProcessEngine(settings, command) as engine:
             template = load_template(options.model)
-            server = EnclaveServer(listen(address), attestor, engine, template, settings, vitals=engine.vitals)
+            server = EnclaveServer(listen(address), attestor, engine, template, settings, engine.vitals)
             write_private(options.dev / f"{options.name}.json", json.dumps({"address": str(address)}).encode())
-            serve(server)
+            server.serve_until_told()
     except (AttestorError, EngineGone, MeasureError, ModelError, StreamError, ValueError) as error:
         console.say(f"the enclave cannot start: {error}")
         return CANNOT_START

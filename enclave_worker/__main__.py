@@ -15,7 +15,7 @@ from enclave_worker.measured import measure_model
 from enclave_worker.model_receiver import ModelReceiver
 from enclave_worker.nsm import NsmDevice
 from enclave_worker.platform import PlatformError, check_platform
-from enclave_worker.process import bound_heap, harden, serve
+from enclave_worker.process import bound_heap, harden
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
@@ -49,7 +49,7 @@ def main() -> int:
             measure_model(device, load_manifest(SETTINGS.model, reads=lambda _: False).digest)
         template = load_template(SETTINGS.model)
         with ProcessEngine(SETTINGS) as engine:
-            serve(EnclaveServer(listen(LISTEN), device, engine, template, SETTINGS, vitals=engine.vitals))
+            EnclaveServer(listen(LISTEN), device, engine, template, SETTINGS, engine.vitals).serve_until_told()
     except (AttestorError, EngineGone, ImageError, ModelError, PlatformError, StreamError) as error:
         console.say(f"enclave_worker cannot start: {error}")
         return CANNOT_START

@@ -2,20 +2,13 @@
 
 from dataclasses import dataclass
 
-from enclave_worker.keyring import Courier, Keyring, UnwrapError
+from enclave_worker.keyring import Courier, Keyring
+from enclave_worker.refused import ChunkRefused
 from wire.envelope import parse_questions
 from wire.errors import MessageError, SealError
 from wire.header import QuestionHeader
 from wire.messages import RefusalCode, Work
 from wire.payload import QuestionPayload, Record
-
-
-class ChunkRefused(Exception):  # noqa: N818 - named after the message that it becomes
-    """The chunk goes back without an answer, for the reason `code`."""
-
-    def __init__(self, code: RefusalCode) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +48,6 @@ def open_chunk(work: Work, image: str, keyring: Keyring, courier: Courier) -> Op
     try:
         opened = keyring.open(sealed, courier)
         payload = QuestionPayload.decode(opened.payload)
-    except UnwrapError as error:
-        raise ChunkRefused(error.code) from None
     except SealError:
         raise ChunkRefused(RefusalCode.UNSEAL_FAILED) from None
     except MessageError:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from enclave_worker.keyring import CourierLost, UnwrapError
+from enclave_worker.keyring import CourierLost
+from enclave_worker.refused import ChunkRefused
 from wire.errors import StreamError
 from wire.messages import Message, RefusalCode, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused
 
@@ -45,12 +46,12 @@ class ConnectionCourier:
             with self._lock:
                 self._pending.pop(request, None)
         if not in_time:
-            raise UnwrapError(RefusalCode.KEY_UNAVAILABLE)
+            raise ChunkRefused(RefusalCode.KEY_UNAVAILABLE)
         match pending.reply:
             case Unwrapped():
                 return pending.reply.ciphertext
             case UnwrapRefused():
-                raise UnwrapError(_REFUSALS[pending.reply.code])
+                raise ChunkRefused(_REFUSALS[pending.reply.code])
             case None:
                 raise CourierLost
 

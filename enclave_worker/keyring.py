@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from enclave_worker.attestor import Attestor
 from enclave_worker.cms import CmsError, open_recipient
+from enclave_worker.refused import ChunkRefused
 from wire.envelope import SealedQuestions
 from wire.keys import KEY_SIZE, encryption_context, wrapped_digest
 from wire.messages import RefusalCode
@@ -27,14 +28,6 @@ from wire.messages import RefusalCode
 RSA_BITS: Final = 2048
 """What KMS's own enclave tools use; the pair lives for one reply, some seconds."""
 RSA_EXPONENT: Final = 65537
-
-
-class UnwrapError(Exception):
-    """There is no key, for the reason `code`; every chunk that waits for this key hears it."""
-
-    def __init__(self, code: RefusalCode) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 class CourierLost(Exception):  # noqa: N818 - the end of a connection is not an error of the chunk's
@@ -48,7 +41,7 @@ class Courier(Protocol):
         """KMS's CiphertextForRecipient.
 
         Raises:
-            UnwrapError: KMS or the bridge refused, or nothing came in time. CourierLost: the connection ended.
+            ChunkRefused: KMS or the bridge refused, or nothing came in time. CourierLost: the connection ended.
         """
         ...
 
@@ -83,7 +76,7 @@ class Keyring:
         """The payload of `sealed`, whose question key `courier` has unwrapped if it is not known yet.
 
         Raises:
-            SealError: the chunk does not open under its key. UnwrapError, CourierLost: there is no key.
+            SealError: the chunk does not open under its key. ChunkRefused, CourierLost: there is no key.
             AttestorError: there is no attestation document.
         """
         header = sealed.header
@@ -97,7 +90,7 @@ class Keyring:
                 return self._lead(name, flight, sealed, courier)
             flight.landed.wait()
             if flight.refused is not None:
-                raise UnwrapError(flight.refused)
+                raise ChunkRefused(flight.refused)
             # The key is there now, or its leader failed by its own fault and the next one tries.
 
     def _board(self, name: bytes) -> tuple[bytes | None, _Flight, bool]:
@@ -115,7 +108,7 @@ class Keyring:
             key = self._unwrap(sealed, courier)
             opened = Opened(key, sealed.open(key))
             self._keep(name, key)
-        except UnwrapError as error:
+        except ChunkRefused as error:
             flight.refused = error.code
             raise
         finally:

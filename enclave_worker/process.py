@@ -6,8 +6,6 @@ import resource
 import signal
 from typing import Final
 
-from enclave_worker.server import EnclaveServer
-
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _M_TRIM_THRESHOLD: Final = -1
@@ -48,10 +46,3 @@ def bound_heap() -> None:
     libc = ctypes.CDLL(None)
     for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, MAPPED), (_M_TRIM_THRESHOLD, TRIMMED)):
         libc.mallopt(parameter, value)
-
-
-def serve(server: EnclaveServer) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was accepted."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
-    server.serve_forever()

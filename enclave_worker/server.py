@@ -1,6 +1,7 @@
 """Accepts bridges and puts the parts of the enclave together."""
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from enclave_worker.services import Services
 from enclave_worker.settings import Settings
 from enclave_worker.telemetry import Telemetry
 from enclave_worker.template import Template
-from enclave_worker.vitals import Vitals, own_vitals
+from enclave_worker.vitals import Vitals
 from enclave_worker.window import Limits
 from wire.errors import StreamClosed
 from wire.stream import Listener, Stream
@@ -46,8 +47,7 @@ class EnclaveServer:
         engine: Engine,
         template: Template,
         settings: Settings,
-        *,
-        vitals: Callable[[], Vitals] = own_vitals,
+        vitals: Callable[[], Vitals],
     ) -> None:
         """Make everything ready to serve; `vitals` tells how the enclave's processes are.
 
@@ -86,6 +86,12 @@ class EnclaveServer:
         self._served: list[_Served] = []
         self._accepted = 0
         self._stopping = False
+
+    def serve_until_told(self) -> None:
+        """Serve until SIGTERM or SIGINT, then finish what was accepted. Called by a process's main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        self.serve_forever()
 
     def serve_forever(self) -> None:
         """Serve until `stop`, then finish accepted work within the grace of the settings."""

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from enclave_worker.assembly import Assembly
-from enclave_worker.chunk import ChunkRefused, open_chunk
+from enclave_worker.chunk import open_chunk
 from enclave_worker.engine import Completion
 from enclave_worker.keyring import Courier, CourierLost
+from enclave_worker.refused import ChunkRefused
 from enclave_worker.services import Services
 from wire.messages import RefusalCode, Work
 

@@ -14,11 +14,6 @@ class Vitals:
     resident: int
 
 
-def own_vitals() -> Vitals:
-    """Those of an enclave whose engine runs in its own process."""
-    return Vitals(ready=True, restarts=0, resident=resident(os.getpid()))
-
-
 def resident(pid: int) -> int:
     """Resident bytes of a process; 0 if it has ended."""
     try:

@@ -1,7 +1,7 @@
 """boto3 clients for each role, from the configuration; the only place that makes any."""
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import boto3
 import botocore.session
@@ -12,9 +12,7 @@ from sealbatch.calls import OPTIONS, PATIENCE, Calls
 from sealbatch.clock import SkewWatch
 from sealbatch.config import Config, ConfigError
 from sealbatch.credentials import keep_fresh
-
-if TYPE_CHECKING:
-    from vsock_bridge.bridge import Clients as BridgeClients
+from vsock_bridge.clients import Clients as BridgeClients
 
 BRIDGE_PATIENCE: Final = 20.0
 """Seconds: a bridge's messages come again by themselves, it ends in a stated time, and enclaves wait 30 s for a key."""
@@ -81,10 +79,8 @@ def producer_clients(config: Config) -> ProducerClients:
     return ProducerClients(*(connector.client(service) for service in ("kms", "s3", "sqs")))
 
 
-def bridge_clients(config: Config) -> "BridgeClients":
+def bridge_clients(config: Config) -> BridgeClients:
     """Clients with the bridge's role."""
-    from vsock_bridge.bridge import Clients as BridgeClients  # of a role that others have not installed
-
     connector = Connector(config, config.resources.profiles.bridge, patience=BRIDGE_PATIENCE)
     return BridgeClients(*(connector.client(service) for service in ("kms", "s3", "sqs")))
 

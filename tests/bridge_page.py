@@ -8,7 +8,8 @@ from fake_enclave import FakeEnclave
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_until
 
-from vsock_bridge.bridge import Bridge, Clients
+from vsock_bridge.bridge import Bridge
+from vsock_bridge.clients import Clients
 from vsock_bridge.health import HealthServer
 from vsock_bridge.settings import BridgeSettings
 from wire.address import Address

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import boto3
 
-from vsock_bridge.bridge import Clients
+from vsock_bridge.clients import Clients
 from vsock_bridge.main import run
 from vsock_bridge.settings import BridgeSettings
 from wire.address import Address

@@ -1,10 +1,12 @@
 """An engine without a model: it answers a prompt with its own text reversed, when and as far as a test lets it."""
 
+import os
 import threading
 import time
 from collections.abc import Collection, Sequence
 
 from enclave_worker.engine import Completion, Prompt, Room
+from enclave_worker.vitals import Vitals, resident
 
 MODEL = bytes([8]) * 32
 CONTEXT = 200
@@ -28,6 +30,10 @@ class ScriptedEngine:
         self.batches: list[list[int]] = []
         self.tokenized: list[str] = []
         self.cancelled: list[int] = []
+
+    def vitals(self) -> Vitals:
+        """It runs, and never ended."""
+        return Vitals(ready=True, restarts=0, resident=resident(os.getpid()))
 
     def tokenize(self, prompt: str) -> list[int]:
         """The bytes of the prompt, which is remembered."""

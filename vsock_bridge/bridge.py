@@ -5,13 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vsock_bridge.breaker import CircuitBreaker
-from vsock_bridge.chunk_queue import ChunkQueue, SqsClient
-from vsock_bridge.courier import Courier, KmsClient
+from vsock_bridge.chunk_queue import ChunkQueue
+from vsock_bridge.clients import Clients
+from vsock_bridge.courier import Courier
 from vsock_bridge.enclaves import READY, EnclaveCollector
 from vsock_bridge.heartbeat import Heartbeat
 from vsock_bridge.held import Held, HeldRegistry, Piece
@@ -22,7 +22,7 @@ from vsock_bridge.pool import Pool
 from vsock_bridge.reasons import advice, reason
 from vsock_bridge.settings import HOLD, BridgeSettings
 from vsock_bridge.settle import Settler
-from vsock_bridge.store import ChunkMissingError, S3Client, Store
+from vsock_bridge.store import ChunkMissingError, Store
 from vsock_bridge.trials import IDLE, Trials
 from wire.address import Address
 from wire.ledger import Mark
@@ -31,15 +31,6 @@ QUEUE_PAUSE = 5.0
 """Seconds of rest after the queue did not answer; botocore has retried before."""
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
-
-
-@dataclass(frozen=True, slots=True)
-class Clients:
-    """boto3 clients with the bridge's own role."""
-
-    kms: KmsClient
-    s3: S3Client
-    sqs: SqsClient
 
 
 class Bridge:
@@ -132,7 +123,7 @@ class Bridge:
             received = self._queue.receive(wanted)
         except (ClientError, BotoCoreError) as error:
             _log.error("queue not read error=%s: asked again in %.0f s; %s", reason(error), QUEUE_PAUSE, advice(error))
-            self.metrics.fault("sqs")
+            self.metrics.faults.labels("sqs").inc()
             self._breaker.release()
             self._stop.wait(QUEUE_PAUSE)
             return
@@ -163,7 +154,7 @@ class Bridge:
                 reason(error),
                 advice(error),
             )
-            self.metrics.fault("s3")
+            self.metrics.faults.labels("s3").inc()
             self._breaker.release()
             self._settler.retry_later(held)
         else:
@@ -187,7 +178,7 @@ class Bridge:
         if chunk.deadline_ms is not None and now >= chunk.deadline_ms:
             # The reader knows the deadline from the manifest and needs no word of ours.
             _log.info("chunk expired job=%s chunk=%d: its deadline came before its turn", chunk.job, chunk.chunk)
-            self.metrics.failed("expired", chunk.count)
+            self.metrics.records.labels("expired").inc(chunk.count)
             self._queue.delete(held)
             return []
         mark = self._store.mark(chunk)

@@ -2,11 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vsock_bridge.clients import SqsClient
 from vsock_bridge.dead_letters import encode_dead_letter
 from vsock_bridge.held import Held, HeldRegistry
 from vsock_bridge.metrics import Metrics
@@ -19,26 +20,6 @@ BATCH: Final = 10
 """Most messages of one SQS call."""
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
-
-
-class SqsClient(Protocol):
-    """The part of boto3's SQS client that is used."""
-
-    @property
-    def receive_message(self) -> Callable[..., Any]:
-        """ReceiveMessage."""
-
-    @property
-    def change_message_visibility_batch(self) -> Callable[..., Any]:
-        """ChangeMessageVisibilityBatch."""
-
-    @property
-    def send_message(self) -> Callable[..., Any]:
-        """SendMessage."""
-
-    @property
-    def delete_message(self) -> Callable[..., Any]:
-        """DeleteMessage."""
 
 
 class ChunkQueue:
@@ -90,7 +71,7 @@ class ChunkQueue:
                     message["MessageId"],
                     error,
                 )
-                self._metrics.undecodable()
+                self._metrics.messages.labels("undecodable").inc()
                 self._bury(message, str(error))
                 continue
             now = self._registry.clock()
@@ -118,14 +99,14 @@ class ChunkQueue:
         for start in range(0, len(messages), BATCH):
             self._change(messages[start : start + BATCH], self._visibility)
 
-    def _bury(self, message: dict[str, Any], why: str) -> None:
+    def _bury(self, message: Mapping[str, Any], why: str) -> None:
         if self._dead_letters is None:
             return
         body = encode_dead_letter(message["Body"], why)
         try:
             self._sqs.send_message(QueueUrl=self._dead_letters, MessageBody=body)
         except (ClientError, BotoCoreError) as error:
-            self._metrics.fault("sqs")
+            self._metrics.faults.labels("sqs").inc()
             _log.warning(
                 "not moved to the dead letters message_id=%s error=%s: it stays in the queue and comes again; %s",
                 message["MessageId"],
@@ -141,7 +122,7 @@ class ChunkQueue:
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
         except (ClientError, BotoCoreError) as error:
             # It comes again, finds its answer in S3 and is deleted then.
-            self._metrics.fault("sqs")
+            self._metrics.faults.labels("sqs").inc()
             _log.warning(
                 "message not deleted message_id=%s error=%s: it is settled, comes again and is deleted then; %s",
                 message_id,
@@ -158,7 +139,7 @@ class ChunkQueue:
             reply = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
         except (ClientError, BotoCoreError) as error:
             # Nothing is lost: the message becomes visible by itself when its time is up.
-            self._metrics.fault("sqs")
+            self._metrics.faults.labels("sqs").inc()
             _log.warning(
                 "visibility not changed n=%d error=%s: messages may come a second time, and lose nothing; %s",
                 len(entries),

@@ -1,11 +1,12 @@
 """Carries a wrapped key to KMS and KMS's reply back to the enclave; it can open neither."""
 
 import logging
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vsock_bridge.clients import KmsClient
 from vsock_bridge.metrics import Metrics
 from vsock_bridge.reasons import code, reason, unwrap_advice
 from wire.messages import MAX_RECIPIENT, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused
@@ -25,14 +26,6 @@ INVALID: Final = frozenset({"IncorrectKeyException", "InvalidCiphertextException
 """This wrapped key will never open. Whatever else may pass: a chunk is not given up for it."""
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
-
-
-class KmsClient(Protocol):
-    """The part of boto3's KMS client that is used."""
-
-    @property
-    def decrypt(self) -> Callable[..., Any]:
-        """Decrypt."""
 
 
 class Courier:
@@ -70,7 +63,7 @@ class Courier:
             return self._refuse(request, UnwrapCode.UNAVAILABLE, reason(error))
         return self._check(request, reply)
 
-    def _check(self, request: Unwrap, reply: dict[str, Any]) -> Unwrapped | UnwrapRefused:
+    def _check(self, request: Unwrap, reply: Mapping[str, Any]) -> Unwrapped | UnwrapRefused:
         if reply.get("Plaintext"):
             # This KMS does not honour Recipient: a key lay open on the parent. Drop it and shout. The wrapped key is
             # as good as before, so its chunks wait for an endpoint that is KMS.
@@ -86,7 +79,7 @@ class Courier:
         return Unwrapped(request.request, bytes(ciphertext))
 
     def _refuse(self, request: Unwrap, answer: UnwrapCode, why: str) -> UnwrapRefused:
-        self._metrics.unwrap_refused(str(answer))
+        self._metrics.unwrap_refusals.labels(str(answer)).inc()
         _log.warning(
             "unwrap refused key_arn=%s code=%s reason=%s: %s", request.key_arn, answer, why, unwrap_advice(why)
         )

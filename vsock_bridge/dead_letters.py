@@ -7,10 +7,11 @@ and what the bridge put there in place of a message that was none of ours, with 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from vsock_bridge.clients import SqsClient
 from wire.errors import LedgerError
 from wire.ledger import ChunkMessage, parse_chunk_message
 
@@ -22,26 +23,6 @@ LOOK: Final = 300
 WAIT: Final = 1
 """Length of a poll in seconds: a long one asks all servers of SQS, and one without a wait only some of them."""
 BATCH: Final = 10
-
-
-class DeadLetterClient(Protocol):
-    """The part of boto3's SQS client that is used."""
-
-    @property
-    def receive_message(self) -> Callable[..., Any]:
-        """ReceiveMessage."""
-
-    @property
-    def send_message(self) -> Callable[..., Any]:
-        """SendMessage."""
-
-    @property
-    def delete_message(self) -> Callable[..., Any]:
-        """DeleteMessage."""
-
-    @property
-    def change_message_visibility(self) -> Callable[..., Any]:
-        """ChangeMessageVisibility."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +56,7 @@ def encode_dead_letter(body: str, why: str) -> str:
 class DeadLetters:
     """One dead-letter queue, and the queue that its chunks came from."""
 
-    def __init__(self, sqs: DeadLetterClient, url: str, home: str) -> None:
+    def __init__(self, sqs: SqsClient, url: str, home: str) -> None:
         self._sqs = sqs
         self._url = url
         self._home = home
@@ -121,7 +102,7 @@ class DeadLetters:
         return [_letter(message) for message in reply.get("Messages", ())]
 
 
-def _letter(message: dict[str, Any]) -> DeadLetter:
+def _letter(message: Mapping[str, Any]) -> DeadLetter:
     body = message["Body"]
     data = body.encode("utf-8", "surrogatepass")
     reason, why, chunk = TOO_MANY_RECEIVES, "", None

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from vsock_bridge.bridge import Bridge, Clients
+from vsock_bridge.bridge import Bridge
+from vsock_bridge.clients import Clients
 from vsock_bridge.health import HealthServer
 from vsock_bridge.settings import BridgeSettings
 from vsock_bridge.signals import Signals

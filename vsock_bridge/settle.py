@@ -59,7 +59,7 @@ class Settler:
 
     def refused(self, piece: Piece, code: RefusalCode, image: str) -> None:
         """Do what the refusal's code asks for."""
-        self._metrics.refused(code)
+        self._metrics.refusals.labels(str(code)).inc()
         self._settle(piece, lambda: self._refuse(piece, code, image))
 
     def progressed(self, piece: Piece) -> None:
@@ -76,7 +76,7 @@ class Settler:
             held.chunk.chunk,
             held.receives,
         )
-        self._metrics.lost()
+        self._metrics.losses.inc()
         self._breaker.release()
         if self._stopping.is_set() or held.receives == 1:
             self._settle(piece, lambda: self._queue.give_back(held))
@@ -107,12 +107,12 @@ class Settler:
         """
         for first, count in ranges:
             self._store.put_failure(held.chunk, code, first, count)
-            self._metrics.failed(code, count)
+            self._metrics.records.labels(code).inc(count)
         self._queue.delete(held)
 
     def retry_later(self, held: Held) -> None:
         """Give the message back for a while that grows with the times it was received, and is never the same."""
-        self._metrics.retried()
+        self._metrics.retries.inc()
         self._queue.give_back(held, _delay(held))
 
     def _settle(self, piece: Piece, work: Callable[[], None]) -> None:
@@ -137,7 +137,7 @@ class Settler:
         try:
             self._store.put_answer(chunk, sealed, piece.first, piece.count)
         except (ClientError, BotoCoreError) as error:
-            self._metrics.fault("s3")
+            self._metrics.faults.labels("s3").inc()
             _log.error(
                 "answer not stored job=%s chunk=%d error=%s: given back, it is answered again; %s",
                 chunk.job,
@@ -147,7 +147,7 @@ class Settler:
             )
             self.retry_later(piece.held)
             return
-        self._metrics.answered(piece.count)
+        self._metrics.records.labels("answered").inc(piece.count)
         _log.info("chunk answered job=%s chunk=%d first=%d n=%d", chunk.job, chunk.chunk, piece.first, piece.count)
         if self._registry.settle(piece):
             self._queue.delete(piece.held)
@@ -190,12 +190,12 @@ class Settler:
 
     def _fail(self, piece: Piece, code: str) -> None:
         self._store.put_failure(piece.held.chunk, code, piece.first, piece.count)
-        self._metrics.failed(code, piece.count)
+        self._metrics.records.labels(code).inc(piece.count)
         if self._registry.settle(piece):
             self._queue.delete(piece.held)
 
     def _note_failed(self, chunk: ChunkMessage, error: ClientError | BotoCoreError) -> None:
-        self._metrics.fault("s3")
+        self._metrics.faults.labels("s3").inc()
         _log.error(
             "note not stored job=%s chunk=%d error=%s: the chunk comes again; %s",
             chunk.job,

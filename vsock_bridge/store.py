@@ -5,10 +5,11 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final
 
 from botocore.exceptions import ClientError
 
+from vsock_bridge.clients import S3Client
 from wire import ledger
 from wire.errors import LedgerError
 from wire.ledger import AnswerName, ChunkMessage, Failure, Mark, Notice
@@ -20,22 +21,6 @@ MARKS: Final = 1024
 """Jobs whose marks are remembered."""
 
 _log = logging.getLogger("sealbatch.vsock_bridge")
-
-
-class S3Client(Protocol):
-    """The part of boto3's S3 client that is used."""
-
-    @property
-    def get_object(self) -> Callable[..., Any]:
-        """GetObject."""
-
-    @property
-    def list_objects_v2(self) -> Callable[..., Any]:
-        """ListObjectsV2."""
-
-    @property
-    def put_object(self) -> Callable[..., Any]:
-        """PutObject."""
 
 
 class ChunkMissingError(Exception):

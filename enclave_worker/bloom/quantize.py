@@ -31,10 +31,6 @@ class Rounded:
     values: torch.Tensor
     scales: torch.Tensor
 
-    def widened(self) -> torch.Tensor:
-        """The matrix that the 8-bit values stand for."""
-        return self.values.float() * self.scales[:, None]
-
 
 def round_weights(weight: torch.Tensor) -> Rounded:
     """`weight` [outputs, inputs], inputs even, in 8 bits with the least squared error for each output."""

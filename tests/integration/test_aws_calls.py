@@ -37,7 +37,7 @@ from sealbatch.calls import ATTEMPTS
 from sealbatch.clients import Connector
 from sealbatch.config import Config, Profiles, Resources
 from vsock_bridge.bridge import Bridge
-from vsock_bridge.bridge import Clients as BridgeClients
+from vsock_bridge.clients import Clients as BridgeClients
 from vsock_bridge.settings import BridgeSettings
 from wire import ledger
 from wire.address import Address

@@ -20,7 +20,8 @@ from fault_proxy import FaultProxy, Kind, Rule
 from waiting import wait_until
 
 from producer.store import JobStore
-from vsock_bridge.bridge import Bridge, Clients
+from vsock_bridge.bridge import Bridge
+from vsock_bridge.clients import Clients
 from vsock_bridge.settings import BridgeSettings
 from vsock_bridge.store import Store
 from wire import ledger

@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from fake_enclave import IMAGE, FakeEnclave, answer
 from waiting import wait_until
 
-from vsock_bridge.bridge import Bridge, Clients
+from vsock_bridge.bridge import Bridge
+from vsock_bridge.clients import Clients
 from vsock_bridge.dead_letters import DeadLetters
 from vsock_bridge.health import HealthServer
 from vsock_bridge.plan import ALONE

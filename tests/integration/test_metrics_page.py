@@ -52,18 +52,17 @@ def test_the_first_event_of_a_kind_is_a_rise(world: World) -> None:
     assert {before[name] for name in counted} == {0}
     metrics.received(1.0, 1)
     metrics.received(1.0, 2)
-    metrics.undecodable()
-    metrics.answered(1)
-    for outcome in ("expired", "canceled", "decrypt_failed", "enclave_lost"):
-        metrics.failed(outcome, 1)
+    metrics.messages.labels("undecodable").inc()
+    for outcome in ("answered", "expired", "canceled", "decrypt_failed", "enclave_lost"):
+        metrics.records.labels(outcome).inc()
     for refusal in RefusalCode:
-        metrics.refused(refusal)
+        metrics.refusals.labels(str(refusal)).inc()
     for code in UnwrapCode:
-        metrics.unwrap_refused(code)
+        metrics.unwrap_refusals.labels(str(code)).inc()
     for service in ("s3", "sqs"):
-        metrics.fault(service)
-    metrics.lost()
-    metrics.retried()
+        metrics.faults.labels(service).inc()
+    metrics.losses.inc()
+    metrics.retries.inc()
     after = samples(world.get("metrics"))
     assert {name: after[name] for name in after if "_total" in name} == dict.fromkeys(counted, 1)
 

@@ -33,6 +33,7 @@ from enclave_worker.engine import Completion
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from enclave_worker.template import Template
+from enclave_worker.vitals import Vitals
 from producer.chunks import ChunkLimits
 from producer.clients import Clients as ProducerClients
 from producer.errors import ProducerError
@@ -48,7 +49,8 @@ from results_consumer.sink import FileSink
 from results_consumer.status import JobState, job_status
 from sealbatch.canceler import cancel
 from sealbatch.sweeper import Sweeper
-from vsock_bridge.bridge import Bridge, Clients
+from vsock_bridge.bridge import Bridge
+from vsock_bridge.clients import Clients
 from vsock_bridge.settings import BridgeSettings
 from wire.address import Address
 from wire.manifest import Parameters
@@ -269,7 +271,8 @@ class World:
             )
             listener: Any = SimListener(self.network, self._addresses[number])
             made = Settings(model=Path("/none"), window_chunks=3)
-            EnclaveServer(listener, nsm, Engine(self.sim, process), TEMPLATE, made).serve_forever()
+            vitals = Vitals(ready=True, restarts=0, resident=0)
+            EnclaveServer(listener, nsm, Engine(self.sim, process), TEMPLATE, made, lambda: vitals).serve_forever()
 
         self._serve(process, work, partial(self._enclave, number))
 

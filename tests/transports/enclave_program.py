@@ -6,7 +6,6 @@ from pathlib import Path
 from enclave_parent import TEMPLATE, EchoAttestor
 from scripted_engine import ScriptedEngine
 
-from enclave_worker.process import serve
 from enclave_worker.server import EnclaveServer
 from enclave_worker.settings import Settings
 from wire.address import Address
@@ -15,4 +14,6 @@ from wire.stream import listen
 address, endless = sys.argv[1:]
 engine = ScriptedEngine()
 engine.endless = endless == "endless"
-serve(EnclaveServer(listen(Address.parse(address)), EchoAttestor(), engine, TEMPLATE, Settings(model=Path())))
+settings = Settings(model=Path())
+listener = listen(Address.parse(address))
+EnclaveServer(listener, EchoAttestor(), engine, TEMPLATE, settings, engine.vitals).serve_until_told()

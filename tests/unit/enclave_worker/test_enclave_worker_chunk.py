@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pytest
 from question_factory import IMAGE, Keys, record
 
-from enclave_worker.chunk import ChunkRefused, open_chunk
-from enclave_worker.keyring import Courier, Keyring, Opened, UnwrapError
+from enclave_worker.chunk import open_chunk
+from enclave_worker.keyring import Courier, Keyring, Opened
+from enclave_worker.refused import ChunkRefused
 from wire.envelope import SealedQuestions, seal
 from wire.header import AnswerHeader
 from wire.messages import RefusalCode, Work
@@ -22,7 +23,7 @@ class StaticKeyring(Keyring):
     def open(self, sealed: SealedQuestions, _: Courier) -> Opened:
         """See `Keyring.open`."""
         if isinstance(self.key, RefusalCode):
-            raise UnwrapError(self.key)
+            raise ChunkRefused(self.key)
         return Opened(self.key, sealed.open(self.key))
 
 

@@ -8,7 +8,8 @@ import pytest
 from waiting import wait_until
 
 from enclave_worker.courier import ConnectionCourier
-from enclave_worker.keyring import CourierLost, UnwrapError
+from enclave_worker.keyring import CourierLost
+from enclave_worker.refused import ChunkRefused
 from wire.errors import StreamClosed
 from wire.messages import Message, RefusalCode, Unwrap, UnwrapCode, Unwrapped, UnwrapRefused
 
@@ -56,7 +57,7 @@ def test_a_refusal_becomes_the_chunks_refusal(said: UnwrapCode, meant: RefusalCo
         assert holder[0].deliver(UnwrapRefused(message.request, said))
 
     holder.append(ConnectionCourier(send, timeout=30))
-    with pytest.raises(UnwrapError) as caught:
+    with pytest.raises(ChunkRefused) as caught:
         ask(holder[0])
     assert caught.value.code is meant
 
@@ -66,7 +67,7 @@ def test_a_reply_that_nobody_waits_for_is_not_taken() -> None:
     sent: list[Message] = []
     courier = ConnectionCourier(sent.append, timeout=0)
     assert not courier.deliver(Unwrapped(1, b"made up"))
-    with pytest.raises(UnwrapError) as caught:
+    with pytest.raises(ChunkRefused) as caught:
         ask(courier)
     assert caught.value.code is RefusalCode.KEY_UNAVAILABLE
     assert not courier.deliver(Unwrapped(requests(sent)[b"wrapped"], b"late"))
@@ -127,7 +128,7 @@ def test_numbers_are_never_used_twice_on_a_connection() -> None:
     courier = ConnectionCourier(send, timeout=0)
 
     def attempt(_: int) -> Callable[[], None] | None:
-        with pytest.raises(UnwrapError):
+        with pytest.raises(ChunkRefused):
             ask(courier)
         return None
 

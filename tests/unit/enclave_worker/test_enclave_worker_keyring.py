@@ -11,7 +11,8 @@ from enclave_parent import EchoAttestor
 from question_factory import QUESTION_ARN, Keys, record
 
 from devstack.cms import envelop
-from enclave_worker.keyring import CourierLost, Keyring, UnwrapError
+from enclave_worker.keyring import CourierLost, Keyring
+from enclave_worker.refused import ChunkRefused
 from wire.envelope import SealedQuestions, parse_questions
 from wire.errors import SealError
 from wire.messages import RefusalCode
@@ -44,7 +45,7 @@ def sealed_by(keyset: Keys, number: int = 0) -> SealedQuestions:
 
 def refuse(_: RSAPublicKey) -> bytes:
     """KMS says no."""
-    raise UnwrapError(RefusalCode.KEY_DENIED)
+    raise ChunkRefused(RefusalCode.KEY_DENIED)
 
 
 def hang_up(_: RSAPublicKey) -> bytes:
@@ -113,7 +114,7 @@ def test_a_refusal_is_heard_by_all_and_not_remembered() -> None:
     kms = FakeKms(keyset)
     kms.replies = [refuse]
     keyring = Keyring(EchoAttestor(), 4)
-    with pytest.raises(UnwrapError) as caught:
+    with pytest.raises(ChunkRefused) as caught:
         keyring.open(sealed_by(keyset), kms)
     assert caught.value.code is RefusalCode.KEY_DENIED
     assert keyring.open(sealed_by(keyset), kms).key == keyset.question_key
@@ -141,12 +142,12 @@ def test_chunks_that_come_together_wait_for_one_unwrap(
         followers = [pool.submit(keyring.open, sealed_by(keyset, n), kms) for n in (1, 2, 3)]
         go.set()
         errors = [future.exception(30) for future in (leader, *followers)]
-    expected = {None: [None] * 4, refuse: [UnwrapError] * 4, hang_up: [CourierLost, None, None, None]}[fate]
+    expected = {None: [None] * 4, refuse: [ChunkRefused] * 4, hang_up: [CourierLost, None, None, None]}[fate]
     found = [type(error) if error else None for error in errors]
     if fate is refuse:
         # A follower that boards after the refusal asks anew, and is answered.
-        assert found[0] is UnwrapError
-        assert set(found) <= {UnwrapError, None}
+        assert found[0] is ChunkRefused
+        assert set(found) <= {ChunkRefused, None}
     else:
         assert found == expected
         assert kms.calls == calls

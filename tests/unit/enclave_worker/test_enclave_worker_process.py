@@ -7,15 +7,16 @@ import pytest
 
 PROGRAM = """
 from enclave_worker.process import bound_heap
-from enclave_worker.vitals import own_vitals
+from enclave_worker.vitals import resident
+import os
 if {bound}: bound_heap()
-before = own_vitals().resident
+before = resident(os.getpid())
 buffers, results = [], []
 for _ in range(800):
     buffers.append(b"x" * int("100000"))
     results.append(b"x" * int("1000"))
 buffers.clear()
-print((own_vitals().resident - before) // 2**20)
+print((resident(os.getpid()) - before) // 2**20)
 """
 
 

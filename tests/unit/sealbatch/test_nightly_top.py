@@ -126,9 +126,9 @@ def test_a_bridge_is_asked_for_its_metrics_and_its_enclaves(tmp_path: Path) -> N
     metrics.watch("in_flight", "Messages held", lambda: 7)
     metrics.watch("enclaves", "Enclaves connected", lambda: 2)
     metrics.received(3.0, 1)
-    metrics.answered(40)
-    metrics.failed("decrypt_failed", 3)
-    metrics.retried()
+    metrics.records.labels("answered").inc(40)
+    metrics.records.labels("decrypt_failed").inc(3)
+    metrics.retries.inc()
     report = Report(ready=True, tokens=5, occupancy=6, sequences=3, waiting=0, restarts=0, memory=9)
     states = {
         "vsock://16:5005": EnclaveState(connected=True, report=report),
