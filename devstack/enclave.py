@@ -54,7 +54,7 @@ def main(command: Sequence[str] = CHILD) -> int:
         address = Address.parse(f"unix://{options.socket.resolve()}")
         with ProcessEngine(settings, command) as engine:
             template = load_template(options.model)
-            server = EnclaveServer(listen(address), attestor, engine, template, settings, engine.vitals)
+            server = EnclaveServer(listen(address), attestor, engine, template, settings, vitals=engine.vitals)
             write_private(options.dev / f"{options.name}.json", json.dumps({"address": str(address)}).encode())
             server.serve_until_told()
     except (AttestorError, EngineGone, MeasureError, ModelError, StreamError, ValueError) as error:

@@ -49,7 +49,8 @@ def main() -> int:
             measure_model(device, load_manifest(SETTINGS.model, reads=lambda _: False).digest)
         template = load_template(SETTINGS.model)
         with ProcessEngine(SETTINGS) as engine:
-            EnclaveServer(listen(LISTEN), device, engine, template, SETTINGS, engine.vitals).serve_until_told()
+            server = EnclaveServer(listen(LISTEN), device, engine, template, SETTINGS, vitals=engine.vitals)
+            server.serve_until_told()
     except (AttestorError, EngineGone, ImageError, ModelError, PlatformError, StreamError) as error:
         console.say(f"enclave_worker cannot start: {error}")
         return CANNOT_START

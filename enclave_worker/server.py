@@ -47,6 +47,7 @@ class EnclaveServer:
         engine: Engine,
         template: Template,
         settings: Settings,
+        *,
         vitals: Callable[[], Vitals],
     ) -> None:
         """Make everything ready to serve; `vitals` tells how the enclave's processes are.

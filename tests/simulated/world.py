@@ -272,7 +272,8 @@ class World:
             listener: Any = SimListener(self.network, self._addresses[number])
             made = Settings(model=Path("/none"), window_chunks=3)
             vitals = Vitals(ready=True, restarts=0, resident=0)
-            EnclaveServer(listener, nsm, Engine(self.sim, process), TEMPLATE, made, lambda: vitals).serve_forever()
+            engine = Engine(self.sim, process)
+            EnclaveServer(listener, nsm, engine, TEMPLATE, made, vitals=lambda: vitals).serve_forever()
 
         self._serve(process, work, partial(self._enclave, number))
 

@@ -16,4 +16,4 @@ engine = ScriptedEngine()
 engine.endless = endless == "endless"
 settings = Settings(model=Path())
 listener = listen(Address.parse(address))
-EnclaveServer(listener, EchoAttestor(), engine, TEMPLATE, settings, engine.vitals).serve_until_told()
+EnclaveServer(listener, EchoAttestor(), engine, TEMPLATE, settings, vitals=engine.vitals).serve_until_told()
