@@ -68,7 +68,9 @@ class RunningEnclave:
         made = Settings(model=folder, **{"grace": 20.0, **settings})
         listener = listen(place.listen)
         try:
-            self._server = EnclaveServer(listener, self.attestor, self.engine, TEMPLATE, made, vitals=self.engine.vitals)
+            self._server = EnclaveServer(
+                listener, self.attestor, self.engine, TEMPLATE, made, vitals=self.engine.vitals
+            )
         except ValueError:
             listener.close()
             raise
