@@ -16,7 +16,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, cast
 from sealbatch.client import Client
 from sealbatch.config import Config
 from sealbatch.job import Job
-from sealbatch.progress import Progress, Told, ignore
+from sealbatch.progress import Pause, Progress, Told, ignore
 from sealbatch.tickets import Kept
 
 P = ParamSpec("P")
@@ -36,8 +36,9 @@ class _Stopped(Exception):  # noqa: N818 - the task was canceled: no fault
 class _Stop:
     """Ends a call whose task was canceled, wherever it says how far it is, or waits."""
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: Told, pause: Pause | None) -> None:
         self._told = told
+        self._pause = pause
         self._event = threading.Event()
 
     def set(self) -> None:
@@ -46,11 +47,16 @@ class _Stop:
 
     def progress(self, state: Progress) -> None:
         """Pass it on."""
-        self.pause(0)
+        self._end_if_set(0)
         self._told(state)
 
     def pause(self, seconds: float) -> None:
-        """Wait for seconds."""
+        """Wait for seconds, as the caller does if it said how."""
+        if self._pause is not None:
+            self._pause(seconds)
+        self._end_if_set(0 if self._pause else seconds)
+
+    def _end_if_set(self, seconds: float) -> None:
         if self._event.wait(seconds):
             raise _Stopped
 
@@ -105,7 +111,7 @@ def _iterated(method: Callable[Concatenate[S, P], Iterator[R]]) -> Callable[Conc
 
 
 def _stoppable(kwargs: Any, names: tuple[str, ...]) -> tuple[_Stop, Any]:
-    stop = _Stop(kwargs.get("progress", ignore))
+    stop = _Stop(kwargs.get("progress", ignore), kwargs.get("pause"))
     return stop, {**kwargs, **{name: getattr(stop, name) for name in names}}
 
 

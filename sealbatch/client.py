@@ -11,6 +11,7 @@ from producer.clients import Clients as ProducerClients
 from producer.submission import Phase, Submission, SubmitProgress
 from producer.submit import submit
 from results_consumer.trust import Release
+from sealbatch.arguments import check_types
 from sealbatch.clients import producer_clients, reader_kms, reader_s3
 from sealbatch.config import Config, load_config
 from sealbatch.intake import Intake
@@ -46,6 +47,7 @@ class Client:
         if isinstance(config, Config):
             self.config = config
         else:
+            check_types(config=config)
             path = None if config is None else Path(config)
             self.config = load_config(path, [f"{name}={value}" for name, value in settings.items()])
 
@@ -140,7 +142,7 @@ class Client:
             completion_window=completion_window,
             not_before=not_before,
             idempotency_key=idempotency_key,
-            require=tuple(require),
+            require=require,
         )
         return Job(self, self.send(questions, intake, progress=progress).sent_ticket())
 
@@ -158,6 +160,7 @@ class Client:
 
         A `dry_run` does all but ask KMS, store and send. `retry` says what of which job is asked again.
         """
+        check_types(progress=progress)
         settings = self.config.producer()
         options = intake.options(self.config, dry_run=dry_run, retry=retry, retry_key=retry_key)
         params = intake.params()
@@ -181,7 +184,9 @@ class Client:
 
         Raises:
             TicketError: it is mistyped. NoSuchJobError: no job of this user's begins so, or several do.
+            OptionError: it is no text.
         """
+        check_types(ticket=ticket)
         return Job(self, self.tickets.find(ticket))
 
     def jobs(self) -> list[Kept]:

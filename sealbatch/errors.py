@@ -20,6 +20,10 @@ class OptionError(SealbatchError, ValueError):
         return cls(option.replace("-", "_").replace(" ", "_"), why)
 
 
+class OptionTypeError(OptionError, TypeError):
+    """An argument, or a question, is of a type that cannot be."""
+
+
 class InputFileError(SealbatchError):
     """The file of questions cannot be opened; `denied` if the right to read it is what is missing."""
 

@@ -13,9 +13,9 @@ FACE: Final = "auditor"
 """The smallest extra that has the command; every role that types it includes it."""
 ROLES: Final = ("asker", "reader", "auditor", "bridge", "nightly", "dev")
 OF_VERBS: Final = {
-    "auditor": ("validate", "verify", "plan", "completion"),
+    "auditor": ("validate", "verify", "plan", "completion", "support-bundle"),
     "asker": ("run", "ask", "submit", "cancel", "retry", "purge", "sweep"),
-    "reader": ("status", "wait", "fetch", "list", "doctor", "support-bundle"),
+    "reader": ("status", "wait", "fetch", "list", "doctor"),
     "serve": ("serve",),
     "bridge": ("bridge",),
     "nightly": ("worker", "beat", "top"),

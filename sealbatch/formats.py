@@ -5,7 +5,7 @@ import os
 from pathlib import PurePath
 from typing import BinaryIO, Literal, TypeAlias
 
-from sealbatch.errors import OptionError
+from sealbatch.errors import OptionError, OptionTypeError
 from sealbatch.questions import FORMATS
 
 Format: TypeAlias = Literal["auto", "jsonl", "csv", "parquet"]
@@ -21,6 +21,8 @@ def output_format(output: Output, named: str) -> str:
     """
     if isinstance(output, io.TextIOBase):
         raise OptionError("output", 'is a path, or takes bytes: a file that is opened with mode "wb"')
+    if not (isinstance(output, str | os.PathLike) or hasattr(output, "write")):
+        raise OptionTypeError("output", f"is a path or a binary stream, and no {type(output).__name__}")
     if named not in FORMATS:
         raise OptionError("format", f"is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     if named != "auto":

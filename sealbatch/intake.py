@@ -14,6 +14,7 @@ from producer.problem import BadLineError
 from producer.settings import ProducerSettings
 from producer.submission import SubmitOptions
 from results_consumer.trust import Release
+from sealbatch.arguments import check_types
 from sealbatch.config import Config
 from sealbatch.errors import OptionError
 from sealbatch.secret import make_idempotency
@@ -38,7 +39,25 @@ class Intake:
     completion_window: timedelta | str | None = None
     not_before: datetime | str | None = None
     idempotency_key: str | None = None
-    require: tuple[Release, ...] = ()
+    require: Sequence[Release] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what is of a wrong type; what generation takes is checked where lines are.
+
+        Raises:
+            OptionError: something is.
+        """
+        check_types(
+            stop=self.stop,
+            name=self.name,
+            chunk_size=self.chunk_size,
+            skip_invalid=self.skip_invalid,
+            deadline=self.deadline,
+            completion_window=self.completion_window,
+            not_before=self.not_before,
+            idempotency_key=self.idempotency_key,
+            require=self.require,
+        )
 
     def params(self) -> Params:
         """What holds where a line says nothing.
@@ -46,8 +65,6 @@ class Intake:
         Raises:
             OptionError: a value is out of range.
         """
-        if isinstance(self.stop, str):  # else each of its letters would end an answer
-            raise OptionError("stop", "is a list of texts")
         fields = {
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,

@@ -18,6 +18,7 @@ from results_consumer.sink import Sink
 from results_consumer.status import JobStatus, job_status
 from results_consumer.tally import FetchSummary
 from results_consumer.trust import Release
+from sealbatch.arguments import check_types
 from sealbatch.canceler import Canceled, cancel
 from sealbatch.channel import Channel, pulled
 from sealbatch.errors import OptionError
@@ -83,6 +84,7 @@ class Job:
         >>> job.wait(timeout=60).answered
         1
         """
+        check_types(progress=progress)
         limit = Limit.of(timeout, pause)
         return wait_for(self._client.s3, self._client.config.reader(), self._ticket, limit, progress)
 
@@ -287,6 +289,7 @@ class Job:
         *,
         overwrite: bool,
     ) -> FetchOptions:
+        check_types(receipts=receipts)
         if only is not None and only not in set(Only):
             raise OptionError("only", f"is one of {', '.join(Only)}")
         return FetchOptions(
@@ -298,5 +301,6 @@ class Job:
         )
 
     def _fetching(self, options: FetchOptions, releases: Sequence[Release], told: Told) -> Fetching:
+        check_types(releases=releases, progress=told)
         client = self._client
         return Fetching(client.s3, client.kms, client.config.reader(tuple(releases)), self._ticket, options, told)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sealbatch.arguments import check_types
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -35,7 +37,12 @@ class Limit:
 
     @classmethod
     def of(cls, timeout: float | None, pause: Pause) -> "Limit":
-        """From now on, `timeout` seconds."""
+        """From now on, `timeout` seconds.
+
+        Raises:
+            OptionError: it is no number, or `pause` no function.
+        """
+        check_types(timeout=timeout, pause=pause)
         return cls(None if timeout is None else time.monotonic() + timeout, pause)
 
     @property

@@ -9,6 +9,7 @@ from typing import Final
 from results_consumer.archive import evidence_of
 from results_consumer.offline import ArchiveReport, verify_output
 from results_consumer.trust import Release, ReleaseError, Trust, load_roots
+from sealbatch.arguments import check_types
 from sealbatch.errors import OptionError
 from sealbatch.formats import output_format
 from sealbatch.progress import Progress, Told, ignore
@@ -48,11 +49,16 @@ def verify(
         InputFileError: the output cannot be opened. TicketError: the ticket is mistyped.
         NotInstalledError: it is Parquet, and pyarrow is missing.
     """
+    check_types(
+        output=output, receipts=receipts, releases=releases, development_root=development_root, progress=progress
+    )
+    if ticket is not None:
+        check_types(ticket=ticket)
+    form = output_format(output, "auto")
     path = Path(output)
     folder = default_receipts(path) if receipts is None else Path(receipts)
     if not folder.is_dir():
         raise OptionError("receipts", f"{folder}: there are none; name the folder that fetch kept")
-    form = output_format(path, "auto")
     if form == "csv" and partial:
         raise OptionError("partial", _PARTIAL)
     with _lines(path, form) as lines:

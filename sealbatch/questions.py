@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast
 
 from producer.forms import InputForm
-from sealbatch.errors import InputFileError, OptionError
+from sealbatch.arguments import check_types
+from sealbatch.errors import InputFileError, OptionError, OptionTypeError
 from sealbatch.pieces import as_file
 from wire.payload import Params, Record
 
@@ -38,7 +39,7 @@ class Questions:
         delimiter: between the cells of CSV, if not a comma.
 
     Raises:
-        OptionError: `format` or `delimiter` is none. TypeError: the source is a single text or mapping.
+        OptionError: an argument cannot be, or the source is a single text or mapping.
 
     >>> from sealbatch import Questions
     >>> mail = Questions(["How many sick days do I have?", {"custom_id": "b", "question": "When is open enrollment?"}])
@@ -55,10 +56,9 @@ class Questions:
         question_column: str | None = None,
         delimiter: str | None = None,
     ) -> None:
-        if isinstance(source, str | bytes | bytearray | Mapping):
-            raise TypeError("questions come as a list of them, or as a pathlib.Path; this is one text or mapping")
-        if isinstance(source, io.TextIOBase):
-            raise TypeError('questions come as bytes; open the file with mode "rb", or name it as a pathlib.Path')
+        if why := _unfit(source):
+            raise OptionTypeError("questions", why)
+        check_types(id_column=id_column, question_column=question_column, delimiter=delimiter)
         if format not in FORMATS:
             raise OptionError("format", f"is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
         path = Path(source) if isinstance(source, os.PathLike) else None
@@ -92,7 +92,8 @@ class Questions:
 
         Raises:
             InputFileError: the file cannot be opened. OptionError: what can be read once only was read before.
-            InputInvalid: while reading: a table lacks a column, or cannot be read. TypeError: an item is no question.
+            InputInvalid: while reading: a table lacks a column, or cannot be read. OptionTypeError: an item is no
+                question.
         """
         if self._path is not None:
             with opened(self._path) as file:
@@ -167,6 +168,17 @@ class Questions:
         return as_file(parquet_lines(file, self._question_column, self._id_column)), _PLAIN
 
 
+def _unfit(source: object) -> str:
+    """Why this cannot be questions, in words; none if it can be."""
+    if isinstance(source, str | bytes | bytearray | Mapping):
+        return "come as a list of them, or as a pathlib.Path; this is one text or mapping"
+    if isinstance(source, io.TextIOBase):
+        return 'come as bytes; open the file with mode "rb", or name it as a pathlib.Path'
+    if not (isinstance(source, os.PathLike | Iterable | Questions) or hasattr(source, "__arrow_c_stream__")):
+        return f"come as a list, a path, a binary file or a table; this is a {_kind(source)}"
+    return ""
+
+
 Source: TypeAlias = os.PathLike[str] | BinaryIO | ArrowTable | Iterable[object] | Questions
 """What can be submitted."""
 
@@ -180,11 +192,15 @@ def _json_line(item: object, number: int) -> bytes:
     elif isinstance(item, tuple) and hasattr(item, "_asdict"):
         item = _said(item._asdict())
     if not isinstance(item, Mapping):
-        raise TypeError(f"question {number}: a {type(item).__name__} is no question; a text or a mapping is")
+        raise OptionTypeError("questions", f"question {number} is a {_kind(item)}; each must be a text or a mapping")
     try:
         return json.dumps(dict(item)).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"question {number}: holds what JSON has not ({type(error).__name__})") from None
+        raise OptionTypeError("questions", f"question {number} holds what JSON has not ({_kind(error)})") from None
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
 
 
 def _said(fields: dict[str, Any]) -> dict[str, Any]:

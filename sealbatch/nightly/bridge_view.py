@@ -1,15 +1,14 @@
 """What a bridge says of itself and of its enclaves, by its metrics (docs/reference/metrics.md)."""
 
-import urllib.request
 from collections import Counter, defaultdict
 from dataclasses import dataclass, fields
-from http.client import HTTPException
 from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from sealbatch.bridge_page import read_page
+
 TIMEOUT: Final = 2.0
-LONGEST: Final = 1 << 20
 _OURS: Final = "sealbatch_"
 _ENCLAVE: Final = "sealbatch_enclave_"
 
@@ -50,9 +49,8 @@ _FIGURES: Final = frozenset(field.name for field in fields(EnclaveView)) - {"add
 def ask_bridge(address: str) -> BridgeView:
     """Ask the bridge whose `--health` address is HOST:PORT."""
     try:
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=TIMEOUT) as reply:
-            text = str(reply.read(LONGEST), "utf-8", "replace")
-    except (OSError, HTTPException):
+        text = read_page(address, "metrics", TIMEOUT).decode("utf-8", "replace")
+    except OSError:
         return BridgeView(address)
     counts: Counter[str] = Counter()
     inside: defaultdict[str, dict[str, float]] = defaultdict(dict)

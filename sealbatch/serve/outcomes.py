@@ -15,6 +15,8 @@ from sealbatch.job import Job
 
 KEPT: Final = 1000
 """Outcomes that are remembered; others are verified again when they are asked for."""
+FAILED: Final = 60.0
+"""Seconds for which it is remembered that a job does not verify: what was missing or wrong may be mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +43,54 @@ class _Sizes(LineSink):
             self.output += len(line)
 
 
+@dataclass(slots=True)
+class _Look:
+    """A verification of a job with these retries, and when it was first told that it failed."""
+
+    retries: list[str]
+    future: Future[Outcome]
+    failed: float | None = None
+
+    def holds(self, retries: list[str]) -> bool:
+        return self.retries == retries and (self.failed is None or time.monotonic() - self.failed < FAILED)
+
+
 class Outcomes:
     """Verifies jobs that have ended, two at a time, in the background."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(2, "sealbatch-verify")
-        self._found: OrderedDict[str, tuple[list[str], Future[Outcome]]] = OrderedDict()
+        self._found: OrderedDict[str, _Look] = OrderedDict()
         self._lock = threading.Lock()
 
     def look(self, job: Job, seconds: float) -> Outcome | None:
         """The outcome of a job that has ended; None while it is being verified, for which `seconds` are waited.
 
         Raises:
-            SealbatchError: it does not verify. What may pass is tried again at the next look.
+            SealbatchError: it does not verify. What may pass is tried again at the next look, all else after a while.
         """
         retries = job.retries()
         with self._lock:
-            verified, future = self._found.get(job.ticket, (None, None))
-            if future is None or verified != retries:
-                future = self._pool.submit(_verify, job)
-                self._found[job.ticket] = retries, future
+            found = self._found.get(job.ticket)
+            if found is None or not found.holds(retries):
+                found = self._found[job.ticket] = _Look(retries, self._pool.submit(_verify, job))
                 while len(self._found) > KEPT:
                     self._found.popitem(last=False)
         try:
-            return future.result(seconds)
+            return found.future.result(seconds)
         except TimeoutError:
             return None
         except (JobNotFinished, ServiceError):
             self.forget(job.ticket)
             raise
+        except Exception:
+            found.failed = found.failed or time.monotonic()
+            raise
 
     def known(self) -> list[tuple[str, Outcome]]:
         """Tickets and outcomes of what was verified."""
         with self._lock:
-            done = [(ticket, future) for ticket, (_, future) in self._found.items() if future.done()]
+            done = [(ticket, found.future) for ticket, found in self._found.items() if found.future.done()]
         return [(ticket, future.result()) for ticket, future in done if future.exception() is None]
 
     def forget(self, ticket: str) -> None:

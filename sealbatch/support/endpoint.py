@@ -2,14 +2,13 @@
 
 import json
 import re
-import urllib.error
-import urllib.request
 from typing import Any, Final
 
+from sealbatch.bridge_page import read_page
 from wire.address import Address
 
 TIMEOUT: Final = 5.0
-LONGEST: Final = 1 << 20
+"""Seconds for one page."""
 _STATES: Final = frozenset({"ready", "not connected", "engine down"})
 _LINE: Final = re.compile(
     r"# (?:HELP|TYPE) sealbatch_\w+ [\w ,;':.]{0,120}|"
@@ -24,7 +23,7 @@ def metrics(address: str) -> str:
     Raises:
         OSError: nobody answers there.
     """
-    text = _get(address, "metrics").decode("utf-8", "replace")
+    text = read_page(address, "metrics", TIMEOUT).decode("utf-8", "replace")
     return "".join(f"{line}\n" for line in text.splitlines() if _is_ours(line))
 
 
@@ -34,7 +33,7 @@ def health(address: str) -> dict[str, Any]:
     Raises:
         OSError: nobody answers there. ValueError: what answers is no bridge.
     """
-    said = json.loads(_get(address, "healthz"))
+    said = json.loads(read_page(address, "healthz", TIMEOUT))
     if not isinstance(said, dict) or not isinstance(enclaves := said.get("enclaves"), dict):
         raise ValueError("no page of a bridge")  # noqa: TRY004 - of what answers, not of an argument
     return {
@@ -55,12 +54,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _get(address: str, page: str) -> bytes:
-    try:
-        with urllib.request.urlopen(f"http://{address}/{page}", timeout=TIMEOUT) as reply:
-            return bytes(reply.read(LONGEST))
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.read(LONGEST)

@@ -10,16 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
-from producer.aws import mapped
 from results_consumer.errors import IntegrityError
-from results_consumer.status import job_status
-from sealbatch.clients import Connector, reader_s3
 from sealbatch.config import Config, ConfigError
-from sealbatch.doctor.examination import PATIENCE, Examination
 from sealbatch.explain import explain
 from sealbatch.extras import need
 from sealbatch.paths import dev_folder
@@ -101,6 +96,9 @@ class Case:
         return _json(shown(self._needed()))
 
     def _doctor(self) -> str:
+        need("reader")
+        from sealbatch.doctor.examination import Examination
+
         look = Examination(self._needed(), enclaves=self.enclaves)
         return "".join(json.dumps(finding.as_row(), ensure_ascii=False) + "\n" for finding in look.findings())
 
@@ -111,6 +109,11 @@ class Case:
         urls = {name: url for name, url in named.items() if url is not None}
         if not urls:
             raise ConfigError(f"{config.source}: queue_url missing")
+        need("reader")
+        from producer.aws import mapped
+        from sealbatch.clients import Connector
+        from sealbatch.doctor.examination import PATIENCE
+
         sqs = Connector(config, resources.profiles.bridge, patience=PATIENCE).client("sqs")
         found = {}
         for name, url in urls.items():
@@ -121,6 +124,10 @@ class Case:
 
     def _jobs(self) -> str:
         config = self._needed()
+        need("reader")
+        from results_consumer.status import job_status
+        from sealbatch.clients import reader_s3
+
         s3, settings = reader_s3(config), config.reader()
 
         def row(kept: Kept) -> dict[str, Any]:
@@ -192,7 +199,7 @@ def collect(part: Part) -> tuple[str, str]:
 def _asked(page: Callable[[str], Any], address: str) -> Any:
     try:
         return page(address)
-    except (OSError, HTTPException, ValueError):
+    except (OSError, ValueError):
         raise ConfigError(f"no bridge answers at {address}; --health names another address") from None
 
 

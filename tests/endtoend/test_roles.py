@@ -1,5 +1,6 @@
 """Each role does its work where nothing but its own extra is installed: modules of all others cannot be imported."""
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -69,3 +70,14 @@ def test_the_enclave_answers_with_its_own_extra(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("answered")
+
+
+def test_an_auditor_makes_a_bundle_without_aws(tmp_path: Path) -> None:
+    """Whoever has no role that uses AWS may have trouble too: what needs it says so, and the rest is there."""
+    config = tmp_path / "sealbatch.toml"
+    config.write_text('region = "eu-central-1"\n')
+    done = Roles(tmp_path, config, extra="auditor").type("support-bundle", "--health", "127.0.0.1:1")
+    assert done.returncode == 0, done.stderr.decode()
+    rows = {row["file"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert rows["doctor.jsonl"]["about"].startswith("boto3 is not installed")
+    assert rows["versions.json"]["bytes"] > 100

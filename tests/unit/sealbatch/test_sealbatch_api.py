@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -192,6 +193,64 @@ def test_a_canceled_task_ends_its_thread(made: MadeJob, what: str) -> None:
             client._pool.shutdown(wait=True)
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+@pytest.mark.parametrize("what", ["wait", "fetch", "results"])
+def test_an_async_call_waits_as_it_is_told(made: MadeJob, tmp_path: Path, what: str) -> None:
+    """`pause` was taken and never called."""
+    waited = list[float]()
+
+    def pause(seconds: float) -> None:
+        waited.append(seconds)
+        made.answer_all()
+
+    async def main() -> None:
+        client, job = async_job(made)
+        async with client:
+            match what:
+                case "wait":
+                    assert (await job.wait(pause=pause)).answered == 6
+                case "fetch":
+                    assert (await job.fetch(tmp_path / "out.jsonl", follow=True, pause=pause)).records == 6
+                case _:
+                    assert len([result async for result in job.results(pause=pause)]) == 6
+
+    asyncio.run(main())
+    assert len(waited) == 1
+
+
+WRONG: dict[str, Callable[[Client, Job], Any]] = {
+    "name": lambda client, _: client.submit([], name=5),  # type: ignore[arg-type]
+    "stop": lambda client, _: client.submit([], stop=5),  # type: ignore[arg-type]
+    "chunk_size": lambda client, _: client.submit([], chunk_size="5"),  # type: ignore[arg-type]
+    "skip_invalid": lambda client, _: client.submit([], skip_invalid="no"),  # type: ignore[arg-type]
+    "deadline": lambda client, _: client.submit([], deadline=5),  # type: ignore[arg-type]
+    "completion_window": lambda _, job: job.retry([], completion_window=5),  # type: ignore[arg-type]
+    "idempotency_key": lambda client, _: client.submit([], idempotency_key=5),  # type: ignore[arg-type]
+    "require": lambda client, _: client.submit([], require=["a.json"]),  # type: ignore[list-item]
+    "progress": lambda client, _: client.submit([], progress=5),  # type: ignore[arg-type]
+    "questions": lambda _, job: job.fetch("x", questions=5),  # type: ignore[arg-type]
+    "timeout": lambda _, job: job.wait("5"),  # type: ignore[arg-type]
+    "pause": lambda _, job: list(job.results(pause=5)),  # type: ignore[arg-type]
+    "releases": lambda _, job: job.table(releases="a.json"),  # type: ignore[arg-type]
+    "receipts": lambda _, job: job.fetch("x", receipts=5),  # type: ignore[arg-type]
+    "output": lambda _, job: job.fetch(5),  # type: ignore[arg-type]
+    "ticket": lambda client, _: client.job(None),  # type: ignore[arg-type]
+    "config": lambda *_: Client(5),  # type: ignore[arg-type]
+    "max_problems": lambda *_: sealbatch.validate([], max_problems="5"),  # type: ignore[arg-type]
+    "id_column": lambda *_: sealbatch.Questions([], id_column=5),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_an_argument_of_a_wrong_type_is_refused_by_its_name(made: MadeJob, name: str) -> None:
+    """Before anything is read or sent, and not by a TypeError out of some function far inside."""
+    client = client_of(made)
+    client.config.producer = None  # type: ignore[assignment, method-assign] - nothing gets so far
+    with pytest.raises(OptionError) as refused:
+        WRONG[name](client, job_of(made))
+    assert refused.value.option == name
+    assert isinstance(refused.value, TypeError)
 
 
 def test_every_name_of_the_api_is_there_and_nothing_else() -> None:

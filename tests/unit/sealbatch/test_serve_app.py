@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -20,15 +21,19 @@ from starlette.testclient import TestClient
 from uvicorn.server import ServerState
 
 from producer.errors import SendIncomplete, ServiceError, ServiceKind
+from results_consumer.errors import Check, IntegrityError
+from results_consumer.tally import FetchSummary
 from sealbatch.client import Client
 from sealbatch.config import Config, Resources
 from sealbatch.errors import OptionError
+from sealbatch.job import Job
 from sealbatch.pieces import as_file
 from sealbatch.serve import app as served
 from sealbatch.serve import server, vault
 from sealbatch.serve.api_error import api_error
 from sealbatch.serve.app import make_app
 from sealbatch.serve.guard import Guard
+from sealbatch.serve.outcomes import Outcomes
 from sealbatch.serve.server import Endpoint, is_loopback, serve
 from sealbatch.serve.vault import SEGMENT, SealedBlob
 from wire.ticket import Ticket
@@ -376,3 +381,25 @@ def test_requests_beyond_the_most_are_told_to_come_again(http: TestClient, monke
     answer = http.get("/v1/files")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
     assert http.get("/v1/files", headers={"authorization": "Bearer x"}).status_code == 401
+
+
+def test_a_job_that_did_not_verify_is_verified_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was wrong in the bucket may have been mended; it stayed wrong until the server was started again."""
+    failing = [True]
+
+    def fetch_into(_: object) -> FetchSummary:
+        if failing:
+            failing.clear()
+            raise IntegrityError(Check.MANIFEST_PRESENT, "key")
+        return cast("FetchSummary", object())
+
+    job = cast("Job", SimpleNamespace(ticket="ticket", retries=list, fetch_into=fetch_into))
+    outcomes = Outcomes()
+    for _ in range(2):  # the second look is told what is remembered
+        with pytest.raises(IntegrityError):
+            outcomes.look(job, 60)
+    monkeypatch.setattr("sealbatch.serve.outcomes.FAILED", 0)
+    found = outcomes.look(job, 60)
+    assert found is not None
+    assert outcomes.known() == [("ticket", found)]
+    outcomes.close()
