@@ -48,7 +48,7 @@ def pack_folder(
     Raises:
         ModelError: the folder is not what its manifest says, or holds no Bloom that the engine computes.
     """
-    from safetensors.torch import save_file
+    from safetensors import TensorSpec, serialize_file
 
     from enclave_worker.bloom import packed
     from enclave_worker.bloom.config import is_bloom, read_config
@@ -60,7 +60,17 @@ def pack_folder(
     tensors = packed.pack_checkpoint(folder, config, precision, told)
     target = folder / packed.packed_name(precision)
     part = target.with_name(f"{target.name}.part")
-    save_file(tensors, part, metadata={"format": packed.FORMAT, "precision": str(precision)})
+    # By address: `safetensors.torch.save_file` makes the same file and needs NumPy, which no role brings.
+    specs = {
+        name: TensorSpec(
+            dtype=str(tensor.dtype).removeprefix("torch."),
+            shape=tensor.shape,
+            data_ptr=tensor.data_ptr(),
+            data_len=tensor.nbytes,
+        )
+        for name, tensor in tensors.items()
+    }
+    serialize_file(specs, part, metadata={"format": packed.FORMAT, "precision": str(precision)})
     part.rename(target)
     return write_manifest(folder, manifest.name, manifest.revision)
 

@@ -1,5 +1,6 @@
 """`sealbatch model`: fetches a model of the Bloom family for the enclave, and packs it for the CPU."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -89,6 +90,8 @@ def pack(
     enclave runs what the folder is packed for.
     """
     need("enclave")
+    # torch says so where NumPy is not installed; nothing here converts arrays.
+    warnings.filterwarnings("ignore", "Failed to initialize NumPy", UserWarning)
     from enclave_worker.bloom.packed import packed_name
     from enclave_worker.bloom.weights import Precision
     from enclave_worker.manifest import ModelError

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,24 @@ def test_the_command_packs_a_folder(folder: Path, tmp_path: Path) -> None:
     assert (missing.returncode, missing.stdout) == (78, b"")
     assert b"manifest.json: No such file" in missing.stderr
     assert typist.type("model", "pack", str(folder), "--precision", "int3").returncode == 2
+
+
+def test_a_folder_is_packed_without_numpy_into_the_same_file(folder: Path, tmp_path: Path) -> None:
+    """No role brings NumPy, which safetensors' own writer needs, and torch warns where it is missing."""
+    program = "import sys; sys.modules['numpy'] = None; from sealbatch.__main__ import main; main()"
+    words = [sys.executable, "-c", program, "model", "pack", str(folder), "--precision", "int8"]
+    done = subprocess.run(words, capture_output=True, check=True, text=True)
+    assert "NumPy" not in done.stderr
+    packed = folder / packed_name(Precision.INT8)
+    save_file(load_file(packed), tmp_path / "same", metadata={"format": "1", "precision": "int8"})
+    assert _parts(packed) == _parts(tmp_path / "same")
+
+
+def _parts(path: Path) -> tuple[dict[str, object], bytes]:
+    """Header and data; safetensors writes the header's metadata in any order."""
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:end]), data[end:]
 
 
 def test_a_folder_that_cannot_be_written_is_left_as_it_was(folder: Path) -> None:
