@@ -25,7 +25,8 @@ OUTPUT: Final = Path("demo-night")
 EVENING: Final = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
 ZONE: Final = "America/New_York"
 SPEED: Final = 5
-PATIENCE: Final = 100.0
+PATIENCE: Final = 600.0
+"""Seconds, of which a busy machine without a compiled engine needs some hundred."""
 
 
 def run(screen: Screen, options: StackOptions) -> Exit:

@@ -20,7 +20,7 @@ _LOOKS: Final = {
     **dict.fromkeys(("error", "stalled", "exited"), "red"),
 }
 """What a cell looks like that holds nothing but such a word."""
-_WHOLE: Final = frozenset({"job", "created"})
+_WHOLE: Final = frozenset({"job", "created", "last_run"})
 """Columns that are copied: where room is short, others are folded."""
 
 

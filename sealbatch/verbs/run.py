@@ -59,7 +59,7 @@ def check_output(path: str, *, force: bool, begun: bool = False) -> None:
     if target.is_dir():
         raise Stop(Exit.USAGE, f"{path} is a directory; name a file")
     if target.exists() and not force and not begun:
-        raise Stop(Exit.USAGE, f"{path} exists; --force overwrites it")
+        raise Stop(Exit.USAGE, f"{path} exists", "add --force, or name another file")
     folder = target.resolve().parent
     if not folder.is_dir():
         raise Stop(Exit.USAGE, f"{path}: the folder {folder} does not exist")

@@ -116,8 +116,8 @@ def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = 
     _show_firings(screen, chosen, FIRINGS)
     errors = sum(finding.level == ERROR for finding in findings)
     if errors:
-        raise Stop(Exit.CONFIGURATION, f"{config.source}: {errors} faults", MEND)
-    screen.say(f"{config.source}: no faults, {len(findings)} warnings")
+        raise Stop(Exit.CONFIGURATION, f"{config.source}: {errors} fault{'s' * (errors != 1)}", MEND)
+    screen.say(f"{config.source}: no faults, {len(findings)} warning{'s' * (len(findings) != 1)}")
     screen.next_step("sealbatch worker", "and, once, sealbatch beat")
 
 
