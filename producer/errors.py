@@ -41,7 +41,6 @@ class SpoolError(ProducerError):
     def __init__(self, folder: str, *, full: bool) -> None:
         why = "there is no space left" if full else "it cannot be written"
         super().__init__(f"temporary file for sealed chunks in {folder}: {why}; TMPDIR names another folder")
-        self.folder = folder
         self.full = full
 
 
@@ -84,7 +83,6 @@ class ServiceError(ProducerError):
         self.operation = operation
         self.resource = resource
         self.code = code
-        self.outcome = outcome
 
     def meaning(self, outcome: str) -> "ServiceError":
         """The same failure with its meaning for the job."""
@@ -98,8 +96,6 @@ class KeyRefused(ProducerError):  # noqa: N818 - a finding
         first = findings[0]
         more = f", and {len(findings) - 1} more findings" if len(findings) > 1 else ""
         super().__init__(f"{key_arn}: {first.rule} in {first.where}: {first.message}{more}; nothing was sealed")
-        self.key_arn = key_arn
-        self.findings = tuple(findings)
 
 
 class SealedFileError(ProducerError):

@@ -1,7 +1,6 @@
 """Reads the keys that are about to be sealed to, and refuses if anybody but the required image could open them."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from producer.aws import mapped
 from producer.clients import KmsClient
@@ -12,16 +11,9 @@ from producer.settings import ProducerSettings
 from wire.keys import Purpose
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFindings:
-    """What was found about one key."""
-
-    purpose: Purpose
-    key_arn: str
-    findings: tuple[Finding, ...]
-
-
-def read_findings(kms: KmsClient, key_arn: str, purpose: Purpose, required: Collection[Pin] = ()) -> KeyFindings:
+def read_findings(
+    kms: KmsClient, key_arn: str, purpose: Purpose, required: Collection[Pin] = ()
+) -> tuple[Finding, ...]:
     """Read a key's policy, grants and metadata, and lint them.
 
     Raises:
@@ -33,7 +25,7 @@ def read_findings(kms: KmsClient, key_arn: str, purpose: Purpose, required: Coll
         metadata = kms.describe_key(KeyId=key_arn)["KeyMetadata"]
     with mapped("KMS", "ListGrants", key_arn):
         grants = kms.list_grants(KeyId=key_arn)["Grants"]
-    return KeyFindings(purpose, key_arn, (*lint_policy(policy, purpose, required), *lint_key(metadata, grants)))
+    return *lint_policy(policy, purpose, required), *lint_key(metadata, grants)
 
 
 def require_images(kms: KmsClient, settings: ProducerSettings, required: Collection[Pin]) -> None:
@@ -45,6 +37,6 @@ def require_images(kms: KmsClient, settings: ProducerSettings, required: Collect
     keys: tuple[tuple[Purpose, str], ...] = (("question", settings.question_key), ("answer", settings.answer_key))
     for purpose, arn in keys:
         found = read_findings(kms, arn, purpose, required)
-        errors = [finding for finding in found.findings if finding.severity is Severity.ERROR]
+        errors = [finding for finding in found if finding.severity is Severity.ERROR]
         if errors:
             raise KeyRefused(arn, errors)

@@ -185,7 +185,7 @@ def check_keys(config: Config, kms: Any, pins: Sequence[Pin]) -> Iterator[Findin
             yield Finding(name, Status.ERROR, f"{purpose}_key is not configured", f"set {purpose}_key")
             continue
         try:
-            found = read_findings(kms, arn, purpose, pins).findings
+            found = read_findings(kms, arn, purpose, pins)
         except ServiceError as error:
             denied = error.kind.value == "denied"
             status = Status.SKIPPED if denied else Status.ERROR

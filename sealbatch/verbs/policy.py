@@ -126,7 +126,7 @@ def _lint_keys(face: Face, screen: "Screen", required: "Sequence[Pin]") -> "list
     config = face.config(screen)
     settings, kms = config.producer(), producer_clients(config).kms
     keys = (("question", settings.question_key), ("answer", settings.answer_key))
-    return [(purpose, read_findings(kms, arn, _purpose(purpose), required).findings) for purpose, arn in keys]
+    return [(purpose, read_findings(kms, arn, _purpose(purpose), required)) for purpose, arn in keys]
 
 
 @verb(app, RENDER_EXAMPLES)
