@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from producer.aws import mapped
+from aws_errors.mapped import mapped
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.clients import KmsClient
-from producer.errors import ServiceError, ServiceKind
 from wire.keys import KEY_SIZE
 from wire.messages import MAX_WRAPPED
 

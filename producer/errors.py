@@ -1,8 +1,8 @@
-"""What a producer raises: the input is bad, a service failed, the disk is full, or not all messages were sent."""
+"""What a producer raises: the input is bad, the disk is full, or not all messages were sent."""
 
-import enum
 from collections.abc import Sequence
 
+from aws_errors.service_error import ServiceError
 from producer.policy_lint import Finding
 from producer.validate import ValidationReport
 from wire.errors import SealbatchError
@@ -42,51 +42,6 @@ class SpoolError(ProducerError):
         why = "there is no space left" if full else "it cannot be written"
         super().__init__(f"temporary file for sealed chunks in {folder}: {why}; TMPDIR names another folder")
         self.full = full
-
-
-class ServiceKind(enum.StrEnum):
-    """Why a call to AWS failed, as far as the caller can do something about it."""
-
-    CREDENTIALS = "credentials"
-    CLOCK = "clock"
-    DENIED = "denied"
-    MISSING = "missing"
-    UNAVAILABLE = "unavailable"
-    INVALID = "invalid"
-
-
-_REASONS = {
-    ServiceKind.CREDENTIALS: "the AWS credentials are missing, expired or not valid; renew them",
-    ServiceKind.CLOCK: "this machine's clock is wrong, so AWS refuses what it signs; set the clock",
-    ServiceKind.DENIED: "access was denied; the caller's role or the resource's policy does not allow it",
-    ServiceKind.MISSING: "it does not exist or is disabled; check the configuration",
-    ServiceKind.UNAVAILABLE: "the service cannot be reached or is busy; try again later",
-    ServiceKind.INVALID: "the service answered in a way that must not be trusted or understood",
-}
-
-
-class ServiceError(ProducerError):
-    """A call to AWS failed for good.
-
-    `operation` is the API's name, `resource` the bucket, queue or key as configured, `code` the service's own error
-    code or empty. `outcome` says what that means for the job.
-    """
-
-    def __init__(
-        self, kind: ServiceKind, service: str, operation: str, resource: str, *, code: str = "", outcome: str = ""
-    ) -> None:
-        detail = f" ({code})" if code else ""
-        tail = f"; {outcome}" if outcome else ""
-        super().__init__(f"{service} {operation} on {resource}: {_REASONS[kind]}{detail}{tail}")
-        self.kind = kind
-        self.service = service
-        self.operation = operation
-        self.resource = resource
-        self.code = code
-
-    def meaning(self, outcome: str) -> "ServiceError":
-        """The same failure with its meaning for the job."""
-        return ServiceError(self.kind, self.service, self.operation, self.resource, code=self.code, outcome=outcome)
 
 
 class KeyRefused(ProducerError):  # noqa: N818 - a finding

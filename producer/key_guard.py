@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from producer.aws import mapped
+from aws_errors.mapped import mapped
 from producer.clients import KmsClient
 from producer.errors import KeyRefused
 from producer.pins import Pin

@@ -13,7 +13,7 @@ import hmac
 from dataclasses import dataclass, field
 from typing import Final
 
-from producer.errors import ServiceError, ServiceKind
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.store import JobStore
 from wire import ledger
 from wire.errors import TicketError

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from producer.errors import ServiceError, ServiceKind
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.store import JobStore
 from wire import ledger
 from wire.errors import ManifestError

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
-from producer.aws import mapped
+from aws_errors.mapped import mapped
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.clients import S3Client
-from producer.errors import ServiceError, ServiceKind
 from producer.settings import ProducerSettings
 from producer.store import DELETE_BATCH, JobStore
 from wire import ledger

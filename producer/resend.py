@@ -6,7 +6,7 @@ A chunk that is sent twice is answered twice and counted once, so this errs on t
 from collections.abc import Iterable
 from typing import Final
 
-from producer.aws import mapped
+from aws_errors.mapped import mapped
 from producer.clients import SqsClient
 from producer.published import Published
 from producer.send import Sender

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO, Final, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from producer.aws import mapped
+from aws_errors.mapped import mapped
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.clients import KmsClient
 from producer.data_key import generate_data_key
-from producer.errors import SealedFileError, ServiceError, ServiceKind
+from producer.errors import SealedFileError
 from wire import keys
 from wire.codec import pack
 from wire.errors import MessageError

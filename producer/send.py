@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from producer.aws import clean_code, mapped
+from aws_errors.mapped import clean_code, mapped
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.clients import SqsClient
-from producer.errors import ServiceError, ServiceKind
 from producer.parallel import run_parallel
 from wire.ledger import ChunkMessage
 

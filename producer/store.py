@@ -7,9 +7,9 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
-from producer.aws import error_code, mapped
+from aws_errors.mapped import error_code, mapped
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.clients import S3Client
-from producer.errors import ServiceError, ServiceKind
 
 DELETE_BATCH: Final = 1000
 """Keys of one DeleteObjects call, S3's own limit."""

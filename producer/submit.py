@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.choice import chosen
 from producer.clients import Clients
-from producer.errors import InputInvalid, SendIncomplete, ServiceError, ServiceKind
+from producer.errors import InputInvalid, SendIncomplete
 from producer.forms import InputForm
 from producer.keyset import Keyset, generate_keyset, throwaway_keyset
 from producer.lines import LineSource

@@ -5,9 +5,8 @@ from typing import Any
 
 from botocore import exceptions as botocore
 
-from results_consumer.aws import error_code, mapped
+from aws_errors.mapped import error_code, mapped
 from results_consumer.clients import S3Client
-from results_consumer.errors import Call
 
 
 class Bucket:
@@ -25,7 +24,7 @@ class Bucket:
         Raises:
             ServiceError: S3 or the network does not give it.
         """
-        with mapped(Call("s3", "GetObject", f"bucket {self._name}")):
+        with mapped("S3", "GetObject", f"bucket {self._name}"):
             try:
                 reply = self._s3.get_object(Bucket=self._name, Key=key)
             except botocore.ClientError as error:
@@ -57,7 +56,7 @@ class Bucket:
     def _items(self, prefix: str, behind: str = "") -> Iterator[dict[str, Any]]:
         position: dict[str, str] = {"StartAfter": prefix + behind} if behind else {}
         while True:
-            with mapped(Call("s3", "ListObjectsV2", f"bucket {self._name}")):
+            with mapped("S3", "ListObjectsV2", f"bucket {self._name}"):
                 page = self._s3.list_objects_v2(Bucket=self._name, Prefix=prefix, **position)
             yield from page.get("Contents", ())
             if not page.get("IsTruncated"):

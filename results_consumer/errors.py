@@ -1,8 +1,6 @@
 """Everything that the reader raises, and the numbered plan of what it verifies."""
 
 import enum
-from dataclasses import dataclass
-from typing import Literal
 
 from results_consumer.cover import Range
 from wire.errors import SealbatchError
@@ -109,48 +107,6 @@ class JobNotFinished(ReaderError):  # noqa: N818 - a state of the job and no fau
         self.missing = missing
         self.missing_records = missing_records
         self.records = records
-
-
-class ServiceKind(enum.StrEnum):
-    """What stands between us and AWS, by what one does about it."""
-
-    CREDENTIALS = "credentials"
-    CLOCK = "clock"
-    DENIED = "denied"
-    MISSING = "missing"
-    UNAVAILABLE = "unavailable"
-    INVALID = "invalid"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call to AWS: what is asked, of which service, about which bucket or key."""
-
-    service: Literal["s3", "kms"]
-    operation: str
-    resource: str
-
-
-_ADVICE = {
-    ServiceKind.CREDENTIALS: "the AWS credentials are missing, wrong or expired; renew them and try again",
-    ServiceKind.CLOCK: "this machine's clock is wrong, so AWS refuses what it signs; set the clock",
-    ServiceKind.DENIED: "these credentials are not allowed to; ask who administers the resource's policy",
-    ServiceKind.MISSING: "it does not exist, or is disabled, in this account and region; check the configuration",
-    ServiceKind.UNAVAILABLE: "the service cannot be reached or is busy; try again later",
-    ServiceKind.INVALID: "the request or the reply is not understood; check endpoint, region and configuration",
-}
-
-
-class ServiceError(ReaderError):
-    """AWS did not do what was asked; `code` is its error code, or the name of the client's own error."""
-
-    def __init__(self, kind: ServiceKind, call: Call, code: str) -> None:
-        super().__init__(f"{call.service} {call.operation} on {call.resource}: {_ADVICE[kind]} ({code})")
-        self.kind = kind
-        self.service = call.service
-        self.operation = call.operation
-        self.resource = call.resource
-        self.code = code
 
 
 class SinkCode(enum.StrEnum):

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from results_consumer.bucket import Bucket
 from results_consumer.completeness import leaf_of
 from results_consumer.cover import total
 from results_consumer.coverage import ChunkObjects, scan, span_of
-from results_consumer.errors import Check, IntegrityError, ServiceError, ServiceKind
+from results_consumer.errors import Check, IntegrityError
 from results_consumer.evidence import EvidenceFolder
 from results_consumer.fetch import THREADS, FetchOptions, is_wanted
 from results_consumer.growing import Growing, Mark

@@ -5,9 +5,9 @@ from typing import Any
 
 from botocore import exceptions as botocore
 
-from results_consumer.aws import error_code, mapped
+from aws_errors.mapped import error_code, mapped
 from results_consumer.clients import KmsClient
-from results_consumer.errors import Call, Check, IntegrityError
+from results_consumer.errors import Check, IntegrityError
 from results_consumer.job import Job
 from wire import keys, ledger
 from wire.errors import ManifestError
@@ -46,7 +46,7 @@ def _unwrap(kms: KmsClient, job: Job, keyset: Keyset) -> AnswerKey:
     context = keys.encryption_context("answer", manifest.tenant, manifest.job, keyset.image)
     wrapped = keyset.answer_wrapped
     reply: dict[str, Any] = {}
-    with mapped(Call("kms", "Decrypt", keyset.answer_key_arn)):
+    with mapped("KMS", "Decrypt", keyset.answer_key_arn):
         try:
             reply = kms.decrypt(KeyId=keyset.answer_key_arn, CiphertextBlob=wrapped, EncryptionContext=context)
         except botocore.ClientError as error:

@@ -2,8 +2,7 @@
 
 from typing import Any, Final
 
-from results_consumer.aws import mapped
-from results_consumer.errors import Call
+from aws_errors.mapped import mapped
 from results_consumer.sink import Sink
 
 PART: Final = 8 * 1024 * 1024
@@ -27,7 +26,7 @@ class S3Sink(Sink):
 
     def __exit__(self, *_: object) -> None:
         if self._upload:
-            with mapped(self._call("AbortMultipartUpload")):
+            with mapped("S3", "AbortMultipartUpload", self._resource):
                 self._s3.abort_multipart_upload(**self._place, UploadId=self._upload)
 
     def write(self, data: bytes) -> None:
@@ -39,27 +38,24 @@ class S3Sink(Sink):
     def commit(self) -> None:
         """Make the object."""
         if not self._parts:
-            with mapped(self._call("PutObject")):
+            with mapped("S3", "PutObject", self._resource):
                 self._s3.put_object(**self._place, Body=bytes(self._buffer), **ENCRYPTION)
             return
         if self._buffer:
             self._flush()
-        with mapped(self._call("CompleteMultipartUpload")):
+        with mapped("S3", "CompleteMultipartUpload", self._resource):
             parts = {"Parts": self._parts}
             self._s3.complete_multipart_upload(**self._place, UploadId=self._upload, MultipartUpload=parts)
         self._upload = ""
 
     def _flush(self) -> None:
         if not self._upload:
-            with mapped(self._call("CreateMultipartUpload")):
+            with mapped("S3", "CreateMultipartUpload", self._resource):
                 self._upload = self._s3.create_multipart_upload(**self._place, **ENCRYPTION)["UploadId"]
         number = len(self._parts) + 1
-        with mapped(self._call("UploadPart")):
+        with mapped("S3", "UploadPart", self._resource):
             made = self._s3.upload_part(
                 **self._place, UploadId=self._upload, PartNumber=number, Body=bytes(self._buffer)
             )
         self._parts.append({"ETag": made["ETag"], "PartNumber": number})
         self._buffer = bytearray()
-
-    def _call(self, operation: str) -> Call:
-        return Call("s3", operation, self._resource)

@@ -3,6 +3,7 @@
 import traceback
 from typing import Final
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer import errors as producing
 from results_consumer import errors as reading
 from sealbatch.config import NO_FILE, ConfigError
@@ -13,12 +14,12 @@ from sealbatch.tickets import NoSuchJobError
 from wire.errors import TicketError
 
 _SERVICE: Final = {
-    "credentials": Exit.NO_PERMISSION,
-    "clock": Exit.CONFIGURATION,
-    "denied": Exit.NO_PERMISSION,
-    "missing": Exit.CONFIGURATION,
-    "unavailable": Exit.TEMPORARY,
-    "invalid": Exit.INTEGRITY,
+    ServiceKind.CREDENTIALS: Exit.NO_PERMISSION,
+    ServiceKind.CLOCK: Exit.CONFIGURATION,
+    ServiceKind.DENIED: Exit.NO_PERMISSION,
+    ServiceKind.MISSING: Exit.CONFIGURATION,
+    ServiceKind.UNAVAILABLE: Exit.TEMPORARY,
+    ServiceKind.INVALID: Exit.INTEGRITY,
 }
 _SINK: Final = {
     reading.SinkCode.EXISTS: Exit.USAGE,
@@ -71,6 +72,8 @@ def explain(error: Exception) -> tuple[Exit, str]:
             return Exit.USAGE, error.why if error.option in _NO_OPTIONS else f"{_typed(error.option)}: {error.why}"
         case InputFileError():
             return Exit.NO_PERMISSION if error.denied else Exit.USAGE, text
+        case ServiceError():
+            return _SERVICE[error.kind], text
         case producing.ProducerError():
             return _producing(error)
         case reading.ReaderError():
@@ -123,10 +126,8 @@ def _producing(error: producing.ProducerError) -> tuple[Exit, str]:
             return Exit.USAGE, f"{text}; nothing was sent"
         case producing.KeyRefused():
             return Exit.INTEGRITY, text
-        case producing.ServiceError():
-            return _SERVICE[error.kind.value], text
         case producing.SendIncomplete():
-            return _SERVICE[error.cause.kind.value], f"{text}; the ticket is {error.ticket}"
+            return _SERVICE[error.cause.kind], f"{text}; the ticket is {error.ticket}"
         case _:
             return Exit.TEMPORARY, text
 
@@ -138,8 +139,6 @@ def _reading(error: reading.ReaderError) -> tuple[Exit, str]:
             return Exit.INTEGRITY, f"{text}; nothing was written"
         case reading.JobNotFinished():
             return Exit.TEMPORARY, f"{text}{_missing(error)}; nothing was written"
-        case reading.ServiceError():
-            return _SERVICE[error.kind.value], text
         case reading.SinkError():
             return _SINK[error.code], text
         case _:

@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from results_consumer.clients import S3Client
-from results_consumer.errors import ServiceError, ServiceKind
 from results_consumer.job import open_job
 from results_consumer.pace import Pace
 from results_consumer.settings import ReaderSettings

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from memory_aws import ACCOUNT, MemoryKms, MemoryS3
 from receipt_factory import TRUST, make_receipt
 
+from aws_errors.service_error import ServiceError
 from producer.clients import Clients
 from producer.settings import ProducerSettings
 from results_consumer.errors import ReaderError
@@ -340,7 +341,7 @@ class World:
             return work()
         except Died:
             self.deaths += 1
-        except (OSError, ReaderError):
+        except (OSError, ReaderError, ServiceError):
             self.failures += 1
         finally:
             self.unburnt, self.fuse.left = self.fuse.left, -1

@@ -5,8 +5,9 @@ from typing import Final
 
 from fields import docs_of
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from results_consumer.certificates import Fault
-from results_consumer.errors import Call, Check, ServiceError, ServiceKind, SinkCode, SinkError
+from results_consumer.errors import Check, SinkCode, SinkError
 from results_consumer.output import ERRORS as RECORD_ERRORS
 from results_consumer.status import JobState
 from results_consumer.steps import EXPLANATIONS, PROVES, Step
@@ -150,8 +151,8 @@ def _step(step: Step) -> tuple[str, ...]:
 
 
 def _service(kind: ServiceKind) -> tuple[str, ...]:
-    exit_code, text = explain(ServiceError(kind, Call("s3", "", ""), ""))
-    return f"`{kind}`", str(exit_code.value), text.partition(": ")[2].removesuffix(" ()")
+    exit_code, text = explain(ServiceError(kind, "S3", "", ""))
+    return f"`{kind}`", str(exit_code.value), text.partition(": ")[2]
 
 
 def _sink(code: SinkCode) -> tuple[str, ...]:

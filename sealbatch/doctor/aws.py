@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from producer.errors import ServiceError
+from aws_errors.service_error import ServiceError
 from producer.key_guard import read_findings
 from producer.pins import Pin
 from producer.policy_lint import Severity

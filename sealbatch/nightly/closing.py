@@ -5,6 +5,7 @@ import logging
 from datetime import timedelta
 from typing import Final
 
+from aws_errors.service_error import ServiceError
 from results_consumer.errors import ReaderError
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.faults import fault_of
@@ -25,7 +26,7 @@ def close(context: Context, run: str) -> None:
     """Report on a run and tell of it; close it if it is finished, its report is at the target and all were told.
 
     Raises:
-        ReaderError: the report of a finished run cannot be written; all were told.
+        ReaderError, ServiceError: the report of a finished run cannot be written; all were told.
         OSError: that, or the records cannot be written.
     """
     if context.shelf.get(f"runs/{run}/closed") is not None:
@@ -55,7 +56,7 @@ def write_report(context: Context, summary: RunSummary) -> None:
     """The report as a page for people, and as JSON, at the target.
 
     Raises:
-        ReaderError, OSError: the target cannot be written.
+        ReaderError, ServiceError, OSError: the target cannot be written.
     """
     target = context.target(summary.run)
     data = json.dumps(event(summary, FINISHED), indent=2) + "\n"
@@ -69,7 +70,7 @@ def _try_report(context: Context, summary: RunSummary) -> Exception | None:
     """Write the report; why it could not be."""
     try:
         write_report(context, summary)
-    except (ReaderError, OSError) as error:
+    except (ReaderError, ServiceError, OSError) as error:
         # The target may be the very thing that a person is to be told of.
         code = fault_of(error).code
         _log.warning(

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from producer.aws import error_code, mapped
+from aws_errors.mapped import error_code, mapped
 from producer.sealed_file import seal_file
 from results_consumer.s3_sink import S3Sink
 from sealbatch.nightly.inbox import unfinished

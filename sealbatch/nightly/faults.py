@@ -4,6 +4,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Final
 
+from aws_errors.service_error import ServiceError
 from producer import errors as producing
 from results_consumer import errors as reading
 from sealbatch.config import ConfigError
@@ -52,7 +53,7 @@ def fault_of(error: Exception) -> Fault:
             return Fault(f"integrity_{error.code}", text, final=True)
         case producing.SealedFileError():
             return Fault("file_damaged", text, final=True)
-        case producing.ServiceError() | reading.ServiceError() | producing.SendIncomplete():
+        case ServiceError() | producing.SendIncomplete():
             call = error.cause if isinstance(error, producing.SendIncomplete) else error
             return Fault(f"{call.service.lower()}_{call.kind.value}", text)
         case producing.SpoolError():

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from producer.aws import error_code, mapped
+from aws_errors.mapped import error_code, mapped
 from producer.errors import SealedFileError
 from producer.sealed_file import MAX_HEADER, PREFIX, Owner, open_file, read_header
 from results_consumer.s3_sink import S3Sink

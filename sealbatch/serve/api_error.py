@@ -4,6 +4,7 @@ from typing import Final
 
 from starlette.responses import JSONResponse
 
+from aws_errors.service_error import ServiceError
 from producer import errors as producing
 from results_consumer import errors as reading
 from sealbatch.errors import OptionError
@@ -61,7 +62,7 @@ def api_error(error: Exception) -> ApiError:
             # No status at which a client would submit it all once more by itself.
             message = f"{error}; the batch is batch_{error.ticket}; `sealbatch sweep {error.ticket}` sends the rest"
             return ApiError(422, message, code="send_incomplete")
-        case producing.ServiceError() | reading.ServiceError():
+        case ServiceError():
             return ApiError(_SERVICE[str(error.kind)], str(error), code=f"aws_{error.kind}")
         case _:
             # By class and place, if it was not foreseen: its text may hold content.

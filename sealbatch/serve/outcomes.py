@@ -8,7 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from results_consumer.errors import JobNotFinished, ServiceError
+from aws_errors.service_error import ServiceError
+from results_consumer.errors import JobNotFinished
 from results_consumer.sink import LineSink
 from results_consumer.tally import FetchSummary
 from sealbatch.job import Job

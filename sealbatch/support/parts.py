@@ -110,7 +110,7 @@ class Case:
         if not urls:
             raise ConfigError(f"{config.source}: queue_url missing")
         need("reader")
-        from producer.aws import mapped
+        from aws_errors.mapped import mapped
         from sealbatch.clients import Connector
         from sealbatch.doctor.examination import PATIENCE
 

@@ -117,7 +117,7 @@ def keep_sweeping(screen: "Screen", jobs: "Callable[[], Iterable[Ticket]]", look
 
     What AWS does not answer is said, and asked again the next time.
     """
-    from producer.errors import ProducerError
+    from aws_errors.service_error import ServiceError
     from results_consumer.errors import ReaderError
     from vsock_bridge.signals import Signals
 
@@ -131,7 +131,7 @@ def keep_sweeping(screen: "Screen", jobs: "Callable[[], Iterable[Ticket]]", look
                     return
                 try:
                     swept = look(one)
-                except (ProducerError, ReaderError) as error:
+                except (ReaderError, ServiceError) as error:
                     screen.complain(f"{one.job}: {error}; looked at again in {seconds:.0f} s")
                     continue
                 if swept is None or not swept.missing:

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "fuzz")]
 
-PACKAGES = ["wire", "enclave_worker", "vsock_bridge", "producer", "results_consumer", "sealbatch"]
+PACKAGES = ["wire", "aws_errors", "enclave_worker", "vsock_bridge", "producer", "results_consumer", "sealbatch"]
 MEMORY_MB = 1024
 TIMEOUT = 20
 

@@ -24,12 +24,11 @@ from producer_samples import JSONL, Aws, make_aws, many, moto_clients
 from receipt_factory import TRUST
 from waiting import wait_until
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.clients import Clients as ProducerClients
-from producer.errors import ServiceError, ServiceKind
 from producer.lookup import Idempotency
 from producer.submission import SubmitOptions
 from producer.submit import submit
-from results_consumer import errors as reading
 from results_consumer.fetch import fetch
 from results_consumer.settings import ReaderSettings
 from results_consumer.sink import FileSink
@@ -277,10 +276,10 @@ def test_a_clock_that_is_wrong_is_said_by_name(world: World, caplog: pytest.LogC
     world.proxy.rules = [Rule(Kind.SKEW)]
     with pytest.raises(ServiceError) as producing:
         produce(world)
-    with pytest.raises(reading.ServiceError) as caught:
+    with pytest.raises(ServiceError) as caught:
         read(world)
     assert producing.value.kind is ServiceKind.CLOCK
-    assert caught.value.kind is reading.ServiceKind.CLOCK
+    assert caught.value.kind is ServiceKind.CLOCK
     for said in (str(producing.value), str(caught.value)):
         assert "this machine's clock is wrong" in said
         assert "RequestTimeTooSkewed" in said

@@ -9,7 +9,7 @@ import pytest
 from job_factory import Aws
 from night_world import World
 
-from results_consumer.errors import ServiceError
+from aws_errors.service_error import ServiceError
 from results_consumer.s3_sink import PART, S3Sink
 from sealbatch.nightly.context import Context
 

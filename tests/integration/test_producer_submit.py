@@ -12,9 +12,10 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from producer_samples import CSV, JSONL, Aws, make_aws, many, moto_clients, short
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer.chunks import ChunkLimits
 from producer.clients import Clients
-from producer.errors import InputInvalid, SendIncomplete, ServiceError, ServiceKind, SpoolError
+from producer.errors import InputInvalid, SendIncomplete, SpoolError
 from producer.forms import InputForm
 from producer.submission import Phase, Submission, SubmitOptions, SubmitProgress
 from producer.submit import submit

@@ -15,8 +15,9 @@ from folders import names
 from job_factory import CREATED_MS, TENANT, MadeJob, make_job, memory_aws, parse_lines
 from reader_checks import fetched, ids
 
+from aws_errors.service_error import ServiceError
 from results_consumer import growing_file, sink
-from results_consumer.errors import Check, IntegrityError, ServiceError, SinkCode, SinkError
+from results_consumer.errors import Check, IntegrityError, SinkCode, SinkError
 from results_consumer.fetch import FetchOptions, Only, fetch
 from results_consumer.follow import follow, identity
 from results_consumer.follower import Followed

@@ -10,8 +10,9 @@ from aws_faults import counted, instead, s3_error
 from job_factory import IMAGE, TENANT, Aws, MadeJob, make_job, rebuilt
 from reader_checks import FOREIGN_ARN, refused
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from results_consumer.chunks import MAX_CHUNKS
-from results_consumer.errors import Check, IntegrityError, ServiceError, ServiceKind
+from results_consumer.errors import Check, IntegrityError
 from results_consumer.job import open_job
 from wire import ledger
 from wire.manifest import PAGE_ENTRIES, ChunkEntry, encode_page

@@ -13,7 +13,7 @@ from aws_faults import instead, kms_error, s3_error
 from folders import names
 from job_factory import Aws, client, make_job
 
-from results_consumer.errors import ServiceError, ServiceKind
+from aws_errors.service_error import ServiceError, ServiceKind
 from results_consumer.fetch import fetch
 from results_consumer.sink import BUFFER, FileSink
 from results_consumer.status import job_status
@@ -50,7 +50,7 @@ def test_a_refusal_of_kms_has_its_kind_and_names_the_key(
     """Denied, expired, gone and busy are told apart."""
     with instead(aws.kms, "Decrypt", kms_error(code)) as asked:
         error = fails(aws, tmp_path)
-    assert (error.kind, error.service, error.operation, error.code) == (kind, "kms", "Decrypt", code)
+    assert (error.kind, error.service, error.operation, error.code) == (kind, "KMS", "Decrypt", code)
     assert (error.resource, len(asked)) == (aws.settings.answer_key, 1)
 
 

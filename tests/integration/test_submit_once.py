@@ -11,9 +11,10 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from producer_samples import JSONL, Aws, make_aws, many, moto_clients
 
+from aws_errors.service_error import ServiceError
 from producer.chunks import ChunkLimits
 from producer.clients import Clients
-from producer.errors import KeyReused, SendIncomplete, ServiceError
+from producer.errors import KeyReused, SendIncomplete
 from producer.forms import InputForm
 from producer.lookup import Idempotency
 from producer.submission import Submission, SubmitOptions

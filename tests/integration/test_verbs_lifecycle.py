@@ -18,7 +18,7 @@ from receipt_factory import make_receipt, write_roots
 from typer.testing import CliRunner
 
 import producer.submit
-from producer.errors import ServiceError, ServiceKind
+from aws_errors.service_error import ServiceError, ServiceKind
 from sealbatch.cli import app
 from sealbatch.exits import Exit
 from sealbatch.screen import Screen

@@ -28,6 +28,7 @@ import enclave_worker.keyring
 import enclave_worker.server
 import vsock_bridge.backoff
 import vsock_bridge.link
+from aws_errors.service_error import ServiceError
 from devstack.nsm import SoftwareNsm
 from enclave_worker.engine import Completion
 from enclave_worker.server import EnclaveServer
@@ -42,7 +43,7 @@ from producer.lookup import Idempotency
 from producer.settings import ProducerSettings
 from producer.submission import SubmitOptions
 from producer.submit import submit
-from results_consumer.errors import JobNotFinished, ServiceError
+from results_consumer.errors import JobNotFinished
 from results_consumer.fetch import fetch
 from results_consumer.settings import ReaderSettings
 from results_consumer.sink import FileSink

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("wire", "enclave_worker", "vsock_bridge", "producer", "results_consumer", "sealbatch")
+PACKAGES = ("wire", "aws_errors", "enclave_worker", "vsock_bridge", "producer", "results_consumer", "sealbatch")
 LOUD = frozenset({"warning", "error", "critical"})
 PARTS = re.compile(r"[^:]+: (.{15,}|.*%s)", re.DOTALL)
 

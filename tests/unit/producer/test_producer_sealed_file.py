@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_aws import ACCOUNT, MemoryKms
 
-from producer.errors import SealedFileError, ServiceError
+from aws_errors.service_error import ServiceError
+from producer.errors import SealedFileError
 from producer.sealed_file import MAX_HEADER, PREFIX, SEGMENT, TAG, Owner, open_file, read_header, seal_file
 
 OWNER = Owner(ACCOUNT + "a", "benefits", "nightly")

@@ -7,8 +7,8 @@ import pytest
 from botocore.response import StreamingBody
 from memory_aws import PAGE, MemoryS3
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from results_consumer.bucket import Bucket
-from results_consumer.errors import ServiceError, ServiceKind
 
 
 class CountingBody(StreamingBody):  # type: ignore[misc]

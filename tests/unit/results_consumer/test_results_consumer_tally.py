@@ -1,6 +1,7 @@
 """Adding lines up."""
 
-from results_consumer.errors import Call, Check, IntegrityError, ServiceError, ServiceKind, SinkCode, SinkError
+from aws_errors.service_error import ServiceError, ServiceKind
+from results_consumer.errors import Check, IntegrityError, SinkCode, SinkError
 from results_consumer.keyring import AnswerKey
 from results_consumer.output import LineOrigin, attested_line, unattested_line
 from results_consumer.tally import Tally
@@ -32,8 +33,8 @@ def test_codes_come_most_frequent_first() -> None:
 def test_texts_of_errors_name_what_failed_and_where() -> None:
     """Each says enough to act on."""
     assert str(IntegrityError(Check.SEAL, "t/j/answers/x")) == "integrity check 21 (seal) failed at t/j/answers/x"
-    service = str(ServiceError(ServiceKind.DENIED, Call("kms", "Decrypt", "arn"), "AccessDeniedException"))
-    assert service.startswith("kms Decrypt on arn: ")
+    service = str(ServiceError(ServiceKind.DENIED, "KMS", "Decrypt", "arn", code="AccessDeniedException"))
+    assert service.startswith("KMS Decrypt on arn: ")
     assert service.endswith("(AccessDeniedException)")
     assert str(SinkError(SinkCode.FAILED, "out", 5)) == "out cannot be written (errno 5)"
 

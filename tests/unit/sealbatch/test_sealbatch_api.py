@@ -14,7 +14,8 @@ from botocore.exceptions import EndpointConnectionError
 from job_factory import MadeJob, make_job, memory_aws
 
 import sealbatch
-from results_consumer.errors import IntegrityError, JobNotFinished, ServiceError
+from aws_errors.service_error import ServiceError
+from results_consumer.errors import IntegrityError, JobNotFinished
 from results_consumer.status import JobState, clock_ms
 from sealbatch import AsyncClient, AsyncJob, Client, Job, JobStalled, OptionError, Progress, WaitTimeout
 from sealbatch.config import Config, Resources

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from aws_errors.service_error import ServiceError, ServiceKind
 from producer import errors as producing
 from producer.validate import ValidationReport
 from results_consumer import errors as reading
@@ -20,15 +21,9 @@ TICKET = Ticket("a" * 16, bytes(16))
 REPORT = ValidationReport(3, (), 2, 10, 5, 0, 0)
 
 
-def producer_failure(kind: str) -> producing.ServiceError:
-    """A failed call of the producer."""
-    return producing.ServiceError(producing.ServiceKind(kind), "sqs", "SendMessageBatch", "https://queue")
-
-
-def reader_failure(kind: str) -> reading.ServiceError:
-    """A failed call of the reader."""
-    call = reading.Call("s3", "GetObject", "bucket b")
-    return reading.ServiceError(reading.ServiceKind(kind), call, "Code")
+def failure(kind: str) -> ServiceError:
+    """A failed call to AWS."""
+    return ServiceError(ServiceKind(kind), "SQS", "SendMessageBatch", "https://queue")
 
 
 @pytest.mark.parametrize(
@@ -39,15 +34,15 @@ def reader_failure(kind: str) -> reading.ServiceError:
         (TicketError("mistyped"), Exit.USAGE, "mistyped"),
         (NoSuchJobError("no job"), Exit.NO_SUCH_JOB, "no job"),
         (producing.InputInvalid(REPORT), Exit.INPUT_INVALID, "2 invalid lines.*nothing was sent"),
-        (producer_failure("credentials"), Exit.NO_PERMISSION, "expired"),
-        (producer_failure("clock"), Exit.CONFIGURATION, "set the clock"),
+        (failure("credentials"), Exit.NO_PERMISSION, "expired"),
+        (failure("clock"), Exit.CONFIGURATION, "set the clock"),
         (producing.KeyReused("a" * 16), Exit.USAGE, f"job {'a' * 16}.*choose another key.*nothing was sent"),
-        (producer_failure("denied"), Exit.NO_PERMISSION, "denied"),
-        (producer_failure("missing"), Exit.CONFIGURATION, "https://queue.*does not exist"),
-        (producer_failure("unavailable"), Exit.TEMPORARY, "try again"),
-        (producer_failure("invalid"), Exit.INTEGRITY, "must not be trusted"),
+        (failure("denied"), Exit.NO_PERMISSION, "denied.*not allowed"),
+        (failure("missing"), Exit.CONFIGURATION, "https://queue.*does not exist"),
+        (failure("unavailable"), Exit.TEMPORARY, "try again"),
+        (failure("invalid"), Exit.INTEGRITY, "must not be trusted"),
         (
-            producing.SendIncomplete(TICKET, 3, 9, producer_failure("unavailable")),
+            producing.SendIncomplete(TICKET, 3, 9, failure("unavailable")),
             Exit.TEMPORARY,
             f"3 of 9 chunks were sent.*the ticket is {TICKET}",
         ),
@@ -62,11 +57,6 @@ def reader_failure(kind: str) -> reading.ServiceError:
             Exit.TEMPORARY,
             r"5 of 20 records have no answer yet \(records 4 to 7 and 1 more ranges\)",
         ),
-        (reader_failure("credentials"), Exit.NO_PERMISSION, "renew"),
-        (reader_failure("clock"), Exit.CONFIGURATION, "set the clock"),
-        (reader_failure("denied"), Exit.NO_PERMISSION, "not allowed"),
-        (reader_failure("missing"), Exit.CONFIGURATION, "bucket b"),
-        (reader_failure("unavailable"), Exit.TEMPORARY, "try again"),
         (reading.SinkError(reading.SinkCode.EXISTS, "out"), Exit.USAGE, "out exists"),
         (reading.SinkError(reading.SinkCode.FULL, "out", errno.ENOSPC), Exit.TEMPORARY, "no space"),
         (reading.SinkError(reading.SinkCode.DENIED, "out"), Exit.NO_PERMISSION, "permission"),
@@ -99,9 +89,9 @@ def test_an_unforeseen_error_tells_its_place_and_not_its_text() -> None:
         (TicketError("mistyped"), "sealbatch fetch --help"),
         (NoSuchJobError("no job"), "sealbatch list"),
         (producing.InputInvalid(REPORT), "correct these lines"),
-        (producing.SendIncomplete(TICKET, 3, 9, producer_failure("unavailable")), f"sealbatch sweep {TICKET}"),
-        (producer_failure("denied"), "sealbatch doctor"),
-        (reader_failure("unavailable"), "type the same again"),
+        (producing.SendIncomplete(TICKET, 3, 9, failure("unavailable")), f"sealbatch sweep {TICKET}"),
+        (failure("denied"), "sealbatch doctor"),
+        (failure("unavailable"), "type the same again"),
         (reading.IntegrityError(reading.Check.SEAL, "a/b"), "believe nothing"),
         (reading.JobNotFinished((Range(4, 4),), 5, 20), "sealbatch wait"),
         (reading.SinkError(reading.SinkCode.EXISTS, "out"), "--force"),

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from uvicorn.server import ServerState
 
-from producer.errors import SendIncomplete, ServiceError, ServiceKind
+from aws_errors.service_error import ServiceError, ServiceKind
+from producer.errors import SendIncomplete
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.tally import FetchSummary
 from sealbatch.client import Client

@@ -1,4 +1,4 @@
-"""The one place where errors of AWS and its client become ours."""
+"""Where errors of AWS and of its client become ours; texts of AWS are never passed on, because they quote requests."""
 
 import re
 from collections.abc import Iterator
@@ -8,13 +8,14 @@ from typing import Final
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
 
-from results_consumer.errors import Call, ServiceError, ServiceKind
+from aws_errors.service_error import ServiceError, ServiceKind
 
-_CODE: Final = re.compile(r"[A-Za-z0-9.]{1,64}")
+_CODE: Final = re.compile(r"[A-Za-z0-9.:_-]{1,64}")
 
 _KINDS: Final = {
     ServiceKind.CREDENTIALS: frozenset(
         {
+            "AuthFailure",
             "ExpiredToken",
             "ExpiredTokenException",
             "IncompleteSignature",
@@ -34,25 +35,34 @@ _KINDS: Final = {
     ServiceKind.DENIED: frozenset({"AccessDenied", "AccessDeniedException", "AccountProblem", "AllAccessDisabled"}),
     ServiceKind.MISSING: frozenset(
         {
+            "AWS.SimpleQueueService.NonExistentQueue",
             "AuthorizationHeaderMalformed",  # S3's answer when the bucket is in another region
             "DisabledException",
             "KMSInvalidStateException",
             "NoSuchBucket",
+            "NoSuchKey",
             "NotFoundException",
             "PermanentRedirect",
+            "QueueDoesNotExist",
         }
     ),
     ServiceKind.UNAVAILABLE: frozenset(
         {
             "ConditionalRequestConflict",
             "DependencyTimeoutException",
+            "InternalError",
+            "InternalFailure",
             "KMSInternalException",
             "KeyUnavailableException",
             "LimitExceededException",
             "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
             "RequestTimeout",
             "RequestTimeoutException",
+            "ServiceUnavailable",
             "SlowDown",
+            "ThrottledException",
             "Throttling",
             "ThrottlingException",
             "TooManyRequestsException",
@@ -72,30 +82,40 @@ _CREDENTIAL_ERRORS: Final = (
 
 
 def error_code(error: botocore.ClientError) -> str:
-    """AWS's error code; "Unknown" if the reply has none that looks like one."""
-    code = error.response.get("Error", {}).get("Code", "")
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else "Unknown"
+    """The service's code for the failure."""
+    return clean_code(error.response.get("Error", {}).get("Code"))
+
+
+def clean_code(code: object) -> str:
+    """`code` if it looks like an error code; anything else might be text that quotes the request."""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
 @contextmanager
-def mapped(call: Call) -> Iterator[None]:
-    """Turn what botocore raises inside into `ServiceError`.
+def mapped(service: str, operation: str, resource: str) -> Iterator[None]:
+    """Run one AWS call; every failure of botocore's comes out as a `ServiceError` that names what was tried.
 
     No cause is chained: botocore's texts quote what a server sent.
+
+    Raises:
+        ServiceError: the call failed after botocore's own retries.
     """
     try:
         yield
     except botocore.ClientError as error:
         code = error_code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        raise ServiceError(_kind(code, status), call, code) from None
+        kind = _kind(code, status)
     except _CREDENTIAL_ERRORS as error:
-        raise ServiceError(ServiceKind.CREDENTIALS, call, type(error).__name__) from None
+        kind, code = ServiceKind.CREDENTIALS, type(error).__name__
     except (botocore.ParamValidationError, ResponseParserError) as error:
-        raise ServiceError(ServiceKind.INVALID, call, type(error).__name__) from None
+        kind, code = ServiceKind.INVALID, type(error).__name__
     except (botocore.BotoCoreError, OSError) as error:
         # A body is read straight from a socket, hence OSError.
-        raise ServiceError(ServiceKind.UNAVAILABLE, call, type(error).__name__) from None
+        kind, code = ServiceKind.UNAVAILABLE, type(error).__name__
+    else:
+        return
+    raise ServiceError(kind, service, operation, resource, code=code) from None
 
 
 def _kind(code: str, status: int) -> ServiceKind:
