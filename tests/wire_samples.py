@@ -43,7 +43,7 @@ RESULT_PAYLOAD = payload.AnswerPayload("sealbatch/benefits-bloom", SALT, RESULTS
 
 def question_header() -> header.QuestionHeader:
     """The header of `QUESTIONS`."""
-    proof = keys.commitment(KEY, [header.QUESTIONS, TENANT, JOB, 2, 4, 3])
+    proof = keys.commitment(KEY, [header.QuestionHeader.direction, TENANT, JOB, 2, 4, 3])
     return header.QuestionHeader(TENANT, JOB, IMAGE, 2, 4, 3, QUESTION_ARN, WRAPPED, commitment=proof)
 
 
@@ -53,7 +53,7 @@ QUESTION_DIGEST = envelope.parse_questions(QUESTIONS).digest
 
 def answer_header() -> header.AnswerHeader:
     """The header of `ANSWERS`."""
-    proof = keys.commitment(ANSWER_KEY, [header.ANSWERS, TENANT, JOB, 2, 4, 3])
+    proof = keys.commitment(ANSWER_KEY, [header.AnswerHeader.direction, TENANT, JOB, 2, 4, 3])
     return header.AnswerHeader(
         TENANT,
         JOB,

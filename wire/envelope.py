@@ -44,6 +44,9 @@ MIN_BUCKET: Final = 4096
 _PREFIX: Final = struct.Struct(">4sBBH")
 _LENGTH: Final = struct.Struct(">I")
 
+_CLOSED: Final = "sealed object: does not open under this key"
+"""One error and one text for every way to fail, so that nobody learns which check it was."""
+
 _Header = TypeVar("_Header", QuestionHeader, AnswerHeader)
 
 
@@ -66,9 +69,8 @@ class _Sealed:
             SealError: `key` is not this object's key, or anything in it was changed.
         """
         binding = self.header.binding()
-        # One error and one text for every way to fail, so that nobody learns which check it was.
         if not hmac.compare_digest(keys.commitment(key, binding), self.header.commitment):
-            raise SealError("sealed object: does not open under this key")
+            raise SealError(_CLOSED)
         cipher = AESGCM(keys.seal_key(key, binding))
         return _decrypted(cipher, self.nonce, self.ciphertext, self.associated, MIN_BUCKET)
 
@@ -95,7 +97,7 @@ class SealedAnswers(_Sealed):
         if not self.receipt:
             return b""
         if len(self.receipt) <= NONCE_SIZE + TAG_SIZE:
-            raise SealError("sealed object: does not open under this key")
+            raise SealError(_CLOSED)
         nonce, ciphertext = self.receipt[:NONCE_SIZE], self.receipt[NONCE_SIZE:]
         cipher = AESGCM(keys.receipt_key(key, self.header.binding()))
         return _decrypted(cipher, nonce, ciphertext, self.body_digest, RECEIPT_BUCKET)
@@ -223,9 +225,9 @@ def _decrypted(cipher: AESGCM, nonce: bytes, ciphertext: bytes, associated: byte
     try:
         plaintext = cipher.decrypt(nonce, ciphertext, associated)
     except InvalidTag:
-        raise SealError("sealed object: does not open under this key") from None
+        raise SealError(_CLOSED) from None
     size = int.from_bytes(plaintext[: _LENGTH.size], "big")
     end = _LENGTH.size + size
     if len(plaintext) != bucket(end, smallest) or any(plaintext[end:]):
-        raise SealError("sealed object: does not open under this key")
+        raise SealError(_CLOSED)
     return plaintext[_LENGTH.size : end]

@@ -1,14 +1,11 @@
 """Headers of sealed objects: what each says in the clear, and binds. Encoded in strict msgpack, as an array."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from wire.fields import Fields
 from wire.messages import MAX_CHUNK, MAX_RECORD, MAX_WRAPPED
 from wire.names import IMAGE, JOB, KEY_ARN, TENANT
-
-QUESTIONS: Final = 1
-ANSWERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class QuestionHeader(_Place):
     `commitment` is for `wire.envelope.seal` to fill in.
     """
 
-    direction: ClassVar[int] = QUESTIONS
+    direction: ClassVar[int] = 1
 
     wrapped: bytes
     commitment: bytes = field(default=b"", kw_only=True)
@@ -52,7 +49,7 @@ class AnswerHeader(_Place):
     `commitment` is for `wire.envelope.seal` to fill in.
     """
 
-    direction: ClassVar[int] = ANSWERS
+    direction: ClassVar[int] = 2
 
     wrapped_digest: bytes
     commitment: bytes = field(default=b"", kw_only=True)

@@ -5,7 +5,6 @@ import io
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,11 +123,3 @@ def test_what_a_spreadsheet_writes_is_read_back(questions: list[str], delimiter:
     assert [(item.custom_id, item.messages[0].content) for item in items] == [
         (f"c-{n}", question) for n, question in enumerate(questions)
     ]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_an_input_of_nothing_is_a_problem(form: InputForm) -> None:
-    """Whatever form it was to have."""
-    for data in (b"", b"\n \r\n", b"\xef\xbb\xbf"):
-        (problem,) = read(data, form)
-        assert problem.fatal

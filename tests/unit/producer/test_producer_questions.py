@@ -326,7 +326,10 @@ def test_reading_answers_does_not_change_how_questions_are_read() -> None:
     assert [type(item) for item in before] == [Record, Problem]
 
 
-@pytest.mark.parametrize(("data", "form"), [(b"", JSONL), (b"\n \r\n\t\n", JSONL), (b"", CSV), (b"question\n\n", CSV)])
+EMPTY = [(data, form) for data in (b"", b"\n \r\n\t\n", b"\xef\xbb\xbf") for form in (JSONL, CSV, InputForm())]
+
+
+@pytest.mark.parametrize(("data", "form"), [*EMPTY, (b"question\n\n", CSV)])
 def test_an_empty_input_is_told(data: bytes, form: InputForm) -> None:
     """Nothing, blank lines and a lone header hold no question, and no option makes them one."""
     (problem,) = read(data, form, keep_invalid=True)
