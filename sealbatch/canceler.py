@@ -37,8 +37,8 @@ def cancel(
     Doing it again does it no harm. What an enclave answers at this very moment is kept, as it would have been before.
 
     Raises:
-        IntegrityError: the job is not the ticket's. ServiceError: S3 does not answer.
-        ProducerError: a mark or failure could not be written.
+        IntegrityError: the job is not the ticket's. ServiceError: S3 does not answer, or a mark or failure
+            could not be written.
     """
     job = open_job(s3, reader, ticket)
     store = JobStore(clients.s3, producer.bucket)

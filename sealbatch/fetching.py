@@ -39,7 +39,7 @@ class Fetching:
         """Verify and open a job that has ended.
 
         Raises:
-            ReaderError: as `results_consumer.fetch.fetch`.
+            ReaderError, ServiceError: as `results_consumer.fetch.fetch`.
         """
 
         def tell(state: FetchProgress) -> None:
@@ -53,7 +53,7 @@ class Fetching:
         """Wait until a job and its retries have ended, then fetch them.
 
         Raises:
-            WaitTimeout, JobStalled, ReaderError: as `wait_for` and `whole`.
+            WaitTimeout, JobStalled, ReaderError, ServiceError: as `wait_for` and `whole`.
         """
         wait_for(self.s3, self.settings, self.ticket, limit, self.told)
         pace = Pace()
@@ -70,7 +70,7 @@ class Fetching:
 
         Raises:
             WaitTimeout: the time is over. JobStalled: the bridge says that KMS refuses the enclave.
-            ReaderError: as `results_consumer.follow.follow`.
+            ReaderError, ServiceError: as `results_consumer.follow.follow`.
         """
 
         def tell(state: Followed) -> None:
@@ -89,7 +89,7 @@ class Fetching:
         """Write a job as it runs; one that was retried, when it and its retries have ended.
 
         Raises:
-            WaitTimeout, JobStalled, ReaderError: as above.
+            WaitTimeout, JobStalled, ReaderError, ServiceError: as above.
         """
         path = output if isinstance(output, str | os.PathLike) else None
         if self.has_retries():
@@ -108,7 +108,7 @@ class Fetching:
         """The same into a channel.
 
         Raises:
-            WaitTimeout, JobStalled, ReaderError: as above.
+            WaitTimeout, JobStalled, ReaderError, ServiceError: as above.
         """
         return self.when_ended(lambda: channel, limit) if self.has_retries() else self.as_it_runs(channel, limit)
 

@@ -42,8 +42,7 @@ class Sweeper:
         A job past its deadline has an outcome for everything. `now_ms` is the clock's if None.
 
         Raises:
-            ReaderError: the job is not the ticket's, or S3 does not answer.
-            ProducerError: a chunk could not be sent.
+            IntegrityError: the job is not the ticket's. ServiceError: S3 does not answer, or a chunk could not be sent.
         """
         job = open_job(self.s3, self.reader, ticket)
         now = clock_ms() if now_ms is None else now_ms

@@ -20,7 +20,7 @@ def wait_for(s3: S3Client, settings: ReaderSettings, ticket: Ticket, limit: Limi
 
     Raises:
         WaitTimeout: the time is over. JobStalled: the bridge says that KMS refuses the enclave.
-        ReaderError: as `results_consumer.status.job_status`, at the first look if S3 does not answer.
+        ReaderError, ServiceError: as `results_consumer.status.job_status`, at the first look if S3 does not answer.
     """
     job = open_job(s3, settings, ticket)
     total = job.manifest.records

@@ -23,7 +23,7 @@ def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Recor
     """Fetch, verify, match every line to the input at `source`, write; and write down what it came to.
 
     Raises:
-        ReaderError: anything is not as the ticket says, or the target cannot be written; nothing was delivered.
+        ReaderError, ServiceError: anything is not as the ticket says, or cannot be written; nothing was delivered.
         OSError: the input or the records cannot be read or written.
     """
     answers = own_names(records, str(claim["name"])).answers
