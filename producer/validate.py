@@ -83,7 +83,7 @@ def validate(
     defaults: Params,
     *,
     max_problems: int = DEFAULT_MAX_PROBLEMS,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> ValidationReport:
     """Read all of `source`; `progress` is told the number of lines read now and then.
 
@@ -93,6 +93,6 @@ def validate(
     tally = Tally(max_problems)
     for done, item in enumerate(read_records(source, form, defaults, notes=tally.notes), 1):
         tally.add(item)
-        if progress is not None and done % PROGRESS_EVERY == 0:
+        if done % PROGRESS_EVERY == 0:
             progress(done)
     return tally.report()

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws_errors.mapped import error_code
 from aws_errors.service_error import ServiceError
 from producer.key_guard import read_findings
 from producer.pins import Pin
@@ -29,8 +30,9 @@ def check_credentials(role: str, sts: Any) -> Iterator[Finding]:
     try:
         reply = sts.get_caller_identity()
     except ClientError as error:
-        code = str(error.response["Error"]["Code"])
-        yield Finding(name, Status.ERROR, f"AWS refuses them ({code})", f"log in again, or correct profiles.{role}")
+        yield Finding(
+            name, Status.ERROR, f"AWS refuses them ({error_code(error)})", f"log in again, or correct profiles.{role}"
+        )
         yield from _clock(error.response)
     except BotoCoreError as error:
         yield Finding(
@@ -143,7 +145,7 @@ def check_bucket(config: Config, s3: Any) -> Iterator[Finding]:
         try:
             holds = well(look(Bucket=bucket))
         except AWS_ERRORS as error:
-            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            code = error_code(error) if isinstance(error, ClientError) else ""
             if not (code.startswith(("NoSuch", "ServerSide")) and code != "NoSuchBucket"):
                 yield not_seen(name, error, "the s3:Get… rights of deploy/template.yaml's bridge role")
                 continue

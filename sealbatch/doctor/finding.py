@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws_errors.mapped import error_code
+
 
 class Status(enum.StrEnum):
     """An error stops work or lets somebody in; a warning is worth a look; what could not be looked at is skipped."""
@@ -36,7 +38,7 @@ def judged(check: str, holds: bool, found: str, mend: str, status: Status = Stat
 
 def not_seen(check: str, error: BotoCoreError | ClientError, right: str) -> Finding:
     """AWS did not let us look, or did not answer; `right` is the permission that looking takes."""
-    code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else type(error).__name__
+    code = error_code(error) if isinstance(error, ClientError) else type(error).__name__
     if "AccessDenied" in code or code == "403":
         return Finding(
             check, Status.SKIPPED, f"this role may not look ({code})", f"run doctor with a role with {right}"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws_errors.mapped import error_code
 from sealbatch import __version__
 from sealbatch.nightly.schedule import Tell
 from sealbatch.nightly.summary import OUTCOMES, TOKENS, RunSummary
@@ -104,6 +105,6 @@ def _publish(sns: Any, topic: str, text: str, subject: str) -> None:
     try:
         sns.publish(TopicArn=topic, Message=text, Subject=subject[:100])
     except ClientError as error:
-        raise TellError(f"SNS refused: {error.response.get('Error', {}).get('Code', 'Unknown')}") from None
+        raise TellError(f"SNS refused: {error_code(error) or 'Unknown'}") from None
     except BotoCoreError as error:
         raise TellError(f"SNS does not answer ({type(error).__name__})") from None
