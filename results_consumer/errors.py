@@ -1,4 +1,4 @@
-"""Everything that the reader raises, and the numbered plan of what it verifies."""
+"""What the reader raises beside ServiceError, and the numbered plan of what it verifies."""
 
 import enum
 
@@ -70,7 +70,7 @@ class Check(enum.IntEnum):
 
 
 class ReaderError(SealbatchError):
-    """The one family: any other exception out of this package is a bug. No text of it holds content."""
+    """The family: any other exception out of this package but ServiceError is a bug. No text of it holds content."""
 
 
 class IntegrityError(ReaderError):
