@@ -72,9 +72,7 @@ def explain(error: Exception) -> tuple[Exit, str]:
             return Exit.USAGE, error.why if error.option in _NO_OPTIONS else f"{_typed(error.option)}: {error.why}"
         case InputFileError():
             return Exit.NO_PERMISSION if error.denied else Exit.USAGE, text
-        case ServiceError():
-            return _SERVICE[error.kind], text
-        case producing.ProducerError():
+        case ServiceError() | producing.ProducerError():
             return _producing(error)
         case reading.ReaderError():
             return _reading(error)
@@ -117,9 +115,12 @@ def _typed(option: str) -> str:
     return f"--{option.replace('_', '-')}"
 
 
-def _producing(error: producing.ProducerError) -> tuple[Exit, str]:
+def _producing(error: ServiceError | producing.ProducerError) -> tuple[Exit, str]:
+    """Of the asker's side, or of AWS, whoever called it."""
     text = str(error)
     match error:
+        case ServiceError():
+            return _SERVICE[error.kind], text
         case producing.InputInvalid():
             return Exit.INPUT_INVALID, f"{text}; nothing was sent"
         case producing.KeyReused():
