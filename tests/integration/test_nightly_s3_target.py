@@ -51,7 +51,7 @@ def test_a_bucket_that_is_gone_is_told_without_content(aws: Aws) -> None:
     """By its name and the call."""
     sink = S3Sink(aws.s3, "nowhere", "x")
     sink.write(b"secret")
-    with pytest.raises(ServiceError, match="s3 PutObject on bucket nowhere"):
+    with pytest.raises(ServiceError, match="S3 PutObject on bucket nowhere"):
         sink.commit()
 
 
