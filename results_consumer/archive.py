@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from results_consumer.chunks import ChunkTable
 from results_consumer.cover import Range, gaps
-from results_consumer.errors import Check, IntegrityError
+from results_consumer.errors import Check, IntegrityError, checked
 from results_consumer.manifest import check_manifest, read_chunks
 from results_consumer.output_reader import ReadLine
 from results_consumer.receipts import ReceiptVerifier, Subject
@@ -21,7 +21,6 @@ from results_consumer.trust import Trust
 from wire import ledger
 from wire.commitments import question_root, result_commitment, root_of
 from wire.envelope import parse_answers
-from wire.errors import LedgerError, SealError
 from wire.ledger import MAX_RETRIES
 from wire.manifest import MAX_MANIFEST, MAX_PAGE, Manifest, manifest_digest
 from wire.messages import MAX_SEALED
@@ -138,10 +137,8 @@ class JobArchive:
 
     def _read_parts(self) -> Iterator[Part]:
         for name in self._folder.names("answers"):
-            try:
+            with checked(Check.OBJECT_PRESENT, f"answers/{name}"):
                 found = ledger.parse_answer_name(name)
-            except LedgerError:
-                raise IntegrityError(Check.OBJECT_PRESENT, f"answers/{name}") from None
             span = Range(found.first, found.count)
             if found.chunk >= len(self._chunks) or not self._chunks.span(found.chunk).holds(span):
                 raise IntegrityError(Check.RANGE, f"answers/{name}")
@@ -149,10 +146,8 @@ class JobArchive:
 
     def _read_part(self, name: str, chunk: int, span: Range) -> Part:
         where = f"answers/{name}"
-        try:
+        with checked(Check.OBJECT_FORM, where):
             sealed = parse_answers(self._folder.get(where, limit=MAX_SEALED) or b"")
-        except SealError:
-            raise IntegrityError(Check.OBJECT_FORM, where) from None
         entry = self._chunks.entry(chunk)
         salt, results = self._read_opening(name, span.count)
         data = self._folder.get(f"receipts/{name}.cose", limit=MAX_RECEIPT) or b""

@@ -1,9 +1,11 @@
 """What the reader raises beside ServiceError, and the numbered plan of what it verifies."""
 
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from results_consumer.cover import Range
-from wire.errors import SealbatchError
+from wire.errors import SealbatchError, WireError
 
 
 class Check(enum.IntEnum):
@@ -94,6 +96,19 @@ class IntegrityError(ReaderError):
     def code(self) -> str:
         """The check's name in lower case."""
         return self.check.name.lower()
+
+
+@contextmanager
+def checked(check: Check, where: str) -> Iterator[None]:
+    """Turn what `wire` refuses inside into the check that fails by it. No cause is chained: nothing of it is told.
+
+    Raises:
+        IntegrityError: the bytes at `where` are refused.
+    """
+    try:
+        yield
+    except WireError:
+        raise IntegrityError(check, where) from None
 
 
 class JobNotFinished(ReaderError):  # noqa: N818 - a state of the job and no fault

@@ -6,9 +6,8 @@ Whoever proves an output offline imports this, so nothing here needs an AWS libr
 from collections.abc import Callable
 
 from results_consumer.chunks import MAX_CHUNKS, ChunkTable
-from results_consumer.errors import Check, IntegrityError
+from results_consumer.errors import Check, IntegrityError, checked
 from wire import ledger
-from wire.errors import ManifestError
 from wire.manifest import ChunkEntry, Manifest, decode_manifest, decode_page, manifest_digest
 from wire.merkle import MerkleTree
 from wire.ticket import Ticket
@@ -27,10 +26,8 @@ def check_manifest(encoded: bytes | None, where: str, ticket: Ticket | None) -> 
     if ticket is not None and manifest_digest(encoded) != ticket.digest:
         raise IntegrityError(Check.MANIFEST_DIGEST, where)
     # 3. It is one.
-    try:
+    with checked(Check.MANIFEST_FORM, where):
         manifest = decode_manifest(encoded)
-    except ManifestError:
-        raise IntegrityError(Check.MANIFEST_FORM, where) from None
     if manifest.chunks > MAX_CHUNKS:
         raise IntegrityError(Check.MANIFEST_FORM, where)
     return manifest
@@ -65,7 +62,5 @@ def _read_page(page: bytes | None, where: str) -> tuple[ChunkEntry, ...]:
     if page is None:
         raise IntegrityError(Check.PAGE_PRESENT, where)
     # 6. It is one.
-    try:
+    with checked(Check.PAGE_FORM, where):
         return decode_page(page)
-    except ManifestError:
-        raise IntegrityError(Check.PAGE_FORM, where) from None

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from results_consumer.cover import Range
-from results_consumer.errors import Check, IntegrityError
+from results_consumer.errors import Check, IntegrityError, checked
 from results_consumer.job import Job
 from results_consumer.keyring import AnswerKey
 from results_consumer.receipts import ReceiptVerifier, Subject
 from results_consumer.steps import ReceiptRefused, Step
-from wire.envelope import SealedAnswers, parse_answers
-from wire.errors import MessageError, SealError
+from wire.envelope import parse_answers
+from wire.errors import SealError
 from wire.header import AnswerHeader
 from wire.manifest import ChunkEntry
 from wire.payload import AnswerPayload
@@ -54,33 +54,32 @@ def verify_answers(data: bytes, where: str, expected: Expected) -> Verified:
         IntegrityError: the first check that failed.
     """
     # 12. It is sealed answers within the limits.
-    try:
+    with checked(Check.OBJECT_FORM, where):
         sealed = parse_answers(data)
-    except SealError:
-        raise IntegrityError(Check.OBJECT_FORM, where) from None
     # 13. to 20. Its header names what is expected. The header is authentic only if the seal opens, which takes long.
     _check_header(sealed.header, where, expected)
-    payload = _open(sealed, where, expected)
+    # 21. Commitment, AEAD and padding, in this order.
+    with checked(Check.SEAL, where):
+        plaintext = sealed.open(expected.key.key)
+    # 22. What was sealed is a payload.
+    with checked(Check.PAYLOAD_FORM, where):
+        payload = AnswerPayload.decode(plaintext)
     # 23. It holds one result for each record of the range, in order.
     span = expected.span
     if [result.number for result in payload.results] != list(range(span.first, span.end)):
         raise IntegrityError(Check.RECORD_NUMBERS, where)
     # 29. The enclave signed for it.
+    manifest, header = expected.job.manifest, sealed.header
+    about = Subject.of(
+        manifest, expected.entry, span, sealed, now=expected.now, salt=payload.salt, results=payload.results
+    )
     try:
-        receipt_bytes = _open_receipt(sealed, expected)
-        subject = Subject.of(
-            expected.job.manifest,
-            expected.entry,
-            span,
-            sealed,
-            now=expected.now,
-            salt=payload.salt,
-            results=payload.results,
-        )
-        receipt = expected.receipts.verify(receipt_bytes, subject)
+        receipt_bytes = sealed.open_receipt(expected.key.key)
+        receipt = expected.receipts.verify(receipt_bytes, about)
+    except SealError:
+        raise ReceiptRefused(Step.SEAL).at(where) from None
     except ReceiptRefused as error:
         raise error.at(where) from None
-    header = sealed.header
     return Verified(span, where, sealed.digest, header.model, header.template, payload, receipt, receipt_bytes, data)
 
 
@@ -99,23 +98,3 @@ def _check_header(header: AnswerHeader, where: str, expected: Expected) -> None:
     for check, holds in plan:
         if not holds:
             raise IntegrityError(check, where)
-
-
-def _open(sealed: SealedAnswers, where: str, expected: Expected) -> AnswerPayload:
-    # 21. Commitment, AEAD and padding, in this order.
-    try:
-        plaintext = sealed.open(expected.key.key)
-    except SealError:
-        raise IntegrityError(Check.SEAL, where) from None
-    # 22. What was sealed is a payload.
-    try:
-        return AnswerPayload.decode(plaintext)
-    except MessageError:
-        raise IntegrityError(Check.PAYLOAD_FORM, where) from None
-
-
-def _open_receipt(sealed: SealedAnswers, expected: Expected) -> bytes:
-    try:
-        return sealed.open_receipt(expected.key.key)
-    except SealError:
-        raise ReceiptRefused(Step.SEAL) from None
