@@ -15,7 +15,7 @@ from results_consumer.chunks import MAX_CHUNKS
 from results_consumer.errors import Check, IntegrityError
 from results_consumer.job import open_job
 from wire import ledger
-from wire.manifest import PAGE_ENTRIES, ChunkEntry, encode_page
+from wire.manifest import PAGE_ENTRIES, ChunkEntry, Keyset, encode_page
 
 
 def manifest_key(made: MadeJob) -> str:
@@ -174,28 +174,20 @@ def test_records_beyond_the_manifests_count_are_refused_at_their_page(aws: Aws, 
 # The answer key, check 9
 
 
-def test_a_wrapped_key_of_another_job_is_refused(aws: Aws, tmp_path: Path) -> None:
-    """KMS binds the job into the key: a keyset moved into another job's manifest does not decrypt."""
+WRAPPED: dict[str, Callable[[Keyset, Keyset], Keyset]] = {
+    "of another job": lambda _, other: other,
+    "of another image": lambda own, _: replace(own, image=IMAGE[::-1]),
+    "for the questions": lambda own, _: replace(own, answer_wrapped=own.question_wrapped),
+}
+
+
+@pytest.mark.parametrize("bend", WRAPPED.values(), ids=WRAPPED)
+def test_a_wrapped_key_is_bound_to_its_job_image_and_purpose(
+    aws: Aws, tmp_path: Path, bend: Callable[[Keyset, Keyset], Keyset]
+) -> None:
+    """KMS binds all three into the key: in a manifest that claims something else it does not decrypt."""
     made, other = make_job(aws, 2), make_job(aws, 2)
-    made.keysets = other.keysets
-    made.put_manifest()
-    made.answer_all()
-    refused(made, tmp_path, Check.ANSWER_KEY)
-
-
-def test_a_wrapped_key_of_another_image_is_refused(aws: Aws, tmp_path: Path) -> None:
-    """KMS binds the image into the key: a manifest cannot claim another one."""
-    made = make_job(aws, 2)
-    made.keysets = [replace(made.keysets[0], image=IMAGE[::-1])]
-    made.put_manifest()
-    made.answer_all()
-    refused(made, tmp_path, Check.ANSWER_KEY)
-
-
-def test_a_question_key_in_the_answer_keys_place_is_refused(aws: Aws, tmp_path: Path) -> None:
-    """It was wrapped by another KMS key and for another purpose."""
-    made = make_job(aws, 2)
-    made.keysets = [replace(made.keysets[0], answer_wrapped=made.keysets[0].question_wrapped)]
+    made.keysets = [bend(made.keysets[0], other.keysets[0])]
     made.put_manifest()
     made.answer_all()
     refused(made, tmp_path, Check.ANSWER_KEY)
