@@ -74,15 +74,13 @@ class FetchOptions:
     """How a job is fetched.
 
     `inputs` gives, each time that it is called, the (line, custom_id) of each record of the input in order: every
-    output line must match then. `progress` is called in the caller's thread after each chunk. `receipts` is the folder
-    in which what proves the job is kept, under the job's id; one that is there already is replaced if
-    `replace_receipts` is set.
+    output line must match then. `receipts` is the folder in which what proves the job is kept, under the job's id; one
+    that is there already is replaced if `replace_receipts` is set.
     """
 
     form: OutputForm = OutputForm.JSONL
     only: Only | None = None
     inputs: Callable[[], Iterator[tuple[int, str]]] | None = None
-    progress: Callable[[FetchProgress], None] | None = None
     receipts: Path | None = None
     replace_receipts: bool = False
 
@@ -95,12 +93,14 @@ def fetch(
     sink: Sink,
     *,
     options: FetchOptions | None = None,
+    told: Callable[[FetchProgress], None] = lambda _: None,
     now_ms: int | None = None,
 ) -> FetchSummary:
     """Verify the whole job and write its lines to `sink`, in the order of the input.
 
     A sink that can be taken back is written while verifying. Any other gets its first byte after the last check; the
-    objects are then read a second time and must be the same. `now_ms` is the clock's if None.
+    objects are then read a second time and must be the same. `told` is called in the caller's thread after each chunk.
+    `now_ms` is the clock's if None.
 
     Raises:
         IntegrityError: anything is not as the ticket says.
@@ -117,7 +117,7 @@ def fetch(
         retries = open_retries(s3, kms, settings, revealer, ticket=ticket, now_ms=now)
         with ExitStack() as stack:
             evidence = _evidence(stack, job, retries, options)
-            fetching = _Fetching(bucket, revealer, retries, options, evidence)
+            fetching = _Fetching(bucket, revealer, retries, options, evidence, told=told)
             summary = (fetching.in_one_pass if sink.revocable else fetching.in_two_passes)(sink)
             for folder in evidence.values():
                 folder.commit()
@@ -148,12 +148,15 @@ class _Fetching:
         retries: list[Repeated],
         options: FetchOptions,
         evidence: dict[str, EvidenceFolder],
+        *,
+        told: Callable[[FetchProgress], None],
     ) -> None:
         self._bucket = bucket
         self._revealer = revealer
         self._retries = retries
         self._options = options
         self._evidence = evidence
+        self._told = told
 
     def in_one_pass(self, sink: Sink) -> FetchSummary:
         """Write while verifying: the sink takes it back if a later chunk fails."""
@@ -187,8 +190,12 @@ class _Fetching:
     ) -> FetchSummary:
         tally, job = Tally(), self._revealer.job
         match = None if self._options.inputs is None else InputMatch(self._options.inputs())
-        writing = sink is not None and not sink.revocable
-        lines = self._lines(job, chunks, tally, pinned, lambda: self._tell(tally, writing=writing))
+        writing, records = sink is not None and not sink.revocable, job.manifest.records
+
+        def tell() -> None:
+            self._told(FetchProgress(tally.records, records, writing, tally.outcomes))
+
+        lines = self._lines(job, chunks, tally, pinned, tell)
         with closing(merged(lines, self._retries, self._repeat)) as all_lines:
             for line in all_lines:
                 self._take(line if match is None else match.matched(line), tally, sink)
@@ -225,8 +232,3 @@ class _Fetching:
         if sink is not None and is_wanted(line, self._options.only):
             sink.write(encode_line(line, self._options.form))
             tally.written += 1
-
-    def _tell(self, tally: Tally, *, writing: bool) -> None:
-        if self._options.progress is not None:
-            total = self._revealer.job.manifest.records
-            self._options.progress(FetchProgress(tally.records, total, writing, tally.outcomes))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from results_consumer.errors import JobNotFinished
@@ -46,8 +46,7 @@ class Fetching:
             what = "writing" if state.writing else "verifying"
             self.told(Progress(what, state.done, state.total, _counted(state.outcomes)))
 
-        options = replace(self.options, progress=tell)
-        return fetch(self.s3, self.kms, self.settings, self.ticket, sink, options=options)
+        return fetch(self.s3, self.kms, self.settings, self.ticket, sink, options=self.options, told=tell)
 
     def when_ended(self, sink: Callable[[], Sink], limit: Limit) -> FetchSummary:
         """Wait until a job and its retries have ended, then fetch them.

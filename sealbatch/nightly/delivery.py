@@ -32,7 +32,6 @@ def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Recor
     options = FetchOptions(
         form=OutputForm.CSV if answers.endswith(".csv") else OutputForm.JSONL,
         inputs=lambda: _pairs(context, source),
-        progress=lambda state: _show(context, records, state),
     )
     # The name is this file's alone, so what may lie there is what we delivered before we could write it down.
     sink = target.sink(answers)
@@ -43,6 +42,7 @@ def deliver(context: Context, records: ItemRecords, claim: Record, ticket: Recor
         Ticket.parse(str(ticket["ticket"])),
         sink,
         options=options,
+        told=lambda state: _show(context, records, state),
         now_ms=context.machine_now_ms(),
     )
     seen = timeline(aws.reader_s3, aws.reader_settings, summary.job)

@@ -114,12 +114,11 @@ def test_progress_is_told_chunk_by_chunk(aws: Aws, tmp_path: Path) -> None:
     made = make_job(aws, 2, 3)
     made.answer_all()
     told: list[FetchProgress] = []
-    options = FetchOptions(progress=told.append)
-    fetch(aws.s3, aws.kms, aws.settings, made.ticket, FileSink(tmp_path / "out"), options=options)
+    fetch(aws.s3, aws.kms, aws.settings, made.ticket, FileSink(tmp_path / "out"), told=told.append)
     one_pass = [FetchProgress(2, 5, writing=False), FetchProgress(5, 5, writing=False)]
     assert told == one_pass
     assert [state.outcomes["succeeded"] for state in told] == [2, 5]
-    fetched(made, options)
+    fetch(aws.s3, aws.kms, aws.settings, made.ticket, StreamSink(io.BytesIO()), told=told.append)
     assert told[2:] == [*one_pass, FetchProgress(2, 5, writing=True), FetchProgress(5, 5, writing=True)]
 
 
@@ -134,7 +133,7 @@ def test_what_changes_between_the_passes_is_not_written(aws: Aws) -> None:
 
     out = io.BytesIO()
     with pytest.raises(IntegrityError) as caught:
-        fetch(aws.s3, aws.kms, aws.settings, made.ticket, StreamSink(out), options=FetchOptions(progress=change))
+        fetch(aws.s3, aws.kms, aws.settings, made.ticket, StreamSink(out), told=change)
     assert (caught.value.check, caught.value.where) == (Check.UNCHANGED, made.name(1))
     assert ids(parse_lines(out.getvalue())) == ["case-0", "case-1"]
 
