@@ -7,10 +7,9 @@ from botocore import exceptions as botocore
 
 from aws_errors.mapped import error_code, mapped
 from results_consumer.clients import KmsClient
-from results_consumer.errors import Check, IntegrityError
+from results_consumer.errors import Check, IntegrityError, checked
 from results_consumer.job import Job
 from wire import keys, ledger
-from wire.errors import ManifestError
 from wire.manifest import Keyset, verify_manifest
 
 _NOT_OF_THIS_KEY = frozenset({"InvalidCiphertextException", "IncorrectKeyException"})
@@ -34,10 +33,8 @@ def unwrap_keys(kms: KmsClient, job: Job) -> tuple[AnswerKey, ...]:
     """
     ring = tuple(_unwrap(kms, job, keyset) for keyset in job.manifest.keysets)
     # 10. The HMAC comes last of what is checked about the job: only now is there a key for it.
-    try:
+    with checked(Check.MANIFEST_HMAC, _where(job)):
         verify_manifest(job.encoded, ring[0].key)
-    except ManifestError:
-        raise IntegrityError(Check.MANIFEST_HMAC, _where(job)) from None
     return ring
 
 
