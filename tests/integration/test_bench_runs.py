@@ -68,8 +68,8 @@ def test_what_the_precisions_change_is_measured(model: Path, tmp_path: Path) -> 
 def test_a_contender_that_fails_says_why_and_names_no_path(tmp_path: Path) -> None:
     """The last line of its error."""
     requests = WORKLOADS["first"].requests()[:1]
-    job = Job(CONTENDERS[ONE_BY_ONE], Path(sys.executable), tmp_path / "no-model", requests, 1, {})
-    with pytest.raises(MissingError, match="fails: OSError") as caught:
+    job = Job(CONTENDERS["sealbatch_fp32"], Path(sys.executable), tmp_path / "no-model", requests, 1, {})
+    with pytest.raises(MissingError, match=r"fails: enclave_worker.manifest.ModelError: ") as caught:
         run(job, 60.0)
     assert str(tmp_path) not in caught.value.reason
 

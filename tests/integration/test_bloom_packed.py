@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import Typist
+from click.testing import Result
 from compiled import compiled
 from safetensors.torch import load_file, save_file
 from tiny_bloom import CONTEXT, save_tiny_bloom
+from typer.testing import CliRunner
 
 from enclave_worker.bloom.bloom_engine import BloomEngine
 from enclave_worker.bloom.load import LoadedBloom, load_bloom
@@ -21,6 +22,7 @@ from enclave_worker.build import build_engine
 from enclave_worker.engine import Completion, Prompt, SamplingParams
 from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.settings import Settings
+from sealbatch.cli import app
 from sealbatch.model_folder import pack_folder, write_manifest
 
 
@@ -118,16 +120,19 @@ def test_packed_weights_are_mapped_and_shared(folder: Path) -> None:
 
 def test_the_command_packs_a_folder(folder: Path, tmp_path: Path) -> None:
     """It prints the new digest, can be typed again, and refuses what is no model or no precision."""
-    typist = Typist(tmp_path)
-    done = typist.type("model", "pack", str(folder), "--precision", "int8")
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stdout.decode().strip() == load_manifest(folder).digest.hex()
-    assert b"packed for int8" in done.stderr
-    assert typist.type("model", "pack", str(folder)).returncode == 0
-    missing = typist.type("model", "pack", str(tmp_path / "nothing"))
-    assert (missing.returncode, missing.stdout) == (78, b"")
-    assert b"manifest.json: No such file" in missing.stderr
-    assert typist.type("model", "pack", str(folder), "--precision", "int3").returncode == 2
+
+    def pack(*words: str) -> Result:
+        return CliRunner().invoke(app, ["model", "pack", *words])
+
+    done = pack(str(folder), "--precision", "int8")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip() == load_manifest(folder).digest.hex()
+    assert "packed for int8" in done.stderr
+    assert pack(str(folder)).exit_code == 0
+    missing = pack(str(tmp_path / "nothing"))
+    assert (missing.exit_code, missing.stdout) == (78, "")
+    assert "manifest.json: No such file" in missing.stderr
+    assert pack(str(folder), "--precision", "int3").exit_code == 2
 
 
 def test_a_folder_is_packed_without_numpy_into_the_same_file(folder: Path, tmp_path: Path) -> None:
