@@ -69,13 +69,13 @@ release-check: release ## Make the release once more, elsewhere, and compare the
 	@$(BIN)/python -m releasing.build build/again/elsewhere/release --compare build/release $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KEY),--key $(KEY))
 
 chaos: $(VENV)/.test ## Kill, halt and fault real processes for SECONDS=120 by SEED=, every PAUSE=4 s; compare every answer
-	@PYTHONPATH=tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(if $(PAUSE),--pause $(PAUSE))
+	@PYTHONPATH=tests/helpers:tests:. $(BIN)/python -m chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(if $(PAUSE),--pause $(PAUSE))
 
 vsock-test: $(VENV)/.test ## Run bridge and enclave over real AF_VSOCK, in a kernel that is a process if need be
 	@$(BIN)/python -m pytest -q -s tests/integration/test_real_vsock.py
 
 soak: $(VENV)/.test ## Carry RECORDS=100000 through the real processes; their memory and speed, beside the stand-in's own
-	@PYTHONPATH=tests:. $(BIN)/python -m soak $(if $(RECORDS),--records $(RECORDS))
+	@PYTHONPATH=tests/helpers:tests:. $(BIN)/python -m soak $(if $(RECORDS),--records $(RECORDS))
 
 nights: $(VENV)/.test ## Run two hundred nights in simulated time with everything going wrong (SEALBATCH_SEED=N)
 	@SEALBATCH_NIGHTS=200 $(BIN)/python -m pytest -q -s tests/integration/test_nightly_seeded.py

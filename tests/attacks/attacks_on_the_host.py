@@ -35,7 +35,7 @@ from wire.envelope import parse_questions
 from wire.errors import SealError
 from wire.messages import Unwrapped
 
-PATHS = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
+PATHS = {"PYTHONPATH": f"{ROOT / 'tests' / 'helpers'}:{ROOT}"}
 
 ORACLE = int(os.environ.get("SEALBATCH_ORACLE", "2000"))
 """How often the enclave is asked with mutated CMS; `make attack` sets 100,000."""

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "attacks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers"), str(ROOT / "tests" / "attacks")]
 
 from hostile import Stage, Verdict  # noqa: E402
 from registry import ATTACKS, Attack  # noqa: E402

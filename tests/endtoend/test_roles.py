@@ -8,7 +8,7 @@ from pathlib import Path
 
 from command import Typist
 
-ONE_ROLE = Path(__file__).resolve().parents[1] / "one_role.py"
+ONE_ROLE = Path(__file__).resolve().parents[1] / "helpers" / "one_role.py"
 MODEL = Path(__file__).resolve().parents[2] / "models" / "benefits-bloom"
 ANSWER = f"""
 from pathlib import Path

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "fuzz")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers"), str(ROOT / "tests" / "fuzz")]
 
 PACKAGES = ["wire", "aws_errors", "enclave_worker", "vsock_bridge", "producer", "results_consumer", "sealbatch"]
 MEMORY_MB = 1024

@@ -53,7 +53,9 @@ def world(moto: str, tmp_path: Path) -> Iterator[World]:
     sqs.send_message(QueueUrl=url, MessageBody=message.encode())
     enclave = FakeEnclave(Address.parse(f"unix://{tmp_path}/e.sock"), behave=lambda _: None)
     arguments = [moto, url, KEY, str(enclave.address), str(tmp_path / "ready")]
-    process = subprocess.Popen([sys.executable, str(ROOT / "tests" / "bridge_program.py"), *arguments], cwd=ROOT)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "helpers" / "bridge_program.py"), *arguments], cwd=ROOT
+    )
     try:
         wait_until(lambda: bool(enclave.seen), 30, what="the chunk at the enclave")
         assert (tmp_path / "ready").exists()

@@ -87,7 +87,7 @@ def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parent:
 
 def nitro_cli_path() -> str:
     """The stand-in, which cannot be imported without its folder."""
-    return str(Path(__file__).resolve().parents[1] / "nitro_cli.py")
+    return str(Path(__file__).resolve().parents[1] / "helpers" / "nitro_cli.py")
 
 
 @pytest.fixture

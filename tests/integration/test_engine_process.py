@@ -19,13 +19,13 @@ from enclave_worker.manifest import ModelError
 from enclave_worker.process_engine import ProcessEngine
 from enclave_worker.settings import Settings
 
-TESTS = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "stub_engine")
 
 
 @pytest.fixture(autouse=True)
 def _path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", f"{TESTS}:{TESTS.parent}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'helpers'}:{ROOT}")
 
 
 @contextmanager

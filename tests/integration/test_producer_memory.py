@@ -39,7 +39,7 @@ def peak(folder: Path, lines: int, words: Sequence[str]) -> int:
             file.write("\n")
     report = folder / "peak"
     typist = Typist(folder)
-    command = [sys.executable, str(Path(__file__).parents[1] / "peak_memory.py"), str(report)]
+    command = [sys.executable, str(Path(__file__).parents[1] / "helpers" / "peak_memory.py"), str(report)]
     done = subprocess.run([*command, *words], env=typist.env(), cwd=folder, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return int(report.read_text())

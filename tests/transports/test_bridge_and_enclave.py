@@ -31,7 +31,7 @@ from wire.ledger import ChunkMessage
 from wire.messages import Ready, RefusalCode, Unwrap, Unwrapped
 from wire.stream import Listener
 
-TESTS = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 QUESTION = "How many weeks of leave?"
 
 
@@ -104,7 +104,7 @@ def bridge(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridge]:
 
 def start_enclave(place: Place, *, endless: bool) -> subprocess.Popen[bytes]:
     """An enclave in a process of its own."""
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    path = os.pathsep.join([str(ROOT / "tests" / "helpers"), str(ROOT)])
     program = str(Path(__file__).with_name("enclave_program.py"))
     arguments = [sys.executable, program, str(place.listen), "endless" if endless else "once"]
     return subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": path})

@@ -13,7 +13,7 @@ from sealbatch.doctor.finding import Status
 from sealbatch.doctor.host import check_versions
 from sealbatch.extras import OF_VERBS
 
-ONE_ROLE = Path(__file__).resolve().parents[2] / "one_role.py"
+ONE_ROLE = Path(__file__).resolve().parents[2] / "helpers" / "one_role.py"
 
 
 def type_as(extra: str, words: str, folder: Path) -> subprocess.CompletedProcess[str]:

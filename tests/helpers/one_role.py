@@ -19,7 +19,7 @@ OURS = "sealbatch"
 
 def distributions(extra: str) -> set[str]:
     """What `pip install sealbatch[EXTRA]` brings, by canonical name."""
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found: set[str] = set()
     seen: set[tuple[str, frozenset[str]]] = set()
     waiting = [Requirement(f"{OURS}[{extra}]")]

@@ -15,17 +15,17 @@ from typing import Final
 
 import psutil
 
-TESTS: Final = Path(__file__).resolve().parent
-ROOT: Final = TESTS.parent
+HELPERS: Final = Path(__file__).resolve().parent
+ROOT: Final = HELPERS.parents[1]
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What every process gets: a home of its own, the tests on its path."""
+    """What every process gets: a home of its own, these helpers on its path."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "TMPDIR": str(home),
-        "PYTHONPATH": f"{TESTS}:{ROOT}",
+        "PYTHONPATH": f"{HELPERS}:{ROOT}",
         "PYTHONUNBUFFERED": "1",
     }
 
