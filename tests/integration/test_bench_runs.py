@@ -68,7 +68,8 @@ def test_what_the_precisions_change_is_measured(model: Path, tmp_path: Path) -> 
 def test_a_contender_that_fails_says_why_and_names_no_path(tmp_path: Path) -> None:
     """The last line of its error."""
     requests = WORKLOADS["first"].requests()[:1]
-    job = Job(CONTENDERS["sealbatch_fp32"], Path(sys.executable), tmp_path / "no-model", requests, 1, {})
+    model = tmp_path / "no-model"
+    job = Job(CONTENDERS["sealbatch_fp32"], Path(sys.executable), model, requests, 1, {"model": str(model)})
     with pytest.raises(MissingError, match=r"fails: enclave_worker.manifest.ModelError: ") as caught:
         run(job, 60.0)
     assert str(tmp_path) not in caught.value.reason
