@@ -9,7 +9,7 @@ from typing import Final
 from aws_errors.mapped import mapped
 from producer.clients import SqsClient
 from producer.published import Published
-from producer.send import Sender
+from producer.send import send_all
 from wire.manifest import ChunkEntry
 
 DEPTHS: Final = (
@@ -47,5 +47,5 @@ def resend(sqs: SqsClient, queue_url: str, job: Published, entries: Iterable[Chu
         nonlocal sent
         sent += number
 
-    Sender(sqs, queue_url).send_all(map(job.message, entries), count)
+    send_all(sqs, queue_url, map(job.message, entries), count)
     return sent

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from aws_errors.mapped import clean_code, mapped
@@ -24,38 +25,31 @@ MAX_PAUSE: Final = 5.0
 Entry = dict[str, Any]
 
 
-class Sender:
-    """Sends to one queue. `pause` waits between attempts for a number of seconds."""
+def send_all(sqs: SqsClient, queue_url: str, messages: Iterable[ChunkMessage], sent: Callable[[int], None]) -> None:
+    """Send all messages; `sent` is told the number of messages in each batch once SQS has it.
 
-    def __init__(self, sqs: SqsClient, queue_url: str, pause: Callable[[float], None] = time.sleep) -> None:
-        self._sqs = sqs
-        self._queue_url = queue_url
-        self._pause = pause
+    Raises:
+        ServiceError: a batch could not be sent. More may be in the queue than `sent` was told.
+    """
+    run_parallel(partial(_send_batch, sqs, queue_url), batches(messages), sent, SENDERS)
 
-    def send_all(self, messages: Iterable[ChunkMessage], sent: Callable[[int], None]) -> None:
-        """Send all messages; `sent` is told the number of messages in each batch once SQS has it.
 
-        Raises:
-            ServiceError: a batch could not be sent. More may be in the queue than `sent` was told.
-        """
-        run_parallel(self._send_batch, batches(messages), sent, SENDERS)
-
-    def _send_batch(self, bodies: list[str]) -> int:
-        entries: list[Entry] = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies)]
-        code = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                self._pause(random.uniform(0.0, min(FIRST_PAUSE * 2**attempt, MAX_PAUSE)))
-            with mapped("SQS", "SendMessageBatch", self._queue_url):
-                reply = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
-            failed = {failure["Id"]: failure for failure in reply.get("Failed", [])}
-            if not failed:
-                return len(bodies)
-            code = clean_code(next(iter(failed.values())).get("Code"))
-            if any(failure.get("SenderFault") for failure in failed.values()):
-                raise ServiceError(ServiceKind.INVALID, "SQS", "SendMessageBatch", self._queue_url, code=code)
-            entries = [entry for entry in entries if entry["Id"] in failed]
-        raise ServiceError(ServiceKind.UNAVAILABLE, "SQS", "SendMessageBatch", self._queue_url, code=code)
+def _send_batch(sqs: SqsClient, queue_url: str, bodies: list[str]) -> int:
+    entries: list[Entry] = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies)]
+    code = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(random.uniform(0.0, min(FIRST_PAUSE * 2**attempt, MAX_PAUSE)))
+        with mapped("SQS", "SendMessageBatch", queue_url):
+            reply = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
+        failed = {failure["Id"]: failure for failure in reply.get("Failed", [])}
+        if not failed:
+            return len(bodies)
+        code = clean_code(next(iter(failed.values())).get("Code"))
+        if any(failure.get("SenderFault") for failure in failed.values()):
+            raise ServiceError(ServiceKind.INVALID, "SQS", "SendMessageBatch", queue_url, code=code)
+        entries = [entry for entry in entries if entry["Id"] in failed]
+    raise ServiceError(ServiceKind.UNAVAILABLE, "SQS", "SendMessageBatch", queue_url, code=code)
 
 
 def batches(messages: Iterable[ChunkMessage]) -> Iterator[list[str]]:

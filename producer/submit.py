@@ -26,7 +26,7 @@ from producer.problem import Problem
 from producer.published import open_published
 from producer.questions import read_records
 from producer.sealing import Sealer, seal_all
-from producer.send import Sender
+from producer.send import send_all
 from producer.settings import ProducerSettings
 from producer.spool import Spool
 from producer.store import JobStore
@@ -198,7 +198,7 @@ class _Way:
             self._progress(SubmitProgress(Phase.SEND, sent, chunks, ticket))
 
         try:
-            Sender(self._clients.sqs, self._settings.queue_url).send_all(messages, count)
+            send_all(self._clients.sqs, self._settings.queue_url, messages, count)
         except ServiceError as error:
             raise SendIncomplete(ticket, sent, chunks, error) from None
         _LOG.info("job submitted job=%s chunks=%d", ticket.job, chunks)

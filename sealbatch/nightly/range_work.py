@@ -7,7 +7,7 @@ from pathlib import Path
 from producer.forms import InputForm
 from producer.keyset import Keyset, generate_keyset
 from producer.ranges import Range, Reading, check_range, read_chunk, seal_range, upload_range
-from producer.send import Sender
+from producer.send import send_all
 from producer.store import JobStore
 from sealbatch.nightly.context import Context
 from sealbatch.nightly.faults import FILE_CHANGED, FILE_GONE, NightError
@@ -101,7 +101,7 @@ class RangeWork:
                 chunk.message(self._settings.tenant, self._ranges.job, parameters, read_chunk(file, chunk))
                 for chunk in chunks_of(sealed)
             )
-            Sender(self._context.aws.producer.sqs, self._settings.queue_url).send_all(messages, lambda _: None)
+            send_all(self._context.aws.producer.sqs, self._settings.queue_url, messages, lambda _: None)
         self._records.put_new(SEND, self._context.dated())
 
     def _keyset(self) -> Keyset:

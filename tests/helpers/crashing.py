@@ -23,12 +23,12 @@ CRASHED: Final = 86
 
 POINTS: Final = {
     # The producer, from the first sealed chunk to the last message.
-    "submit.sealed": ("producer.submit:_upload", "before"),
+    "submit.sealed": ("producer.submit:_Way.upload", "before"),
     "submit.chunk_put": ("producer.upload:Upload._put_chunk", "after"),
     "submit.pages_put": ("producer.publish:manifest.encode_manifest", "before"),
-    "submit.manifest_put": ("producer.upload:publish", "after"),
+    "submit.manifest_put": ("producer.upload:put_manifest", "after"),
     "submit.key_claimed": ("producer.lookup:Lookup.claim", "after"),
-    "submit.batch_sent": ("producer.send:Sender._send_batch", "after"),
+    "submit.batch_sent": ("producer.send:_send_batch", "after"),
     "submit.all_sent": ("producer.lookup:Lookup.mark_sent", "before"),
     # The bridge, from receipt to deletion.
     "bridge.received": ("vsock_bridge.chunk_queue:ChunkQueue.receive", "after"),
