@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from devstack.root import RENEW_BEFORE, DevelopmentRoot, Leaf
-from enclave_worker.attestor import PCR_SIZE, AttestorError
+from enclave_worker.attestor import AttestorError
 from enclave_worker.nsm import (
     MAX_EXTENSION,
     MAX_NONCE,
@@ -30,6 +30,7 @@ from enclave_worker.nsm import (
     NsmError,
     Register,
 )
+from wire.measurement import PCR_SIZE
 
 MODULE_ID: Final = "sealbatch-devstack"
 PLATFORM_PCRS: Final = 16

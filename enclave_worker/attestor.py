@@ -2,10 +2,10 @@
 
 from typing import Final, Protocol
 
+from wire.measurement import PCR_SIZE
+
 IMAGE_PCR: Final = 0
 """The register that measures the whole image, and the one that key policies pin."""
-PCR_SIZE: Final = 48
-"""Bytes of a register: SHA-384."""
 
 
 class AttestorError(Exception):

@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 
 import cbor2
 
-from enclave_worker.attestor import PCR_SIZE, AttestorError
+from enclave_worker.attestor import AttestorError
+from wire.measurement import PCR_SIZE
 
 DEVICE: Final = Path("/dev/nsm")
 IOCTL: Final = 0xC020_0A00

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from enclave_worker.attestor import PCR_SIZE, Attestor, AttestorError
+from enclave_worker.attestor import Attestor, AttestorError
 from enclave_worker.identity import Identity
+from wire.measurement import PCR_SIZE
 from wire.receipt import PCRS, Receipt, encode_payload, encode_receipt, key_statement, to_be_signed
 
 RENEW_AFTER: Final = 1800.0
