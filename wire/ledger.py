@@ -182,7 +182,7 @@ _MESSAGE: Final[Mapping[str, Check]] = {
     "digest": shaped(re.compile("[0-9a-f]{64}")),
     "size": number(1, MAX_SEALED),
 }
-_MESSAGE_MAY: Final[Mapping[str, Check]] = {
+_MESSAGE_OPTIONAL: Final[Mapping[str, Check]] = {
     "inline": lambda value: isinstance(value, str),
     "deadline_ms": number(),
     "not_before_ms": number(),
@@ -195,7 +195,7 @@ def parse_chunk_message(body: str) -> ChunkMessage:
     Raises:
         LedgerError: the text is not exactly one such message.
     """
-    fields = parse_object(body, MAX_BODY, "queue message", _MESSAGE, _MESSAGE_MAY)
+    fields = parse_object(body, MAX_BODY, "queue message", _MESSAGE, _MESSAGE_OPTIONAL)
     del fields["v"]
     fields["digest"] = bytes.fromhex(fields["digest"])
     inline = fields.pop("inline", None)
