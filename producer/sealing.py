@@ -2,14 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from producer.chunks import ChunkLimits, split
 from producer.keyset import Keyset
 from producer.problem import Problem
 from producer.settings import ProducerSettings
 from producer.spool import Spool
-from producer.validate import PROGRESS_EVERY, Tally
+from producer.validate import Tally
 from wire.envelope import seal
 from wire.header import QuestionHeader
 from wire.payload import QuestionPayload, Record
@@ -81,15 +81,8 @@ def seal_all(
     def refused() -> bool:
         return tally.fatal or (tally.problem_count > 0 and not skip_invalid)
 
-    def acceptable() -> Iterator[Record]:
-        for done, item in enumerate(items, 1):
-            tally.add(item)
-            if done % PROGRESS_EVERY == 0:
-                progress(done)
-            if isinstance(item, Record) and not refused():
-                yield item
-
-    for chunk in split(acceptable(), limits):
+    counted = tally.counted(items, progress)
+    for chunk in split((item for item in counted if isinstance(item, Record) and not refused()), limits):
         if not refused():
             sealer.seal(chunk)
     return not refused() and tally.records > 0

@@ -1,6 +1,6 @@
 """Checks a whole input and counts it, without keys and without sending anything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,6 +64,14 @@ class Tally:
             self._bytes += size
             self._largest = max(self._largest, size)
 
+    def counted(self, items: Iterable[Record | Problem], progress: Callable[[int], None]) -> Iterator[Record | Problem]:
+        """The same items, each counted; `progress` is told the number of lines now and then."""
+        for done, item in enumerate(items, 1):
+            self.add(item)
+            if done % PROGRESS_EVERY == 0:
+                progress(done)
+            yield item
+
     def report(self) -> ValidationReport:
         """What was counted so far."""
         return ValidationReport(
@@ -91,8 +99,6 @@ def validate(
         OSError: reading failed.
     """
     tally = Tally(max_problems)
-    for done, item in enumerate(read_records(source, form, defaults, notes=tally.notes), 1):
-        tally.add(item)
-        if done % PROGRESS_EVERY == 0:
-            progress(done)
+    for _ in tally.counted(read_records(source, form, defaults, notes=tally.notes), progress):
+        pass
     return tally.report()
