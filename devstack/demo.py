@@ -21,8 +21,10 @@ from sealbatch.clients import Connector
 from sealbatch.config import Config
 from sealbatch.exits import Exit, Stop
 from sealbatch.intake import Intake
+from sealbatch.job import Job
 from sealbatch.questions import Questions
-from sealbatch.screen import Screen, make_table, printable
+from sealbatch.screen import Screen, printable
+from sealbatch.tables import make_table
 from sealbatch.tickets import TicketBook
 from sealbatch.verbs import jobs
 from wire.payload import Params, Record
@@ -72,7 +74,7 @@ def _demonstrate(screen: Screen, stack: Stack) -> Exit:
     client.tickets = TicketBook(stack.folder / "tickets.jsonl")  # in the user's own list it would stay as not found
     intake = Intake(name="demo", chunk_size=CHUNK)
     submission = jobs.submit_job(screen, client, str(QUESTIONS), Questions(QUESTIONS), intake)
-    job = client.job(str(submission.sent_ticket()))
+    job = Job(client, submission.sent_ticket())
     screen.say(f"ticket {job.ticket}")
     seen = _peek(client.config)
     stack.start_bridge()

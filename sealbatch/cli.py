@@ -1,5 +1,6 @@
 """The `sealbatch` command: its verbs, the options that all share, and the one place where errors end."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -50,6 +51,16 @@ VERBS: Final[dict[str, dict[str, str]]] = {
 A module is imported when its verb is asked for: no verb, and no completion, pays for what another one needs.
 """
 HEADINGS: Final = {name: heading for heading, verbs in VERBS.items() for name in verbs}
+_WORDS: Final = (
+    (re.compile(r"^Invalid value for '([^']*)': (?:Value error, )?"), r"\1: "),
+    (re.compile(r"'([^']*)' is not one of "), r"\1 is none of "),
+    (re.compile(r"'(\w[\w.-]*)'(?=, '|\.?$)"), r"\1"),
+    (re.compile(r"Input should be greater than or equal to"), "must be at least"),
+    (re.compile(r"Input should be less than or equal to"), "must be at most"),
+    (re.compile(r"Input should be a valid integer.*"), "must be a whole number"),
+    (re.compile(r"Input should be a valid number.*"), "must be a number"),
+)
+"""What typer and pydantic say, and what we say."""
 EXAMPLES: Final = """\
 # without an AWS account: the whole system, shown on this machine
 sealbatch dev demo
@@ -150,9 +161,12 @@ def make_command() -> Any:
     return command
 
 
-def _as_ours(message: str) -> str:
+def as_ours(message: str) -> str:
     """Typer's words for wrong usage, spelled as all other errors are."""
-    return f"{message[:1].lower()}{message[1:].removesuffix('.')}"
+    for pattern, words in _WORDS:
+        message = pattern.sub(words, message)
+    first = message[:1].lower() if message[1:2].islower() else message[:1]
+    return f"{first}{message[1:].removesuffix('.')}"
 
 
 def main() -> None:
@@ -164,6 +178,6 @@ def main() -> None:
         code = Exit.INTERRUPTED
     except TyperException as error:
         context = getattr(error, "ctx", None)
-        complain(_as_ours(error.format_message()), f"{context.command_path if context else 'sealbatch'} --help")
+        complain(as_ours(error.format_message()), f"{context.command_path if context else 'sealbatch'} --help")
         code = error.exit_code
     sys.exit(code)

@@ -3,12 +3,11 @@
 import os
 import re
 import tomllib
-from collections.abc import Callable
-from datetime import UTC, datetime
 
 import typer
 
 from sealbatch.paths import config_file
+from sealbatch.times import local_minute
 
 MOST = 50
 """Tickets that are offered, the newest."""
@@ -22,7 +21,10 @@ def tickets(incomplete: str) -> list[tuple[str, str]]:
 
     kept = own_tickets().all()[::-1]
     fitting = [one for one in kept if one.ticket.startswith(incomplete)]
-    return [(one.ticket, f"{_day(one.created)} {_EVALUATED.sub('_', one.name)}".strip()) for one in fitting[:MOST]]
+    return [
+        (one.ticket, f"{local_minute(one.created)[:10]} {_EVALUATED.sub('_', one.name)}".strip())
+        for one in fitting[:MOST]
+    ]
 
 
 def schedules(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -35,16 +37,3 @@ def schedules(ctx: typer.Context, incomplete: str) -> list[str]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return []
     return [name for name in names if name.startswith(incomplete) and not _EVALUATED.search(name)]
-
-
-def one_of(*words: str) -> Callable[[str], list[str]]:
-    """An offer of some words."""
-
-    def offer(incomplete: str) -> list[str]:
-        return [word for word in words if word.startswith(incomplete)]
-
-    return offer
-
-
-def _day(created: int) -> str:
-    return datetime.fromtimestamp(created, UTC).astimezone().strftime("%Y-%m-%d")

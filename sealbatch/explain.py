@@ -10,6 +10,9 @@ from sealbatch.config import NO_FILE, ConfigError
 from sealbatch.errors import InputFileError, JobStalled, OptionError, ReleaseRefused, WaitTimeout
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import NotInstalledError
+from sealbatch.fleet.allocator import AllocatorError
+from sealbatch.fleet.nitro import NitroError
+from sealbatch.image import ImageError
 from sealbatch.tickets import NoSuchJobError
 from wire.errors import TicketError
 
@@ -37,10 +40,20 @@ _SAID: Final[dict[type[Exception], Exit]] = {
     TicketError: Exit.USAGE,
     NoSuchJobError: Exit.NO_SUCH_JOB,
     ReleaseRefused: Exit.INTEGRITY,
+    ImageError: Exit.INPUT_INVALID,
+    NitroError: Exit.CONFIGURATION,
+    AllocatorError: Exit.CONFIGURATION,
     WaitTimeout: Exit.TIMEOUT,
     JobStalled: Exit.NO_PERMISSION,
 }
 """Errors whose text is all there is to say."""
+_SYSTEM: Final[dict[type[OSError], Exit]] = {
+    PermissionError: Exit.NO_PERMISSION,
+    FileNotFoundError: Exit.USAGE,
+    IsADirectoryError: Exit.USAGE,
+    NotADirectoryError: Exit.USAGE,
+}
+"""What the system says of a file that was named; anything else may be gone the next time."""
 _NO_OPTIONS: Final = frozenset({"output", "questions", "ticket"})
 """Arguments of the API that the command takes without a name."""
 _AFTER: Final = {
@@ -51,6 +64,14 @@ _AFTER: Final = {
     Exit.INTEGRITY: "believe nothing of it until you know why; docs/reference/error-codes.md names each check",
     Exit.BUG: "report this line and what you typed, without the questions",
 }
+_NEXT: Final[dict[type[Exception], str]] = {
+    NoSuchJobError: "sealbatch list",
+    producing.InputInvalid: "correct these lines, or add --skip-invalid",
+    reading.JobNotFinished: "sealbatch wait TICKET",
+    NitroError: "sealbatch doctor --role bridge",
+    AllocatorError: "sealbatch doctor --role bridge",
+}
+"""What to do after errors that are mended in one way whatever they say."""
 _AFTER_SINK: Final = {
     reading.SinkCode.EXISTS: "add --force, or name another file",
     reading.SinkCode.FULL: "make room, and type the same again",
@@ -78,8 +99,7 @@ def explain(error: Exception) -> tuple[Exit, str]:
             return _reading(error)
         case OSError():
             name = f"{error.filename}: " if error.filename else ""
-            code = Exit.NO_PERMISSION if isinstance(error, PermissionError) else Exit.TEMPORARY
-            return code, f"{name}{error.strerror or type(error).__name__}"
+            return _SYSTEM.get(type(error), Exit.TEMPORARY), f"{name}{error.strerror or type(error).__name__}"
         case _:
             return Exit.BUG, _bug(error)
 
@@ -91,21 +111,18 @@ def advice(error: Exception, typed: str) -> str:
             return error.then
         case ConfigError():
             return "sealbatch dev up" if str(error).startswith(NO_FILE) else "sealbatch doctor"
-        case NoSuchJobError():
-            return "sealbatch list"
-        case producing.InputInvalid():
-            return "correct these lines, or add --skip-invalid"
         case producing.SendIncomplete():
             return f"sealbatch sweep {error.ticket}"
         case NotInstalledError():
             return error.then
         case WaitTimeout():
             return f"sealbatch wait {error.ticket}"
-        case reading.JobNotFinished():
-            return "sealbatch wait TICKET"
         case reading.SinkError():
             return _AFTER_SINK.get(error.code, "")
         case _:
+            for kind, words in _NEXT.items():
+                if isinstance(error, kind):
+                    return words
             code, _text = explain(error)
             return f"{typed} --help" if code is Exit.USAGE and typed else _AFTER.get(code, "")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
-from sealbatch.exits import Exit
+from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need_for
 from sealbatch.screen import Screen
 
@@ -65,6 +65,17 @@ class Face:
 
         named = load_config(self.config_path, self.assignments).resources.release_key
         return None if named is None else Path(named)
+
+
+def confirm(question: str) -> None:
+    """Ask before what cannot be undone.
+
+    Raises:
+        Stop: nobody is there to be asked. Abort: the answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise Stop(Exit.USAGE, "this cannot be undone; --yes says that it is meant")
+    typer.confirm(question, abort=True, err=True)
 
 
 def complain(text: str, then: str = "") -> None:

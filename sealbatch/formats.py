@@ -3,12 +3,10 @@
 import io
 import os
 from pathlib import PurePath
-from typing import BinaryIO, Literal, TypeAlias
-
-from sealbatch.errors import OptionError, OptionTypeError
-from sealbatch.questions import FORMATS
+from typing import BinaryIO, Final, Literal, TypeAlias, get_args
 
 Format: TypeAlias = Literal["auto", "jsonl", "csv", "parquet"]
+FORMATS: Final[tuple[str, ...]] = get_args(Format)
 Output: TypeAlias = str | os.PathLike[str] | BinaryIO
 """A file by its path, or a stream."""
 
@@ -19,6 +17,11 @@ def output_format(output: Output, named: str) -> str:
     Raises:
         OptionError: it is none of them, or the output takes text.
     """
+    from sealbatch.errors import (  # here, so that a help that names the formats loads no cryptography
+        OptionError,
+        OptionTypeError,
+    )
+
     if isinstance(output, io.TextIOBase):
         raise OptionError("output", 'is a path, or takes bytes: a file that is opened with mode "wb"')
     if not (isinstance(output, str | os.PathLike) or hasattr(output, "write")):

@@ -1,8 +1,10 @@
 """How `--help` looks: what a verb does, how it is typed, and then what may be added, in groups, 80 columns wide."""
 
+import dataclasses
+import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import typer
@@ -99,14 +101,45 @@ def make_group(summary: str, examples: str) -> typer.Typer:
 
 
 def verb(app: typer.Typer, examples: str, name: str | None = None) -> Callable[[Body], Body]:
-    """Make a function a verb of `app`."""
-    return app.command(name, cls=Verb, epilog=examples)
+    """Make a function a verb of `app`. A parameter that is a dataclass stands for the options that are its fields."""
+
+    def add(body: Body) -> Body:
+        app.command(name, cls=Verb, epilog=examples)(_spread(body))
+        return body
+
+    return add
 
 
 def commands_of(examples: str) -> list[str]:
     """The commands of some examples, without what explains them, each on one line."""
     whole = re.sub(r"\s*\\\n\s*", " ", examples)
     return [line for line in whole.splitlines() if line and not line.startswith("#")]
+
+
+def _spread(body: Callable[..., Any]) -> Callable[..., Any]:
+    """`body` as typer takes it, which knows no groups of options: with the fields of its dataclasses for parameters."""
+    params = inspect.signature(body).parameters
+    groups: dict[str, Any] = {
+        name: param.annotation for name, param in params.items() if dataclasses.is_dataclass(param.annotation)
+    }
+
+    @functools.wraps(body)
+    def run(**given: Any) -> Any:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
+        return body(**given)
+
+    spread = [one for name, param in params.items() for one in _options_of(groups.get(name), param)]
+    run.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
+    return run
+
+
+def _options_of(group: Any, param: inspect.Parameter) -> Iterator[inspect.Parameter]:
+    if group is None:
+        yield param.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+    else:
+        for field in dataclasses.fields(group):
+            yield inspect.Parameter(field.name, param.KEYWORD_ONLY, default=field.default, annotation=field.type)
 
 
 def _summary(command: Any) -> tuple[str, str]:

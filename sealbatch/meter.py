@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -25,42 +25,21 @@ PLAIN_EVERY: Final = 5.0
 """Seconds between progress lines where there is no terminal to draw a bar on."""
 
 
-class Meter(Protocol):
-    """Where a verb says how far it is."""
-
-    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
-        """`done` of `total` (None if unknown) of `what`; `note` is what else there is to say, and may change."""
-
-
-def telling(meter: Meter) -> Told:
-    """What tells the API's progress to a meter."""
-
-    def tell(state: State) -> None:
-        meter.update(state.what, state.done, state.total, state.note)
-
-    return tell
-
-
-class Silence:
-    """Says nothing."""
-
-    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
-        """Say nothing."""
-
-
-class Bars:
+class _Bars:
     """One bar for each thing that is counted."""
 
     def __init__(self, progress: "_Noted") -> None:
         self._progress = progress
         self._tasks: dict[str, Any] = {}
 
-    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
+    def tell(self, state: State) -> None:
         """Move the bar."""
-        self._progress.note = note
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total, completed=done, begun=done)
-        self._progress.update(self._tasks[what], completed=done, total=total)
+        self._progress.note = state.note
+        if state.what not in self._tasks:
+            self._tasks[state.what] = self._progress.add_task(
+                state.what, total=state.total, completed=state.done, begun=state.done
+            )
+        self._progress.update(self._tasks[state.what], completed=state.done, total=state.total)
 
 
 class Lines:
@@ -71,8 +50,9 @@ class Lines:
         self._said: dict[str, tuple[float, int, str]] = {}
         self._began: dict[str, tuple[float, int]] = {}
 
-    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
+    def tell(self, state: State) -> None:
         """Write a line if it is time."""
+        what, done, total, note = state.what, state.done, state.total, state.note
         now = time.monotonic()
         began, first = self._began.setdefault(what, (now, done))
         when, before, said = self._said.get(what, (began, -1, ""))
@@ -99,7 +79,7 @@ def spell(seconds: float) -> str:
 
 
 @contextmanager
-def bars(console: Console, *, fleeting: bool) -> Iterator[Bars]:
+def bars(console: Console, *, fleeting: bool) -> Iterator[Told]:
     """Bars on a terminal while inside; `fleeting` ones leave nothing behind."""
     progress = _Noted(
         SpinnerColumn(),
@@ -112,7 +92,7 @@ def bars(console: Console, *, fleeting: bool) -> Iterator[Bars]:
         transient=fleeting,
     )
     with progress:
-        yield Bars(progress)
+        yield _Bars(progress).tell
 
 
 class _Rate(ProgressColumn):

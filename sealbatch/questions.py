@@ -12,10 +12,10 @@ from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast
 from producer.forms import InputForm
 from sealbatch.arguments import check_types
 from sealbatch.errors import InputFileError, OptionError, OptionTypeError
+from sealbatch.formats import FORMATS
 from sealbatch.pieces import as_file
 from wire.payload import Params, Record
 
-FORMATS: Final = ("auto", "jsonl", "csv", "parquet")
 _PLAIN: Final = InputForm("jsonl")
 
 

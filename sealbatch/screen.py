@@ -5,23 +5,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from sealbatch.progress import Told, ignore
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
-
-    from sealbatch.meter import Meter
-
-
-_LOOKS: Final = {
-    **dict.fromkeys(("ok", "completed"), "green"),
-    **dict.fromkeys(("warning", "paused"), "yellow"),
-    **dict.fromkeys(("error", "stalled", "exited"), "red"),
-}
-"""What a cell looks like that holds nothing but such a word."""
-_WHOLE: Final = frozenset({"job", "created", "last_run"})
-"""Columns that are copied: where room is short, others are folded."""
 
 
 class Screen:
@@ -81,50 +70,29 @@ class Screen:
         else:
             self.data(text)
 
-    def rows(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
+    def rows(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         """A table on a terminal, else a JSON line for each row with all its fields."""
         if not self.tables:
             for row in rows:
                 self.data(json.dumps(row, ensure_ascii=False))
         elif rows:
-            _printer().print(make_table(columns, rows, title=title))
+            from sealbatch.tables import print_rows
+
+            print_rows(_printer(), columns, rows)
 
     @contextmanager
-    def meter(self) -> Iterator["Meter"]:
-        """Progress while inside: a bar on a terminal, a line now and then elsewhere, nothing under `--quiet`."""
-        from sealbatch.meter import Lines, Silence, bars
+    def progress(self) -> Iterator[Told]:
+        """What tells progress while inside: bars on a terminal, a line now and then elsewhere, nothing if `quiet`."""
+        from sealbatch.meter import Lines, bars
 
-        if self.quiet:
-            yield Silence()
-        elif self._talk.is_terminal and not self._talk.is_dumb_terminal:
-            with bars(self._talk, fleeting=self._fleeting) as meter:
-                yield meter
-        elif self._fleeting:
-            yield Silence()
+        on_terminal = self._talk.is_terminal and not self._talk.is_dumb_terminal
+        if self.quiet or (self._fleeting and not on_terminal):
+            yield ignore
+        elif on_terminal:
+            with bars(self._talk, fleeting=self._fleeting) as tell:
+                yield tell
         else:
-            yield Lines(self._talk)
-
-
-def make_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> "Table":
-    """A table of the `columns` of `rows`; content is shown as text and never as markup or control codes."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold"
-    )
-    for column in columns:
-        numeric = any(isinstance(row.get(column), int | float) for row in rows)
-        table.add_column(
-            column.replace("_", " "),
-            justify="right" if numeric else "left",
-            overflow="fold",
-            no_wrap=column in _WHOLE,
-        )
-    for row in rows:
-        cells = ("" if row.get(column) is None else printable(str(row[column])) for column in columns)
-        table.add_row(*(Text(cell, style=_LOOKS.get(cell, "")) for cell in cells))
-    return table
+            yield Lines(self._talk).tell
 
 
 def printable(text: str) -> str:

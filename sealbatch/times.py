@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 Parsed = TypeVar("Parsed")
@@ -35,6 +35,11 @@ def parse_span(text: str) -> timedelta:
     if match is None or int(match[1]) == 0:
         raise ValueError('must be a number and a unit, such as "90s", "15m", "6h" or "2d"')
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def local_minute(seconds: float) -> str:
+    """A time in seconds since 1970, for people: date, hour and minute of this machine's zone."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def spell_moment(moment: datetime | str | None) -> str | None:

@@ -8,12 +8,11 @@ from typing import Final
 from producer.pins import Pin
 from sealbatch.clients import Connector
 from sealbatch.config import Config, ConfigError
-from sealbatch.doctor import aws, host
+from sealbatch.doctor import Role, aws, host
 from sealbatch.doctor.finding import Finding, Status
 from sealbatch.fleet.allocator import ALLOCATOR
 from wire.address import Address
 
-ROLES: Final = ("producer", "reader", "bridge")
 PATIENCE: Final = 10.0
 """Seconds for which a call is tried again: who asks what is wrong does not want to wait for it to pass."""
 NEEDED: Final = ("tenant", "bucket", "queue_url", "question_key", "answer_key", "image")
@@ -24,7 +23,7 @@ class Examination:
     """What is looked at, with the rights of `roles`, against the `pins` of releases or else the configured image."""
 
     config: Config
-    roles: Sequence[str] = ROLES
+    roles: Sequence[Role] = tuple(Role)
     pins: Sequence[Pin] = ()
     enclaves: Sequence[Address] = ()
     allocator: Path = ALLOCATOR
@@ -58,9 +57,9 @@ class Examination:
             yield from (one for one in found if one.check != "clock" or role == self.roles[0])
             if found[0].status is not Status.OK:
                 continue
-            if role == "producer":
+            if role is Role.PRODUCER:
                 yield from aws.check_keys(config, connector.client("kms"), self._wanted())
-            if role == "bridge":
+            if role is Role.BRIDGE:
                 yield from aws.check_queues(config, connector.client("sqs"))
                 yield from aws.check_bucket(config, connector.client("s3"))
 

@@ -11,7 +11,7 @@ from sealbatch.extras import missing
 from sealbatch.fleet.allocator import AllocatorError, read_allocation
 from sealbatch.fleet.memory import EIF_FACTOR, least_mib
 from sealbatch.fleet.watch import greet
-from sealbatch.image.eif import EifError, read_image
+from sealbatch.image.eif import EifError, image_at
 from wire.address import Address
 from wire.errors import WireError
 
@@ -84,10 +84,9 @@ def check_image(configured: str | None, images: Sequence[str], eif: Path | None)
     if eif is None or not images:
         return
     try:
-        with eif.open("rb") as file:
-            measured = read_image(file).pcrs[0].hex()
+        measured = image_at(eif).pcrs[0].hex()
     except (EifError, OSError) as error:
-        yield Finding("image file", Status.ERROR, f"{eif}: {error}", "fetch the release's image again")
+        yield Finding("image file", Status.ERROR, str(error), "fetch the release's image again")
         return
     found = f"{eif.name} measures {measured[:16]}…"
     yield judged("image file", measured in images, found, "fetch the image of the release, or name its release file")

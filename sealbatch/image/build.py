@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from enclave_worker.image import SETTINGS, ImageSettings, encode_settings
-from enclave_worker.manifest import load_manifest
 from sealbatch.image.cpio import Device, write_cpio
 from sealbatch.image.deb import unpack_deb
 from sealbatch.image.eif import SectionKind, read_image
@@ -25,6 +24,7 @@ from sealbatch.image.eif_writer import Part, write_image
 from sealbatch.image.inputs import Inputs
 from sealbatch.image.interpreter import Interpreter
 from sealbatch.image.kernel import Kernel
+from sealbatch.image.model import manifest_of
 from sealbatch.image.recipe import PACKAGES, wanted_of_deb, wanted_of_wheel
 from sealbatch.image.signature import Signer
 from sealbatch.image.stage import Stage, StageError
@@ -66,7 +66,7 @@ def build_image(
     `interpreter_of` gives the interpreter that compiles and compresses: the application's own.
 
     Raises:
-        InputError, StageError, CpioError, EifError, ModelError: an input is missing, malformed or does not fit.
+        ImageError: an input is missing, malformed or does not fit.
         OSError: the disk.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +125,7 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 def _fill(stage: Stage, plan: Plan, told: Told, interpreter_of: Callable[[Stage], Interpreter]) -> Interpreter:
     _fill_application(stage, plan, told)
     interpreter = interpreter_of(stage)
-    told("compiling modules", 0, 1)
-    interpreter.compile(stage.root)
-    told("compiling modules", 1, 1)
+    interpreter.compile(stage.root, partial(told, "compiling modules"))
     return interpreter
 
 
@@ -197,7 +195,7 @@ def _own(stage: Stage, package: str) -> None:
 
 
 def _model(stage: Stage, folder: Path) -> None:
-    load_manifest(folder)
+    manifest_of(folder)
     for path in sorted(folder.iterdir()):
         stage.copy(f"/model/{path.name}", path)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sealbatch.image import ImageError
+
 READ_SIZE: Final = 1024 * 1024
 MAX_FILE: Final = 2**32 - 1
 """Bytes of one member: its size has eight hexadecimal digits."""
@@ -20,7 +22,7 @@ _BLOCK: Final = 512
 """Archives end on a multiple of this, so that the next one in memory begins aligned."""
 
 
-class CpioError(Exception):
+class CpioError(ImageError):
     """A file cannot stand in an archive; the text names it."""
 
 

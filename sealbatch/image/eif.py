@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import cbor2
@@ -20,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from results_consumer.certificates import UNREADABLE
+from sealbatch.image import ImageError
 
 MAGIC: Final = b".eif"
 VERSIONS: Final = frozenset({3, 4})
@@ -35,7 +37,7 @@ SECTION: Final = struct.Struct(">HHQ")
 HEADER_SIZE: Final = HEADER.size + CRC.size
 
 
-class EifError(Exception):
+class EifError(ImageError):
     """The file is no image that would boot, or one that two readers would read differently; says which field."""
 
 
@@ -69,6 +71,19 @@ class Image:
     cpus: int
     sections: tuple[Section, ...]
     pcrs: dict[int, bytes]
+
+
+def image_at(path: Path) -> Image:
+    """The image in a file, measured.
+
+    Raises:
+        EifError: it is malformed; the text names the file. OSError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return read_image(file)
+    except EifError as error:
+        raise EifError(f"{path}: {error}") from None
 
 
 def read_image(file: BinaryIO) -> Image:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sealbatch.image import ImageError
+
 PINS: Final = Path(__file__).with_name("inputs.json")
 FORMAT: Final = 1
 
@@ -18,7 +20,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~%-]{0,199}")
 
 
-class InputError(Exception):
+class InputError(ImageError):
     """An input is missing or is another file than the pinned one; the text names it and says how to get it."""
 
 

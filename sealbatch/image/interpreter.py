@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -23,7 +23,10 @@ _COMPILE: Final = """
 import importlib.util, marshal, pathlib, sys
 HEAD = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")  # by hash of the source, which is not looked at
 root = pathlib.Path(sys.argv[1])
-for path in sorted(root.rglob("*.py")):
+paths = sorted(root.rglob("*.py"))
+for number, path in enumerate(paths):
+    if number % 50 == 0:
+        print(number, len(paths), flush=True)
     source = path.read_bytes()
     try:
         code = compile(source, "/" + str(path.relative_to(root)), "exec", dont_inherit=True)
@@ -32,6 +35,7 @@ for path in sorted(root.rglob("*.py")):
     target = pathlib.Path(importlib.util.cache_from_source(str(path)))
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(HEAD + importlib.util.source_hash(source) + marshal.dumps(code, 2))
+print(len(paths), len(paths))
 """
 _COMPRESS: Final = """
 import sys, zlib
@@ -57,22 +61,30 @@ class Interpreter:
         command = [str(linker), "--library-path", folders, str(stage.path(PYTHON))]
         return cls(command, {"PYTHONHOME": str(stage.path(STANDARD_LIBRARY).parents[1])})
 
-    def compile(self, root: Path) -> None:
+    def compile(self, root: Path, told: Callable[[int, int], None] = lambda _done, _total: None) -> None:
         """Lay the byte code of every module below `root` beside it; it is used without a look at the source.
+
+        `told` is told now and then how many modules are compiled, and how many there are.
 
         Raises:
             StageError: the interpreter does not run here.
         """
-        done = subprocess.run(
-            [*self._command, _COMPILE, str(root)],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            preexec_fn=_fix_addresses,
-            check=False,
-        )
-        if done.returncode:
-            raise StageError(_failed("compile", done.stderr))
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                [*self._command, _COMPILE, str(root)],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                preexec_fn=_fix_addresses,  # noqa: PLW1509 - it asks the kernel and takes no lock
+            )
+            with process:
+                for line in process.stdout or ():
+                    done, total = line.split()
+                    told(int(done), int(total))
+            said.seek(0)
+            if process.returncode:
+                raise StageError(_failed("compile", said.read()))
 
     @contextlib.contextmanager
     def compress(self, target: IO[bytes]) -> Iterator[IO[bytes]]:

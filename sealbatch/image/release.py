@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from enclave_worker.manifest import load_manifest
 from enclave_worker.template import load_template
 from sealbatch.image.eif import Image, SectionKind
+from sealbatch.image.model import manifest_of
 from wire.measurement import MODEL_PCR, model_register
 from wire.release import SIGNATURE, PrivateKey, sign
 
@@ -24,14 +24,14 @@ def make_release(
     `inputs` are the digests of what the image was made of, by name. The model's template is part of the release.
 
     Raises:
-        ModelError: the model's folder is not what its manifest says. ValueError: the name is empty or too long.
+        ImageError: the model's folder is not what its manifest says. ValueError: the name is empty or too long.
     """
     if not 0 < len(name) <= MAX_NAME:
         raise ValueError(f"a name of 1 to {MAX_NAME} characters")
     pcrs = dict(image.pcrs)
     fields: dict[str, object] = {"format": FORMAT, "name": name}
     if model is not None:
-        digest = load_manifest(model).digest
+        digest = manifest_of(model).digest
         pcrs[MODEL_PCR] = model_register(digest)
         fields |= {"model": digest.hex(), "template": load_template(model).digest.hex()}
     fields["pcrs"] = {str(index): pcr.hex() for index, pcr in sorted(pcrs.items())}

@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from sealbatch.image import ImageError
+
 _UNSAFE: Final = frozenset({"..", "."})
 
 
-class StageError(Exception):
+class StageError(ImageError):
     """Something cannot be put into the image; the text names it and says why."""
 
 

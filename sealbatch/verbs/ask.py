@@ -7,7 +7,8 @@ import typer
 
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.verbs import questions as q
+from sealbatch.verbs import options as o
+from sealbatch.verbs.asking import Sampling
 
 EXAMPLES = """\
 sealbatch ask "How many weeks of parental leave can I take?"
@@ -19,11 +20,10 @@ sealbatch ask - < question.txt"""
 def command(
     context: typer.Context,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question; - reads it from standard input.")],
-    max_tokens: q.TOKENS = None,
-    temperature: q.TEMPERATURE = 0.0,
-    seed: q.SEED = None,
-    timeout: q.TIMEOUT = None,
-    as_json: q.JSON = False,
+    *,
+    sampling: Sampling,
+    timeout: o.TIMEOUT = None,
+    as_json: o.JSON = False,
 ) -> None:
     """Ask one question and print its answer.
 
@@ -32,7 +32,7 @@ def command(
     """
     import sys
 
-    from sealbatch.intake import Intake
+    from sealbatch.job import Job
     from sealbatch.questions import Questions
     from sealbatch.result import Result
     from sealbatch.verbs import jobs
@@ -42,8 +42,8 @@ def command(
     text = sys.stdin.read().strip() if question == "-" else question
     questions = Questions([{"custom_id": "question", "question": text}])
     client = face.client(screen)
-    intake = Intake(max_tokens=max_tokens, temperature=temperature, seed=seed)
-    job = client.job(str(jobs.submit_job(screen, client, "question", questions, intake).sent_ticket()))
+    sent = jobs.submit_job(screen, client, "question", questions, sampling.intake())
+    job = Job(client, sent.sent_ticket())
     line = BytesIO()
     with jobs.resumable(f"wait {job.ticket}"):
         jobs.wait_for(screen, job, timeout=timeout)

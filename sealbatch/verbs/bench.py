@@ -2,7 +2,7 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -103,7 +103,9 @@ def engine(
 @ends_well
 def parts(
     context: typer.Context,
-    precision: Annotated[str, typer.Option(metavar="NAME", help="int8, bf16 or fp32.")] = "int8",
+    precision: Annotated[
+        Literal["int8", "bf16", "fp32"], typer.Option(metavar="KIND", help="int8, bf16 or fp32.")
+    ] = "int8",
     threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads of the engine.")] = 1,
     model: MODEL = None,
     output: OUTPUT = PARTS,
@@ -114,12 +116,9 @@ def parts(
     Operation by operation, over the first workload.
     """
     _need_source_tree()
-    from bench.accuracy import PRECISIONS
     from bench.parts import measure
     from bench.report import save
 
-    if precision not in PRECISIONS:
-        raise Stop(Exit.USAGE, f"--precision {precision}: there is {', '.join(PRECISIONS)}")
     face: Face = context.obj
     screen = face.screen()
     folder = _model(model, build)

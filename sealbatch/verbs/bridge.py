@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
+from sealbatch.verbs import options as o
+from wire.address import Address
 
 EXAMPLES = """\
 sealbatch bridge --enclave vsock://16:5005
@@ -21,9 +22,11 @@ sealbatch bridge --enclave vsock://16:5005 --enclave vsock://17:5005"""
 def command(
     context: typer.Context,
     enclave: Annotated[
-        list[str],
+        list[Address],
         typer.Option(
-            metavar="ADDRESS", help="vsock://CID:PORT, unix:///PATH or hvsock:///PATH:PORT; may be given again."
+            metavar="ADDRESS",
+            help="vsock://CID:PORT, unix:///PATH or hvsock:///PATH:PORT; may be given again.",
+            parser=o.address,
         ),
     ],
     visibility: Annotated[
@@ -36,9 +39,12 @@ def command(
         float, typer.Option(min=0, metavar="SECONDS", help="Leave running chunks so long on SIGTERM.")
     ] = 30.0,
     health: Annotated[
-        str | None,
+        o.HostPort | None,
         typer.Option(
-            metavar="HOST:PORT", help="Serve /healthz and /metrics (Prometheus) there.", show_default="nowhere"
+            metavar="HOST:PORT",
+            help="Serve /healthz and /metrics (Prometheus) there.",
+            show_default="nowhere",
+            parser=o.host_and_port,
         ),
     ] = None,
     ready_file: Annotated[
@@ -55,27 +61,12 @@ def command(
 
     from sealbatch.clients import bridge_clients
     from vsock_bridge.main import run
-    from wire.address import Address
 
     face: Face = context.obj
-    try:
-        addresses = [Address.parse(text) for text in enclave]
-    except ValueError as error:
-        raise Stop(Exit.USAGE, f"--enclave: {error}") from None
-    endpoint = _endpoint(health)
     # A service's log is what its operator reads, so it is on without --verbose.
     logging.getLogger().setLevel(logging.INFO)
     logging.getLogger("sealbatch").setLevel(logging.INFO)
     config = face.config(face.screen())
-    settings = replace(config.bridge(addresses), visibility=visibility, stall=stall, grace=grace)
+    settings = replace(config.bridge(enclave), visibility=visibility, stall=stall, grace=grace)
     ready = (lambda: None) if ready_file is None else ready_file.touch
-    raise typer.Exit(run(settings, bridge_clients(config), ready, endpoint))
-
-
-def _endpoint(text: str | None) -> tuple[str, int] | None:
-    if text is None:
-        return None
-    host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise Stop(Exit.USAGE, "--health is HOST:PORT, such as 127.0.0.1:9464")
-    return host, int(port)
+    raise typer.Exit(run(settings, bridge_clients(config), ready, health))

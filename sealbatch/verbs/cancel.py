@@ -5,8 +5,7 @@ import json
 import typer
 
 from sealbatch.face import Face, ends_well
-from sealbatch.verbs import questions as q
-from sealbatch.verbs.status import TICKET
+from sealbatch.verbs import options as o
 
 EXAMPLES = """\
 sealbatch cancel sb1-...
@@ -16,8 +15,8 @@ sealbatch cancel sb1-... && sealbatch fetch sb1-... -o answers.jsonl"""
 @ends_well
 def command(
     context: typer.Context,
-    ticket: TICKET,
-    as_json: q.JSON = False,
+    ticket: o.TICKET,
+    as_json: o.JSON = False,
 ) -> None:
     """Cancel a job; what is answered is kept.
 

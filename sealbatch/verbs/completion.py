@@ -1,11 +1,9 @@
 """`sealbatch completion`: what makes a shell complete this command's verbs, options, tickets and schedules."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from sealbatch import complete
-from sealbatch.exits import Exit, Stop
 from sealbatch.face import ends_well
 
 EXAMPLES = """\
@@ -17,7 +15,6 @@ sealbatch completion bash \\
 sealbatch completion zsh > ~/.zfunc/_sealbatch
 sealbatch completion fish > ~/.config/fish/completions/sealbatch.fish"""
 
-SHELLS = ("bash", "zsh", "fish")
 REGISTER = "compdef _sealbatch_completion sealbatch"
 FROM_FPATH = f"""\
 if [[ $funcstack[1] == _sealbatch ]]; then
@@ -31,9 +28,7 @@ fi"""
 @ends_well
 def command(
     context: typer.Context,  # noqa: ARG001 - errors name the verb by it
-    shell: Annotated[
-        str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=complete.one_of(*SHELLS))
-    ],
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
     """Print what makes a shell complete verbs, options and tickets.
 
@@ -42,7 +37,5 @@ def command(
     """
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-    if shell not in SHELLS:
-        raise Stop(Exit.USAGE, f"{shell}: there is completion for {', '.join(SHELLS)}")
     script = get_completion_script(prog_name="sealbatch", complete_var="_SEALBATCH_COMPLETE", shell=shell)
     typer.echo(script.replace(REGISTER, FROM_FPATH) if shell == "zsh" else script)

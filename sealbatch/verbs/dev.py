@@ -12,7 +12,7 @@ from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.help import make_group, verb
 from sealbatch.paths import dev_folder
-from sealbatch.verbs import questions as q
+from sealbatch.verbs import options as o
 
 app = make_group(
     "The whole system on this machine, without an AWS account.",
@@ -99,7 +99,7 @@ def down(context: typer.Context) -> None:
 
 @verb(app, "sealbatch dev status", "status")
 @ends_well
-def show(context: typer.Context, as_json: q.JSON = False) -> None:
+def show(context: typer.Context, as_json: o.JSON = False) -> None:
     """List the stack's processes."""
     from devstack.supervisor import parts
 

@@ -1,19 +1,18 @@
 """`sealbatch dlq`: what lies in the dead-letter queue, and the way back. Nothing of it is opened."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sealbatch import complete
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
-from sealbatch.face import Face, ends_well
+from sealbatch.face import Face, confirm, ends_well
 from sealbatch.help import make_group, verb
-from sealbatch.verbs import questions as q
+from sealbatch.progress import Progress
+from sealbatch.times import local_minute
+from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
     from vsock_bridge.dead_letters import DeadLetter, DeadLetters
@@ -27,18 +26,12 @@ sealbatch dlq redrive --reason too_many_receives""",
 )
 
 REASON = Annotated[
-    str | None,
-    typer.Option(
-        metavar="REASON",
-        help="Only too_many_receives, or only undecodable ones.",
-        show_default="both",
-        autocompletion=complete.one_of("too_many_receives", "undecodable"),
-    ),
+    Literal["too_many_receives", "undecodable"] | None,
+    typer.Option(metavar="REASON", help="Only too_many_receives, or only undecodable ones.", show_default="both"),
 ]
 JOB = Annotated[str | None, typer.Option(metavar="JOB", help="Only chunks of this job, by the beginning of its id.")]
 LIMIT = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Look at so many messages at most.")]
 DRY = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done.")]
-YES = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @verb(
@@ -51,7 +44,7 @@ sealbatch dlq ls --json | jq -r .job | sort | uniq -c""",
 )
 @ends_well
 def show_all(
-    context: typer.Context, reason: REASON = None, job: JOB = None, limit: LIMIT = 1000, as_json: q.JSON = False
+    context: typer.Context, reason: REASON = None, job: JOB = None, limit: LIMIT = 1000, as_json: o.JSON = False
 ) -> None:
     """List what lies there, by reason."""
     face: Face = context.obj
@@ -112,7 +105,7 @@ def redrive(
     screen = face.screen()
     letters = _open(face)
     sent = stay = 0
-    with screen.meter() as meter:
+    with screen.progress() as tell:
         for letter in _matching(letters, reason, job, limit):
             if letter.chunk is None:
                 stay += 1
@@ -120,7 +113,7 @@ def redrive(
             sent += 1
             if not dry_run:
                 letters.redrive(letter)
-                meter.update("sending again", sent, None)
+                tell(Progress("sending again", sent, None))
     screen.data(f"{sent:,} chunks {'would be' if dry_run else 'were'} sent again")
     if stay:
         screen.say(f"{stay:,} messages are none of ours and stay")
@@ -140,7 +133,7 @@ def drop(
     job: JOB = None,
     limit: LIMIT = 1000,
     dry_run: DRY = False,
-    yes: YES = False,
+    yes: o.YES = False,
 ) -> None:
     """Remove messages for good.
 
@@ -148,18 +141,16 @@ def drop(
     """
     face: Face = context.obj
     if not dry_run and not yes:
-        if not sys.stdin.isatty():
-            raise Stop(Exit.USAGE, "this cannot be undone; --yes says that it is meant")
-        typer.confirm("Remove these messages for good?", abort=True, err=True)
+        confirm("Remove these messages for good?")
     screen = face.screen()
     letters = _open(face)
     dropped = 0
-    with screen.meter() as meter:
+    with screen.progress() as tell:
         for letter in _matching(letters, reason, job, limit):
             dropped += 1
             if not dry_run:
                 letters.drop(letter)
-                meter.update("removing messages", dropped, None)
+                tell(Progress("removing messages", dropped, None))
     screen.data(f"{dropped:,} messages {'would be' if dry_run else 'were'} removed")
     screen.next_step("sealbatch dlq drop --yes" if dry_run else "sealbatch sweep --all --dry-run")
 
@@ -178,10 +169,6 @@ def _open(face: Face) -> "DeadLetters":
 
 
 def _matching(letters: "DeadLetters", reason: str | None, job: str | None, limit: int) -> "Iterator[DeadLetter]":
-    from vsock_bridge.dead_letters import TOO_MANY_RECEIVES, UNDECODABLE
-
-    if reason not in {None, TOO_MANY_RECEIVES, UNDECODABLE}:
-        raise Stop(Exit.USAGE, f"--reason is {TOO_MANY_RECEIVES} or {UNDECODABLE}")
     for letter in letters.look(limit):
         of_job = job is None or (letter.chunk is not None and letter.chunk.job.startswith(job))
         if of_job and reason in {None, letter.reason}:
@@ -189,12 +176,11 @@ def _matching(letters: "DeadLetters", reason: str | None, job: str | None, limit
 
 
 def _row(letter: "DeadLetter") -> dict[str, Any]:
-    sent = datetime.fromtimestamp(letter.sent_ms / 1000, UTC).astimezone()
     return {
         "id": letter.message_id,
         "reason": letter.reason,
         "job": letter.chunk and letter.chunk.job,
         "chunk": letter.chunk and letter.chunk.chunk,
         "bytes": letter.size,
-        "sent": sent.strftime("%Y-%m-%d %H:%M"),
+        "sent": local_minute(letter.sent_ms / 1000),
     }

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from sealbatch import complete
+from sealbatch.doctor import Role
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
 from sealbatch.fleet.allocator import ALLOCATOR
-from sealbatch.verbs import questions as q
+from sealbatch.verbs import options as o
 from sealbatch.verbs import trust as t
+from wire.address import Address
 
 EXAMPLES = """\
 sealbatch doctor
@@ -26,45 +27,39 @@ sealbatch doctor --json | jq 'select(.status == "error")'"""
 def command(
     context: typer.Context,
     role: Annotated[
-        list[str] | None,
+        list[Role] | None,
         typer.Option(
-            metavar="ROLE",
-            help="Check as producer, reader or bridge; may be given again.",
-            show_default="all three",
-            autocompletion=complete.one_of("producer", "reader", "bridge"),
+            metavar="ROLE", help="Check as producer, reader or bridge; may be given again.", show_default="all three"
         ),
     ] = None,
     enclave: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ADDRESS", help="Call this enclave, such as vsock://16:5005; may be given again."),
+        list[Address] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Call this enclave, such as vsock://16:5005; may be given again.",
+            parser=o.address,
+        ),
     ] = None,
     release: t.RELEASE = None,
     eif: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The image that the enclave's memory must hold.")
     ] = None,
     allocator: Annotated[Path, typer.Option(metavar="FILE", help="The allocator's file.")] = ALLOCATOR,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Check everything around a job, and say how to mend it.
 
     Changes nothing. The exit code is 0 if there is no error (warnings are none), 78 if there is one.
     """
-    from sealbatch.doctor.examination import ROLES, Examination
+    from sealbatch.doctor.examination import Examination
     from sealbatch.doctor.finding import Status
-    from wire.address import Address
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    roles = tuple(role or ROLES)
-    if unknown := [name for name in roles if name not in ROLES]:
-        raise Stop(Exit.USAGE, f"--role is one of {', '.join(ROLES)}, not {unknown[0]}")
-    try:
-        addresses = [Address.parse(text) for text in enclave or ()]
-    except ValueError as error:
-        raise Stop(Exit.USAGE, f"--enclave: {error}") from None
+    roles = tuple(role or Role)
     pins = t.pins(face, None, release)
     config = face.config(screen)
-    look = Examination(config, roles, pins, addresses, allocator, eif)
+    look = Examination(config, roles, pins, enclave or (), allocator, eif)
     findings = list(look.findings())
     rows = [finding.as_row() for finding in findings]
     screen.rows(("check", "status", "found", "mend"), rows)
@@ -73,4 +68,4 @@ def command(
     if counts[Status.ERROR]:
         raise Stop(Exit.CONFIGURATION, said, "mend the errors from the top, and type the same again")
     screen.say(said)
-    screen.next_step("sealbatch submit questions.jsonl" if "producer" in roles else "sealbatch list")
+    screen.next_step("sealbatch submit questions.jsonl" if Role.PRODUCER in roles else "sealbatch list")

@@ -8,20 +8,26 @@ import typer
 
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
+from sealbatch.progress import Progress
+from sealbatch.verbs import options as o
+from wire.address import Address
 from wire.model_feed import PORT
 
 if TYPE_CHECKING:
     from results_consumer.trust import Release
     from sealbatch.screen import Screen
-    from wire.address import Address
 
 EXAMPLES = """\
 sealbatch enclave feed bloom-560m
 sealbatch enclave feed bloom-560m --enclave vsock://17:5006"""
 
 MB = 1_000_000
+DEFAULT = Address(None, 16, PORT)
 MODEL = Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder, as `sealbatch model fetch` makes it.")]
-ENCLAVE = Annotated[str, typer.Option(metavar="ADDRESS", help="Where the enclave waits for its model.")]
+ENCLAVE = Annotated[
+    Address,
+    typer.Option(metavar="ADDRESS", help="Where the enclave waits for its model.", parser=o.address),
+]
 TIMEOUT = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="It must have its model after so long.")]
 
 
@@ -29,7 +35,7 @@ TIMEOUT = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="It must 
 def command(
     context: typer.Context,
     model: MODEL,
-    enclave: ENCLAVE = f"vsock://16:{PORT}",
+    enclave: ENCLAVE = DEFAULT,
     timeout: TIMEOUT = 600.0,
 ) -> None:
     """Give a started enclave its model.
@@ -37,15 +43,9 @@ def command(
     The enclave measures the model's manifest into PCR16 and takes no file that
     is not the manifest's. A lost connection goes on where it was.
     """
-    from wire.address import Address
-
     face: Face = context.obj
     screen = face.screen()
-    try:
-        address = Address.parse(enclave)
-    except ValueError as error:
-        raise Stop(Exit.USAGE, f"--enclave: {error}") from None
-    feed(screen, address, model, timeout)
+    feed(screen, enclave, model, timeout)
     screen.next_step("sealbatch enclave describe")
 
 
@@ -53,7 +53,7 @@ def check_model(model: Path, release: "Release") -> None:
     """The model is the release's, if that names one: another would be measured, and KMS give it no key.
 
     Raises:
-        Stop: it is another, or its manifest cannot be read.
+        Stop: it is another. OSError: its manifest cannot be read.
     """
     from hashlib import sha256
 
@@ -61,12 +61,7 @@ def check_model(model: Path, release: "Release") -> None:
 
     if MODEL_PCR not in release.pcrs:
         return
-    path = model / "manifest.json"
-    try:
-        measured = model_register(sha256(path.read_bytes()).digest())
-    except OSError as error:
-        raise Stop(Exit.USAGE, f"{path}: {error.strerror}") from None
-    if measured != release.pcrs[MODEL_PCR]:
+    if model_register(sha256((model / "manifest.json").read_bytes()).digest()) != release.pcrs[MODEL_PCR]:
         raise Stop(Exit.INTEGRITY, f"{model} is not the model of release {release.name}; nothing was started")
 
 
@@ -87,13 +82,13 @@ def feed(
         if ended.wait(seconds):
             raise FeedError("we were told to end before it had its model")
 
-    with screen.meter() as meter:
+    with screen.progress() as tell:
 
         def progress(total: int) -> None:
             nonlocal sent
             sent = total
             # What was sent twice, over a connection that was lost, counts once.
-            meter.update("giving the model, MB", min(total, size) // MB, max(1, size // MB))
+            tell(Progress("giving the model, MB", -(-min(total, size) // MB), -(-size // MB)))
             pause(0)
 
         try:

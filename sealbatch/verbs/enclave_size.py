@@ -86,9 +86,9 @@ def _machine(kind: str | None, nodes: int | None) -> "Machine":
 def _needed(screen: "Screen", eif: Path, model: Path | None, memory: int | None, *, in_image: bool) -> tuple[int, str]:
     """MiB, and by what they are decided."""
     from sealbatch.fleet.memory import EIF_FACTOR, MIB, Limits, SizeError, parts_of, total
-    from sealbatch.verbs.image import read
+    from sealbatch.image.eif import image_at
 
-    image = read(eif)
+    image = image_at(eif)
     size = eif.stat().st_size
     if memory is not None:
         rule = EIF_FACTOR * -(-size // MIB)

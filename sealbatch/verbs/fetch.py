@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from sealbatch import complete
 from sealbatch import help as h
 from sealbatch.face import Face, ends_well
+from sealbatch.formats import Format
+from sealbatch.verbs import options as o
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
-from sealbatch.verbs.run import FORCE, OUTPUT, check_output, target
-from sealbatch.verbs.status import TICKET
+from sealbatch.verbs.output import check_output, spoken, target
 
 EXAMPLES = """\
 sealbatch fetch sb1-... -o answers.jsonl
@@ -28,13 +28,12 @@ sealbatch fetch sb1-... -o - --only failed
 sealbatch fetch --follow sb1-... -o answers.jsonl"""
 
 ONLY = Annotated[
-    str | None,
+    Literal["ok", "truncated", "answered", "failed"] | None,
     typer.Option(
         metavar="KIND",
         help="Write ok, truncated, answered (both) or failed lines only; all are verified.",
         show_default="all",
         rich_help_panel=h.OUTPUT,
-        autocompletion=complete.one_of("ok", "truncated", "answered", "failed"),
     ),
 ]
 INPUT = Annotated[
@@ -44,13 +43,12 @@ INPUT = Annotated[
     ),
 ]
 FORMAT = Annotated[
-    str,
+    Format,
     typer.Option(
         "--format",
         metavar="KIND",
         help="jsonl, csv, parquet, or auto: by the name of OUT.",
         rich_help_panel=h.OUTPUT,
-        autocompletion=complete.one_of("auto", "jsonl", "csv", "parquet"),
     ),
 ]
 FOLLOW = Annotated[
@@ -61,20 +59,19 @@ FOLLOW = Annotated[
 @ends_well
 def command(
     context: typer.Context,
-    ticket: TICKET,
-    output: OUTPUT,
+    ticket: o.TICKET,
+    output: o.OUTPUT,
+    *,
     kind: FORMAT = "auto",
     follow: FOLLOW = False,
-    timeout: q.TIMEOUT = None,
+    timeout: o.TIMEOUT = None,
     only: ONLY = None,
     source: INPUT = None,
-    id_column: q.ID_COLUMN = None,
-    question_column: q.QUESTION_COLUMN = None,
-    delimiter: q.DELIMITER = None,
+    columns: q.Columns,
     receipts: t.RECEIPTS = None,
     pcr0: t.PCR0 = None,
     release: t.RELEASE = None,
-    force: FORCE = False,
+    force: o.FORCE = False,
 ) -> None:
     """Verify a finished job and write its answers.
 
@@ -107,14 +104,14 @@ def command(
             target(output),
             format=kind,
             only=only,
-            questions=None if source is None else q.questions_of(source, "auto", id_column, question_column, delimiter),
+            questions=None if source is None else columns.of(source),
             receipts=receipts,
             releases=releases,
             overwrite=force,
             follow=follow,
             timeout=timeout,
         )
-    jobs.show_summary(screen, summary, "standard output" if output == "-" else output)
+    jobs.show_summary(screen, summary, spoken(output))
     jobs.name_next(screen, summary, str(found), output, source, receipts=receipts is not None)
     raise typer.Exit(jobs.exit_for(summary))
 

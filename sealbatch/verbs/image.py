@@ -1,7 +1,5 @@
 """`sealbatch image`: what an enclave image holds and what it is measured as, without Docker or nitro-cli."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +10,14 @@ from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.help import make_group, verb
 from sealbatch.paths import cache_folder
-from sealbatch.verbs import questions as q
+from sealbatch.progress import Progress
+from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
     from sealbatch.image.eif import Image
+    from sealbatch.image.inputs import Inputs
     from sealbatch.image.signature import Signer
+    from sealbatch.screen import Screen
 
 app = make_group(
     "Enclave images: what they hold and what they are measured as.",
@@ -62,16 +63,16 @@ nitro-cli build-enclave --docker-uri sealbatch --output-file sealbatch.eif"""
 
 @verb(app, "sealbatch image measure sealbatch.eif")
 @ends_well
-def measure(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None:
+def measure(context: typer.Context, file: FILE, as_json: o.JSON = False) -> None:
     """Print PCR0, 1, 2 and, for a signed image, 8.
 
     They are what the hypervisor will report. Malformed files are refused with the field that is wrong and exit code 8.
     """
+    from sealbatch.image.eif import image_at
+
     face: Face = context.obj
-    image = read(file)
-    rows = [{"register": f"PCR{index}", "value": pcr.hex()} for index, pcr in sorted(image.pcrs.items())]
     screen = face.screen(as_json=as_json)
-    screen.rows(("register", "value"), rows)
+    _show_registers(screen, image_at(file))
     screen.next_step(f"sealbatch image release {file} --name VERSION > pcrs.json")
 
 
@@ -92,22 +93,22 @@ def release(
     signature; `release_key` in the configuration demands one.
     """
     need("bridge")
+    from sealbatch.image.eif import image_at
     from sealbatch.image.release import make_release, read_inputs
     from wire.release import SignatureRefused, read_private_key
 
     face: Face = context.obj
-    image = read(file)
-    with _faults():
-        try:
-            private = None if key is None else read_private_key(key.read_bytes())
-        except SignatureRefused as error:
-            raise Stop(Exit.USAGE, f"--key: {error}") from None
-        with file.open("rb") as opened:
-            inputs = read_inputs(opened, image)
-        try:
-            text = make_release(name, image, inputs, model, private)
-        except ValueError as error:
-            raise Stop(Exit.USAGE, f"--name: {error}") from None
+    image = image_at(file)
+    try:
+        private = None if key is None else read_private_key(key.read_bytes())
+    except SignatureRefused as error:
+        raise Stop(Exit.USAGE, f"--key: {error}") from None
+    with file.open("rb") as opened:
+        inputs = read_inputs(opened, image)
+    try:
+        text = make_release(name, image, inputs, model, private)
+    except ValueError as error:
+        raise Stop(Exit.USAGE, f"--name: {error}") from None
     screen = face.screen()
     screen.data(text.decode().rstrip())
     screen.next_step("sealbatch policy render question --release pcrs.json --help")
@@ -115,11 +116,13 @@ def release(
 
 @verb(app, "sealbatch image inspect sealbatch.eif")
 @ends_well
-def inspect(context: typer.Context, file: FILE, as_json: q.JSON = False) -> None:
+def inspect(context: typer.Context, file: FILE, as_json: o.JSON = False) -> None:
     """List the sections with their places, sizes in bytes and SHA-384."""
+    from sealbatch.image.eif import image_at
+
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    image = read(file)
+    image = image_at(file)
     rows = [
         {"section": s.kind.name.lower(), "offset": s.offset, "bytes": s.size, "sha384": s.digest.hex()}
         for s in image.sections
@@ -148,19 +151,13 @@ def fetch(
     Debian packages come by apt-get, wheels by pip; each is verified by its
     SHA-256, and what lies there already is not fetched again.
     """
-    from sealbatch.image.inputs import InputError, load_inputs
-    from sealbatch.image.inputs import fetch as bring
+    from sealbatch.image import inputs as pinned
 
     face: Face = context.obj
     screen = face.screen()
-    try:
-        found = load_inputs(inputs or cache_folder() / "inputs")
-        with screen.meter() as meter:
-            bring(found, torch_index, lambda done, total: meter.update("bringing inputs", done, total))
-    except InputError as error:
-        raise Stop(Exit.INPUT_INVALID, str(error)) from None
-    except OSError as error:
-        raise Stop(Exit.USAGE, f"{error.filename}: {error.strerror}") from None
+    found = _inputs(inputs)
+    with screen.progress() as tell:
+        pinned.fetch(found, torch_index, lambda done, total: tell(Progress("bringing inputs", done, total)))
     screen.say(f"{len(found.pins)} inputs lie in {found.folder}")
     where = "" if inputs is None else f" --inputs {inputs}"
     screen.next_step(f"sealbatch image build{where} -o sealbatch.eif")
@@ -184,7 +181,7 @@ def build(
     signing_certificate: Annotated[
         Path | None, typer.Option(metavar="PEM", help="The certificate of that key.")
     ] = None,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Build the enclave image from pinned inputs.
 
@@ -193,21 +190,18 @@ def build(
     need("bridge")
     from enclave_worker.image import ImageSettings
     from sealbatch.image.build import Plan, build_image
-    from sealbatch.image.inputs import load_inputs
+    from sealbatch.image.eif import image_at
     from sealbatch.image.kernel import aws_kernel, debian_kernel
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    with _faults():
-        found = load_inputs(inputs or cache_folder() / "inputs")
-        chosen = debian_kernel(found) if kernel is None else aws_kernel(kernel)
-        settings = ImageSettings(streamed=model is None, emulated=emulated)
-        plan = Plan(found, chosen, settings, model, _signer(signing_key, signing_certificate))
-        with screen.meter() as meter:
-            files = build_image(plan, output, meter.update)
-    image = read(output)
-    rows = [{"register": f"PCR{index}", "value": pcr.hex()} for index, pcr in sorted(image.pcrs.items())]
-    screen.rows(("register", "value"), rows)
+    found = _inputs(inputs)
+    chosen = debian_kernel(found) if kernel is None else aws_kernel(kernel)
+    settings = ImageSettings(streamed=model is None, emulated=emulated)
+    plan = Plan(found, chosen, settings, model, _signer(signing_key, signing_certificate))
+    with screen.progress() as tell:
+        files = build_image(plan, output, lambda *state: tell(Progress(*state)))
+    _show_registers(screen, image_at(output))
     if kernel is None and not emulated:
         screen.say("note: with Debian's kernel it boots in virtual machines; for AWS give --kernel, see docs/README.md")
     screen.say(f"{output}: {output.stat().st_size:,} bytes; {len(files):,} files of {sum(files.values()):,} bytes")
@@ -230,18 +224,27 @@ def root(
     need("bridge")
     from enclave_worker.image import ImageSettings
     from sealbatch.image.build import Plan, build_root
-    from sealbatch.image.inputs import load_inputs
     from sealbatch.image.kernel import debian_kernel
 
     face: Face = context.obj
     screen = face.screen()
-    with _faults():
-        found = load_inputs(inputs or cache_folder() / "inputs")
-        settings = ImageSettings(streamed=model is None, emulated=emulated)
-        with screen.meter() as meter:
-            build_root(Plan(found, debian_kernel(found), settings, model), output, meter.update)
+    found = _inputs(inputs)
+    plan = Plan(found, debian_kernel(found), ImageSettings(streamed=model is None, emulated=emulated), model)
+    with screen.progress() as tell:
+        build_root(plan, output, lambda *state: tell(Progress(*state)))
     screen.say(f"{output}: {output.stat().st_size:,} bytes")
     screen.next_step("docker build --tag sealbatch deploy/enclave")
+
+
+def _inputs(folder: Path | None) -> "Inputs":
+    from sealbatch.image.inputs import load_inputs
+
+    return load_inputs(folder or cache_folder() / "inputs")
+
+
+def _show_registers(screen: "Screen", image: "Image") -> None:
+    rows = [{"register": f"PCR{index}", "value": pcr.hex()} for index, pcr in sorted(image.pcrs.items())]
+    screen.rows(("register", "value"), rows)
 
 
 def _signer(key: Path | None, certificate: Path | None) -> "Signer | None":
@@ -255,36 +258,3 @@ def _signer(key: Path | None, certificate: Path | None) -> "Signer | None":
         return load_signer(key.read_bytes(), certificate.read_bytes())
     except SigningError as error:
         raise Stop(Exit.USAGE, str(error)) from None
-
-
-@contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    from enclave_worker.manifest import ModelError
-    from sealbatch.image.cpio import CpioError
-    from sealbatch.image.eif import EifError
-    from sealbatch.image.inputs import InputError
-    from sealbatch.image.stage import StageError
-
-    try:
-        yield
-    except (CpioError, EifError, InputError, ModelError, StageError) as error:
-        raise Stop(Exit.INPUT_INVALID, str(error)) from None
-    except OSError as error:
-        raise Stop(Exit.USAGE, f"{error.filename}: {error.strerror}") from None
-
-
-def read(path: Path) -> "Image":
-    """A measured image.
-
-    Raises:
-        Stop: it is malformed, or cannot be read.
-    """
-    from sealbatch.image.eif import EifError, read_image
-
-    try:
-        with path.open("rb") as file:
-            return read_image(file)
-    except EifError as error:
-        raise Stop(Exit.INPUT_INVALID, f"{path}: {error}") from None
-    except OSError as error:
-        raise Stop(Exit.USAGE, f"{path}: {error.strerror}") from None

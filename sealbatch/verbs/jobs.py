@@ -14,7 +14,6 @@ from sealbatch.exits import Exit, Stop
 from sealbatch.formats import Output
 from sealbatch.intake import Intake
 from sealbatch.job import Job
-from sealbatch.meter import telling
 from sealbatch.questions import Questions
 from sealbatch.retrying import GONE_FOR_GOOD
 from sealbatch.screen import Screen
@@ -30,8 +29,8 @@ def submit_job(
         InputInvalid: the problems were shown.
         SealbatchError: as `Client.submit`.
     """
-    with showing_problems(screen, path), screen.meter() as meter:
-        submission = client.send(questions, intake, dry_run=dry_run, progress=telling(meter))
+    with showing_problems(screen, path), screen.progress() as tell:
+        submission = client.send(questions, intake, dry_run=dry_run, progress=tell)
     show_notes(screen, submission.report)
     if submission.skipped:
         screen.say(f"note: {submission.skipped:,} invalid lines get an error for an answer")
@@ -54,8 +53,8 @@ def wait_for(screen: Screen, job: Job, *, timeout: float | None = None) -> JobSt
     Raises:
         SealbatchError: as `Job.wait`.
     """
-    with screen.meter() as meter:
-        return job.wait(timeout, progress=telling(meter))
+    with screen.progress() as tell:
+        return job.wait(timeout, progress=tell)
 
 
 def fetch_job(screen: Screen, client: Client, job: Job, output: Output, **options: Any) -> FetchSummary:
@@ -64,8 +63,8 @@ def fetch_job(screen: Screen, client: Client, job: Job, output: Output, **option
     Raises:
         SealbatchError: as `Job.fetch`.
     """
-    with screen.meter() as meter:
-        summary = job.fetch(output, **options, progress=telling(meter))
+    with screen.progress() as tell:
+        summary = job.fetch(output, **options, progress=tell)
     warn_of_development(screen, client.config)
     return summary
 

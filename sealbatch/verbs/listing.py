@@ -1,14 +1,14 @@
 """`sealbatch list`: the jobs of this user, newest first."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from sealbatch.face import Face, ends_well
 from sealbatch.tickets import Kept
-from sealbatch.verbs import questions as q
+from sealbatch.times import local_minute
+from sealbatch.verbs import options as o
 
 EXAMPLES = """\
 sealbatch list
@@ -20,7 +20,7 @@ sealbatch list -n 5 --json | jq -r .ticket"""
 def command(
     context: typer.Context,
     most: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Show so many jobs at most.")] = 20,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """List the jobs whose tickets you hold, and how far each is."""
     from results_consumer.errors import IntegrityError
@@ -41,12 +41,11 @@ def command(
             found = as_row(client.job(item.ticket).status())
         except IntegrityError as error:
             # Another stack's job, a job that was purged, or one that somebody tampered with: fetch tells which.
-            created = datetime.fromtimestamp(item.created, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
             found = {
                 "job": item.job,
                 "name": item.name,
                 "state": "purged" if "purged" in str(error) else "not found",
-                "created": created,
+                "created": local_minute(item.created),
             }
         return found | {"ticket": item.ticket}
 

@@ -9,7 +9,8 @@ from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
 from sealbatch.fleet import plan as planning
 from sealbatch.fleet import quotas as limits
-from sealbatch.verbs import questions as q
+from sealbatch.times import local_minute
+from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
     from sealbatch.fleet.plan import Plan, Task
@@ -104,7 +105,7 @@ def command(
     kms_quota: Annotated[
         int, typer.Option(min=1, metavar="N", help="Your KMS requests a second.", rich_help_panel=QUOTAS)
     ] = limits.KMS_A_SECOND,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Say how many instances a night needs, and what it costs.
 
@@ -127,7 +128,7 @@ def command(
         seal_rate=seal_rate,
     )
     plans = _plans(task, kind, prices)
-    screen.rows(COLUMNS, [_row(plan, begin, questions) for plan in plans])
+    screen.rows(COLUMNS, [_row(screen, plan, begin, questions) for plan in plans])
     _explain(screen, task, plans[0], prices)
     _quotas(screen, plans[0], vcpu_quota, kms_quota)
     screen.next_step(f"sealbatch enclave size --eif FILE --instance-type {plans[0].kind.name}")
@@ -178,17 +179,17 @@ def _plans(task: "Task", kinds: list[str] | None, prices: dict[str, float]) -> "
     except ValueError as error:
         raise Stop(Exit.USAGE, f"--instance-type: {error}") from None
     except planning.PlanError as error:
-        raise Stop(Exit.TEMPORARY, str(error)) from None
+        raise Stop(Exit.TEMPORARY, str(error), "begin earlier (--from), or give it more time (--by)") from None
     return sorted(plans, key=lambda plan: (plan.cost is None, plan.cost or 0.0, plan.load.vcpus))
 
 
-def _row(plan: "Plan", begin: datetime, questions: int) -> dict[str, Any]:
+def _row(screen: "Screen", plan: "Plan", begin: datetime, questions: int) -> dict[str, Any]:
     ends = begin + timedelta(seconds=plan.outcome.end_s)
     return {
         "type": plan.kind.name,
         "instances": plan.instances,
         "tokens_a_second": round(plan.rate * plan.instances),
-        "ends": ends.isoformat(" ", "minutes"),
+        "ends": local_minute(ends.timestamp()) if screen.tables else ends.isoformat(" ", "minutes"),
         "busy": round(plan.outcome.busy, 3),
         "cost_usd": None if plan.cost is None else round(plan.cost, 2),
         "usd_a_million": None if plan.cost is None else round(plan.cost / questions * 1e6, 2),

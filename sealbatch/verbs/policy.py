@@ -3,16 +3,15 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sealbatch import complete
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.help import make_group, verb
-from sealbatch.verbs import questions as q
+from sealbatch.verbs import options as o
 from sealbatch.verbs import trust as t
 
 if TYPE_CHECKING:
@@ -38,11 +37,8 @@ sealbatch policy render question --release sealbatch-1.0.json \\
 sealbatch policy render answer \\
     --administrator ARN --producer ARN --reader ARN > answers.json"""
 
-PURPOSES = complete.one_of("question", "answer")
-PURPOSE = Annotated[
-    str | None,
-    typer.Option(metavar="question|answer", help="Which key FILE's policy is of.", autocompletion=PURPOSES),
-]
+Purpose = Literal["question", "answer"]
+PURPOSE = Annotated[Purpose | None, typer.Option(metavar="question|answer", help="Which key FILE's policy is of.")]
 FILE = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A policy; without one, the configured keys' own.")]
 ROLES = "Who may do what"
 ADMINISTRATOR = Annotated[
@@ -77,7 +73,7 @@ def lint(
     purpose: PURPOSE = None,
     pcr0: t.PCR0 = None,
     release: t.RELEASE = None,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Find what lets others open what is sealed.
 
@@ -89,7 +85,12 @@ def lint(
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
     required = t.pins(face, pcr0, release)
-    found = _lint_keys(face, screen, required) if file is None else _lint_file(file, purpose, required)
+    if file is None:
+        found = _lint_keys(face, screen, required)
+    elif purpose is None:
+        raise Stop(Exit.USAGE, "--purpose: say which key the policy is of, question or answer")
+    else:
+        found = _lint_file(file, purpose, required)
     rows = [
         {"key": key, "severity": str(f.severity), "rule": f.rule, "where": f.where, "message": f.message}
         for key, findings in found
@@ -104,18 +105,15 @@ def lint(
     screen.next_step(f"sealbatch submit questions.jsonl --require-pcr0 {pin}")
 
 
-def _lint_file(file: Path, purpose: str | None, required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
+def _lint_file(file: Path, purpose: Purpose, required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
     from producer.policy_lint import lint_policy
     from producer.policy_statements import MAX_POLICY
 
-    wanted = _purpose(purpose)
     try:
         text = file.read_text(encoding="utf-8")[: MAX_POLICY + 1]
-    except OSError as error:
-        raise Stop(Exit.USAGE, f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Stop(Exit.USAGE, f"{file} is not UTF-8") from None
-    return [(str(file), lint_policy(text, wanted, required))]
+    return [(str(file), lint_policy(text, purpose, required))]
 
 
 def _lint_keys(face: Face, screen: "Screen", required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
@@ -125,17 +123,15 @@ def _lint_keys(face: Face, screen: "Screen", required: "Sequence[Pin]") -> "list
 
     config = face.config(screen)
     settings, kms = config.producer(), producer_clients(config).kms
-    keys = (("question", settings.question_key), ("answer", settings.answer_key))
-    return [(purpose, read_findings(kms, arn, _purpose(purpose), required)) for purpose, arn in keys]
+    keys: tuple[tuple[Purpose, str], ...] = (("question", settings.question_key), ("answer", settings.answer_key))
+    return [(purpose, read_findings(kms, arn, purpose, required)) for purpose, arn in keys]
 
 
 @verb(app, RENDER_EXAMPLES)
 @ends_well
 def render(
     context: typer.Context,
-    purpose: Annotated[
-        str, typer.Argument(metavar="question|answer", help="Which key the policy is for.", autocompletion=PURPOSES)
-    ],
+    purpose: Annotated[Purpose, typer.Argument(metavar="question|answer", help="Which key the policy is for.")],
     administrator: ADMINISTRATOR,
     producer: PRODUCER,
     reader: READER = "",
@@ -148,24 +144,18 @@ def render(
     from producer.policy_render import Principals, render_policy
 
     face: Face = context.obj
-    wanted, named = _purpose(purpose), t.pins(face, pcr0, release)
-    missing = ("bridge", bridge) if wanted == "question" else ("reader", reader)
+    named = t.pins(face, pcr0, release)
+    missing = ("bridge", bridge) if purpose == "question" else ("reader", reader)
     if not missing[1]:
-        raise Stop(Exit.USAGE, f"--{missing[0]} is needed for the {wanted}s key")
+        raise Stop(Exit.USAGE, f"--{missing[0]} is needed for the {purpose}s key")
     try:
-        policy = render_policy(wanted, Principals(administrator, producer, reader, bridge), named)
+        policy = render_policy(purpose, Principals(administrator, producer, reader, bridge), named)
     except ValueError:
         raise Stop(Exit.USAGE, "--pcr0 or --release is needed: which images may open questions?") from None
     text = json.dumps(policy, indent=2)
-    findings = lint_policy(text, wanted, named)
+    findings = lint_policy(text, purpose, named)
     if findings:
         raise Stop(Exit.USAGE, f"these roles make no good policy: {findings[0].where}: {findings[0].message}")
     screen = face.screen()
     screen.data(text)
-    screen.next_step(f"sealbatch policy lint FILE --purpose {wanted}", "where it is kept")
-
-
-def _purpose(text: str | None) -> Any:
-    if text not in {"question", "answer"}:
-        raise Stop(Exit.USAGE, "say which key it is: question or answer (--purpose for a file)")
-    return text
+    screen.next_step(f"sealbatch policy lint FILE --purpose {purpose}", "where it is kept")

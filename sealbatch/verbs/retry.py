@@ -6,8 +6,9 @@ import typer
 
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
+from sealbatch.verbs import options as o
 from sealbatch.verbs import questions as q
-from sealbatch.verbs.status import TICKET
+from sealbatch.verbs.asking import Asking
 
 EXAMPLES = """\
 sealbatch retry sb1-... questions.jsonl
@@ -18,21 +19,13 @@ sealbatch retry --all --max-tokens 512 sb1-... questions.jsonl"""
 @ends_well
 def command(
     context: typer.Context,
-    ticket: TICKET,
+    ticket: o.TICKET,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The input of the job, as it was submitted.")],
+    *,
     every: Annotated[bool, typer.Option("--all", help="Also records that are likely to fail again.")] = False,
     kind: q.FORMAT = "auto",
-    id_column: q.ID_COLUMN = None,
-    question_column: q.QUESTION_COLUMN = None,
-    delimiter: q.DELIMITER = None,
-    max_tokens: q.TOKENS = None,
-    temperature: q.TEMPERATURE = 0.0,
-    seed: q.SEED = None,
-    stop: q.STOP = None,
-    chunk_size: q.CHUNK = None,
-    deadline: q.DEADLINE = None,
-    window: q.WINDOW = None,
-    not_before: q.NOT_BEFORE = None,
+    columns: q.Columns,
+    asking: Asking,
 ) -> None:
     """Ask the failed records of a job again.
 
@@ -40,27 +33,15 @@ def command(
     canceled becomes a job of its own, whose ticket is printed; fetch of the first job then gives all answers together.
     """
     from results_consumer.errors import JobNotFinished
-    from sealbatch.intake import Intake
-    from sealbatch.meter import telling
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
     screen = face.screen()
     job = face.client(screen).job(ticket)
-    intake = Intake(
-        max_tokens=max_tokens,
-        temperature=temperature,
-        seed=seed,
-        stop=stop or (),
-        chunk_size=chunk_size,
-        deadline=deadline,
-        completion_window=window,
-        not_before=not_before,
-    )
-    questions = q.questions_of(file, kind, id_column, question_column, delimiter)
+    questions = columns.of(file, kind)
     try:
-        with jobs.showing_problems(screen, file), screen.meter() as meter:
-            done = job.ask_again(questions, intake, every=every, progress=telling(meter))
+        with jobs.showing_problems(screen, file), screen.progress() as tell:
+            done = job.ask_again(questions, asking.intake(), every=every, progress=tell)
     except JobNotFinished as error:
         raise Stop(
             Exit.TEMPORARY, str(error), f"sealbatch wait {ticket}, or cancel it: what is canceled is retried"

@@ -12,7 +12,7 @@ from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
 from sealbatch.help import make_group, verb
-from sealbatch.verbs import questions as q
+from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
     from sealbatch.nightly.assembly import Nights
@@ -40,7 +40,7 @@ MEND = "correct these lines, and type the same again"
 
 @verb(app, "sealbatch schedule ls", "ls")
 @ends_well
-def ls(context: typer.Context, as_json: q.JSON = False) -> None:
+def ls(context: typer.Context, as_json: o.JSON = False) -> None:
     """List the schedules, and when each fires next.
 
     Also what each is doing, and how many files wait in its inbox.
@@ -72,7 +72,7 @@ def following(
     most: Annotated[
         int, typer.Option("-n", metavar="N", min=1, max=1000, help="Show so many firings of each.")
     ] = FIRINGS,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Show the next firings, in local time and in UTC."""
     face: Face = context.obj
@@ -91,7 +91,7 @@ sealbatch --config new.toml schedule check benefits""",
     "check",
 )
 @ends_well
-def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: q.JSON = False) -> None:
+def check(context: typer.Context, name: OPTIONAL_NAME = None, as_json: o.JSON = False) -> None:
     """Check the schedules line by line, and explain when they fire."""
     need("nightly")
     from sealbatch.nightly.clock import entry_clock

@@ -9,9 +9,11 @@ import typer
 
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
+from sealbatch.verbs import options as o
 
 TOKEN: str = "SEALBATCH_SERVE_TOKEN"  # noqa: S105 - the variable's name
 MIN_TOKEN = 16
+LISTEN = o.HostPort("127.0.0.1", 8321)
 
 EXAMPLES = """\
 # then: OpenAI(base_url="http://127.0.0.1:8321/v1", api_key=TOKEN)
@@ -27,8 +29,14 @@ sealbatch serve --listen 10.0.0.7:8321 --expose --name batch.example \\
 def command(
     context: typer.Context,
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Take connections there; port 0 takes a free one.")
-    ] = "127.0.0.1:8321",
+        o.HostPort,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Take connections there; port 0 takes a free one.",
+            show_default=str(LISTEN),
+            parser=o.host_and_port,
+        ),
+    ] = LISTEN,
     token_file: Annotated[
         Path | None,
         typer.Option(
@@ -56,8 +64,7 @@ def command(
     from sealbatch.serve.server import Endpoint, is_loopback, serve
 
     face: Face = context.obj
-    screen = face.screen()
-    host, port = _address(listen)
+    screen, host = face.screen(), listen.host
     if not is_loopback(host) and not expose:
         raise Stop(Exit.USAGE, f"--listen: {host} can be reached from other machines; --expose says that it is meant")
     if (certificate is None) != (key is None):
@@ -66,7 +73,7 @@ def command(
         screen.say("WARNING: without --certificate, questions and answers cross the network in the clear")
     client = face.client(screen)
     token, where, typed = _token(token_file)
-    endpoint = Endpoint(host, port, token, tuple(name or ()), certificate, key)
+    endpoint = Endpoint(*listen, token, tuple(name or ()), certificate, key)
 
     def ready(url: str) -> None:
         screen.data(url)
@@ -78,14 +85,6 @@ def command(
     except OSError as error:
         why = (error.strerror or type(error).__name__).partition(" (")[0].lower()
         raise Stop(Exit.TEMPORARY, f"cannot serve on {listen}: {why}", "name another address with --listen") from None
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, separator, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise Stop(Exit.USAGE, "--listen: HOST:PORT, such as 127.0.0.1:8321 or [::1]:8321")
-    return host, int(port)
 
 
 def _token(path: Path | None) -> tuple[str, str, str]:

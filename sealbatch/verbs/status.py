@@ -1,14 +1,13 @@
 """`sealbatch status`: how far a job is."""
 
 import json
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sealbatch import complete
 from sealbatch.face import Face, ends_well
-from sealbatch.verbs import questions as q
+from sealbatch.times import local_minute
+from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
     from results_consumer.status import JobStatus
@@ -17,16 +16,6 @@ EXAMPLES = """\
 sealbatch status sb1-...
 # by the beginning of the job's id, for a program
 sealbatch status --json 4fd0 | jq .request_counts"""
-
-TICKET = Annotated[
-    str,
-    typer.Argument(
-        metavar="TICKET",
-        help="What submit printed, or the first 4 characters or more of the job's id.",
-        autocompletion=complete.tickets,
-    ),
-]
-
 
 COLUMNS = ("job", "name", "state", "answered", "failed", "total", "created")
 """What a table shows of a job; the rest of a row is for programs."""
@@ -54,7 +43,6 @@ def as_object(status: "JobStatus") -> dict[str, Any]:
 
 def as_row(status: "JobStatus") -> dict[str, Any]:
     """The same for a table."""
-    created = datetime.fromtimestamp(status.created_ms / 1000, UTC).astimezone()
     return {
         "job": status.job,
         "name": status.name,
@@ -62,13 +50,13 @@ def as_row(status: "JobStatus") -> dict[str, Any]:
         "answered": status.answered,
         "failed": status.failed_unattested,
         "total": status.total,
-        "created": created.strftime("%Y-%m-%d %H:%M"),
+        "created": local_minute(status.created_ms / 1000),
         "created_at": status.created_ms // 1000,
     }
 
 
 @ends_well
-def command(context: typer.Context, ticket: TICKET, as_json: q.JSON = False) -> None:
+def command(context: typer.Context, ticket: o.TICKET, as_json: o.JSON = False) -> None:
     """Say how far a job is.
 
     It tells by what lies in the bucket; nothing is opened.

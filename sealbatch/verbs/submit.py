@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from sealbatch.face import Face, ends_well
+from sealbatch.verbs import options as o
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
+from sealbatch.verbs.asking import Submitting
 
 EXAMPLES = """\
 sealbatch submit questions.jsonl
@@ -22,24 +24,13 @@ TICKET=$(sealbatch submit - < questions.jsonl)"""
 def command(
     context: typer.Context,
     file: q.INPUT,
+    *,
     kind: q.FORMAT = "auto",
-    id_column: q.ID_COLUMN = None,
-    question_column: q.QUESTION_COLUMN = None,
-    delimiter: q.DELIMITER = None,
-    max_tokens: q.TOKENS = None,
-    temperature: q.TEMPERATURE = 0.0,
-    seed: q.SEED = None,
-    stop: q.STOP = None,
-    name: q.NAME = "",
-    chunk_size: q.CHUNK = None,
-    skip_invalid: q.SKIP = False,
-    deadline: q.DEADLINE = None,
-    window: q.WINDOW = None,
-    not_before: q.NOT_BEFORE = None,
-    key: q.KEY = None,
+    columns: q.Columns,
+    submitting: Submitting,
     require_pcr0: t.REQUIRE = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Do all but ask KMS, store and send.")] = False,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Seal a file of questions, send it, and print its ticket.
 
@@ -47,28 +38,13 @@ def command(
     """
     import json
 
-    from sealbatch.intake import Intake
     from sealbatch.verbs import jobs
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
     client = face.client(screen)
-    intake = Intake(
-        max_tokens=max_tokens,
-        temperature=temperature,
-        seed=seed,
-        stop=stop or (),
-        name=name,
-        chunk_size=chunk_size,
-        skip_invalid=skip_invalid,
-        deadline=deadline,
-        completion_window=window,
-        not_before=not_before,
-        idempotency_key=key,
-        require=t.required(face, require_pcr0),
-    )
-    questions = q.questions_of(file, kind, id_column, question_column, delimiter)
-    done = jobs.submit_job(screen, client, file, questions, intake, dry_run=dry_run)
+    intake = submitting.intake(require=t.required(face, require_pcr0))
+    done = jobs.submit_job(screen, client, file, columns.of(file, kind), intake, dry_run=dry_run)
     counts = f"{done.records:,} records in {done.chunks:,} chunks, {done.sealed_bytes:,} bytes sealed"
     if done.ticket is None:
         screen.say(f"{counts}; nothing was sent")

@@ -1,7 +1,7 @@
 """`sealbatch support-bundle`: one archive for whoever helps, without secrets."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +9,10 @@ import typer
 
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
-from sealbatch.verbs import questions as q
+from sealbatch.progress import Progress
+from sealbatch.times import parse_span
+from sealbatch.verbs import options as o
+from wire.address import Address
 
 EXAMPLES = """\
 # on the machine that has the trouble
@@ -38,11 +41,23 @@ def command(
         str, typer.Option(metavar="HOST:PORT", help="The --health address of a bridge.")
     ] = "127.0.0.1:9464",
     enclave: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ADDRESS", help="Call this enclave, such as vsock://16:5005; may be given again."),
+        list[Address] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Call this enclave, such as vsock://16:5005; may be given again.",
+            parser=o.address,
+        ),
     ] = None,
-    since: Annotated[str, typer.Option(metavar="SPAN", help="How far back log lines go: 90m, 24h or 2d.")] = "24h",
-    as_json: q.JSON = False,
+    since: Annotated[
+        timedelta,
+        typer.Option(
+            metavar="SPAN",
+            help="How far back log lines go: 90m, 24h or 2d.",
+            show_default="24h",
+            parser=o.parsed(parse_span),
+        ),
+    ] = timedelta(hours=24),
+    as_json: o.JSON = False,
 ) -> None:
     """Collect what somebody needs who helps you, without secrets.
 
@@ -56,16 +71,9 @@ def command(
     from sealbatch.support.redactor import REMOVED, Redactor
     from sealbatch.support.secrets_here import secrets_here
     from sealbatch.tickets import own_tickets
-    from sealbatch.times import parse_span
-    from wire.address import Address
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json, fleeting=True)
-    try:
-        span = parse_span(since)
-        addresses = [Address.parse(text) for text in enclave or ()]
-    except ValueError as error:
-        raise Stop(Exit.USAGE, str(error)) from None
     config: Config | None = None
     trouble = ""
     try:
@@ -77,10 +85,10 @@ def command(
     if path.exists():
         raise Stop(Exit.USAGE, f"{path} exists; name another with -o")
     redactor = Redactor(secrets_here(config.resources if config else None, own_tickets(), os.environ))
-    case = Case(config, trouble, own_tickets().all(), health, addresses, long_ago(span))
+    case = Case(config, trouble, own_tickets().all(), health, enclave or (), long_ago(since))
     parts = list(case.parts())
     files, rows = {}, []
-    with screen.meter() as meter:
+    with screen.progress() as tell:
         for number, part in enumerate(parts, 1):
             text, why = map(redactor.clean, collect(part))
             if not why:
@@ -88,7 +96,7 @@ def command(
             rows.append(
                 {"file": part.name, "bytes": len(text.encode()) if not why else None, "about": why or part.about}
             )
-            meter.update("collecting", number, len(parts), part.name)
+            tell(Progress("collecting", number, len(parts), part.name))
     listed = "".join(f"{row['file']}: {row['about']}\n" for row in rows)
     write(path, name, {"README.txt": README.format(removed=REMOVED) + listed, **files})
     screen.rows(("file", "bytes", "about"), rows)

@@ -1,13 +1,16 @@
 """`sealbatch sweep`: sends again what a job misses and no message can bring any more."""
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sealbatch import complete
 from sealbatch.face import Face, ends_well
-from sealbatch.verbs import questions as q
+from sealbatch.progress import Progress
+from sealbatch.times import parse_span
+from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
     from sealbatch.screen import Screen
@@ -36,15 +39,16 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Send even if messages may still be in the queue.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be sent.")] = False,
     span: Annotated[
-        str | None,
+        timedelta | None,
         typer.Option(
             "--every",
             metavar="SPAN",
             help="Again and again until SIGTERM, so often: 10m, 2h or 1d.",
             show_default="once",
+            parser=o.parsed(parse_span),
         ),
     ] = None,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Send again what has no answer and no message.
 
@@ -56,7 +60,6 @@ def command(
     from sealbatch.exits import Exit, Stop
     from sealbatch.sweeper import Sweeper
     from sealbatch.tickets import own_tickets
-    from sealbatch.times import parse_span
     from wire.ticket import Ticket
 
     face: Face = context.obj
@@ -65,10 +68,6 @@ def command(
         raise Stop(Exit.USAGE, "name tickets, or --all")
     if span is not None and force:
         raise Stop(Exit.USAGE, "--force sends whether or not a message is gone: once, and not again and again")
-    try:
-        seconds = None if span is None else parse_span(span).total_seconds()
-    except ValueError as error:
-        raise Stop(Exit.USAGE, f"--every: {error}") from None
     book = own_tickets()
     config = face.config(screen)
     sweeper = Sweeper(reader_s3(config), config.reader(), producer_clients(config), config.producer())
@@ -85,7 +84,7 @@ def command(
                 return None
             raise
 
-    if seconds is None:
+    if span is None:
         found = _look_at_all(screen, jobs(), look)
         screen.rows(COLUMNS, [_row(swept) for swept in found])
         missing, sent = sum(one.missing for one in found), sum(one.sent for one in found)
@@ -94,17 +93,17 @@ def command(
         )
         screen.next_step("sealbatch list")
     else:
-        keep_sweeping(screen, jobs, look, seconds)
+        keep_sweeping(screen, jobs, look, span.total_seconds())
 
 
 def _look_at_all(screen: "Screen", jobs: "list[Ticket]", look: Look) -> "list[Swept]":
     found = []
-    with screen.meter() as meter:
+    with screen.progress() as tell:
         for done, one in enumerate(jobs, 1):
             swept = look(one)
             if swept is not None:
                 found.append(swept)
-            meter.update("looking at jobs", done, len(jobs))
+            tell(Progress("looking at jobs", done, len(jobs)))
     return found
 
 

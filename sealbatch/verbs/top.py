@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sealbatch.face import Face, ends_well
-from sealbatch.verbs import questions as q
+from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
     from sealbatch.nightly.view import View
@@ -30,7 +30,7 @@ def command(
         list[str] | None, typer.Option(metavar="HOST:PORT", help="A bridge's --health address; may be given again.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Watch queue, bridges, schedules and the night's files.
 

@@ -6,6 +6,7 @@ import typer
 
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
+from sealbatch.verbs import options as o
 from sealbatch.verbs import questions as q
 
 EXAMPLES = """\
@@ -17,25 +18,22 @@ sealbatch validate mail.csv --question-column text --id-column case"""
 def command(
     context: typer.Context,
     file: q.INPUT,
+    *,
     kind: q.FORMAT = "auto",
-    id_column: q.ID_COLUMN = None,
-    question_column: q.QUESTION_COLUMN = None,
-    delimiter: q.DELIMITER = None,
+    columns: q.Columns,
     max_errors: Annotated[int, typer.Option(metavar="N", min=1, help="Show so many problems at most.")] = 20,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Check a file of questions, and name every fault by its line.
 
     Nothing is sealed or sent, and AWS is not asked. The exit code is 8 if a line is invalid.
     """
     from sealbatch.checking import validate
-    from sealbatch.meter import telling
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    questions = q.questions_of(file, kind, id_column, question_column, delimiter)
-    with screen.meter() as meter:
-        report = validate(questions, max_problems=max_errors, progress=telling(meter))
+    with screen.progress() as tell:
+        report = validate(columns.of(file, kind), max_problems=max_errors, progress=tell)
     q.show_notes(screen, report)
     if not report.valid:
         q.show_problems(screen, file, report)

@@ -8,6 +8,7 @@ import typer
 from sealbatch import complete
 from sealbatch import help as h
 from sealbatch.face import Face, ends_well
+from sealbatch.verbs import options as o
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
 
@@ -61,17 +62,16 @@ PARTIAL = Annotated[bool, typer.Option("--partial", help="OUT is a selection of 
 def command(
     context: typer.Context,
     out: OUT,
+    *,
     receipts: DIR = None,
     pcr0: t.PCR0 = None,
     release: t.RELEASE = None,
     development_root: ROOT = None,
     ticket: TICKET = None,
     source: INPUT = None,
-    id_column: q.ID_COLUMN = None,
-    question_column: q.QUESTION_COLUMN = None,
-    delimiter: q.DELIMITER = None,
+    columns: q.Columns,
     partial: PARTIAL = False,
-    as_json: q.JSON = False,
+    as_json: o.JSON = False,
 ) -> None:
     """Prove an output again, without a network.
 
@@ -80,7 +80,6 @@ def command(
     """
     from results_consumer.errors import IntegrityError
     from sealbatch.exits import Exit, Stop
-    from sealbatch.meter import telling
     from sealbatch.proving import default_receipts, verify
 
     face: Face = context.obj
@@ -88,9 +87,9 @@ def command(
     releases = t.releases(face, pcr0, release)
     folder = receipts or default_receipts(out)
     _note(screen, folder, ticket, releases, development_root)
-    questions = None if source is None else q.questions_of(source, "auto", id_column, question_column, delimiter)
+    questions = None if source is None else columns.of(source)
     try:
-        with screen.meter() as meter:
+        with screen.progress() as tell:
             report = verify(
                 out,
                 receipts=folder,
@@ -99,7 +98,7 @@ def command(
                 ticket=ticket,
                 partial=partial,
                 development_root=development_root,
-                progress=telling(meter),
+                progress=tell,
             )
     except IntegrityError as error:
         hint = f"\n{CSV_HINT}" if out.suffix.lower() == ".csv" and "results" in str(error) else ""

@@ -3,8 +3,7 @@
 import typer
 
 from sealbatch.face import Face, ends_well
-from sealbatch.verbs import questions as q
-from sealbatch.verbs.status import TICKET
+from sealbatch.verbs import options as o
 
 EXAMPLES = """\
 sealbatch wait sb1-... && sealbatch fetch sb1-... -o answers.jsonl
@@ -15,8 +14,8 @@ sealbatch wait --timeout 7200 sb1-..."""
 @ends_well
 def command(
     context: typer.Context,
-    ticket: TICKET,
-    timeout: q.TIMEOUT = None,
+    ticket: o.TICKET,
+    timeout: o.TIMEOUT = None,
 ) -> None:
     """Wait until every record has an outcome.
 

@@ -41,6 +41,10 @@ def test_a_model_is_saved_with_its_manifest_and_loads(typist: Typist, hub: Hub) 
     """Weights and tokenizer, no code and no pickle; the digest on standard output is the manifest's."""
     done = typist.type("model", "fetch", NAME, "--revision", COMMIT)
     assert done.returncode == 0, done.stderr.decode()
+    said = done.stderr.decode().splitlines()
+    assert said[0].startswith("fetching the model, MB: 1 of 1")
+    assert "next: sealbatch model pack tiny-bloom" in said
+    assert not [line for line in said if "it/s" in line or "%|" in line], "bars of the hub's own"
     folder = typist.folder / "tiny-bloom"
     assert names(folder) == [
         "config.json",
@@ -73,6 +77,12 @@ def test_what_cannot_be_fetched_is_told(typist: Typist, words: tuple[str, ...], 
     assert say in done.stderr.decode()
     assert done.stdout == b""
     assert [name for name in names(typist.folder) if "tiny" in name or "unknown" in name] == []
+
+
+def test_quiet_is_quiet(typist: Typist) -> None:
+    """The hub's client drew bars of its own."""
+    done = typist.type("-q", "model", "fetch", NAME, "--revision", COMMIT)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_model_with_pickles_alone_is_refused(typist: Typist, hub: Hub) -> None:

@@ -204,3 +204,13 @@ def test_no_shell_and_no_compiler_would_be_taken() -> None:
     assert wanted_of_deb("libpython3.11-stdlib", "/usr/lib/python3.11/sqlite3/__init__.py") is None
     assert wanted_of_wheel("torch/nn/functional.py")
     assert not wanted_of_wheel("torch/include/ATen/ATen.h")
+
+
+def test_compiling_says_how_far_it_is(tmp_path: Path) -> None:
+    """It takes minutes for torch's thousands of modules, and once was a single step."""
+    for number in range(120):
+        (tmp_path / f"m{number}.py").write_text("")
+    said: list[tuple[int, int]] = []
+    this_interpreter(Stage(tmp_path)).compile(tmp_path, lambda done, total: said.append((done, total)))
+    assert said == [(0, 120), (50, 120), (100, 120), (120, 120)]
+    assert len(list((tmp_path / "__pycache__").iterdir())) == 120

@@ -12,7 +12,7 @@ import typed
 import typer
 
 from sealbatch.cli import make_command
-from sealbatch.verbs.questions import MAX_TOKENS
+from sealbatch.verbs.asking import MAX_TOKENS
 from wire import payload
 
 WIDTH = 80

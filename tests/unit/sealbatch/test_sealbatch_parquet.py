@@ -20,7 +20,7 @@ from sealbatch import Questions, arrow_rows, validate
 from sealbatch.arrow_answers import COLUMNS, ParquetSink, TableSink, answer_lines
 from sealbatch.errors import OptionError
 from sealbatch.extras import NotInstalledError
-from sealbatch.verbs.run import check_output
+from sealbatch.verbs.output import check_output
 from wire.payload import ErrorCode, Outcome, Result
 
 QUESTIONS = ["How long is leave?", "Wie lange? ½\n\t\N{GRINNING FACE}"]

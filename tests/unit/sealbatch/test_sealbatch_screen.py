@@ -6,7 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
-from sealbatch.screen import Screen, make_table, printable
+from sealbatch.progress import Progress
+from sealbatch.screen import Screen, printable
+from sealbatch.tables import make_table, print_rows
 
 
 def test_rows_in_a_pipe_are_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,8 +26,8 @@ def test_quiet_silences_talk_and_no_error(capsys: pytest.CaptureFixture[str]) ->
     screen.say("talk")
     screen.next_step("verb")
     screen.complain("error")
-    with screen.meter() as meter:
-        meter.update("records", 1, 1)
+    with screen.progress() as tell:
+        tell(Progress("records", 1, 1))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "sealbatch: error\n"
@@ -42,9 +44,9 @@ def test_the_next_step_is_for_people(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_progress_without_a_terminal_is_a_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     """Not a line for each step: a log stays readable."""
-    with Screen().meter() as meter:
+    with Screen().progress() as tell:
         for done in range(101):
-            meter.update("answered", done, 100)
+            tell(Progress("answered", done, 100))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("answered: 100 of 100, ")
@@ -55,8 +57,8 @@ def test_a_job_and_its_time_stay_on_one_line_in_80_columns() -> None:
     row = {"job": "pf2xlh5765fjmql7", "name": "open-enrolment", "state": "completed", "created": "2026-11-27 03:19"}
     counts = {"answered": 66, "failed": 0, "total": 66}
     file = io.StringIO()
-    table = make_table(("job", "name", "state", "answered", "failed", "total", "created"), [row | counts])
-    Console(file=file, width=80).print(table)
+    columns = ("job", "name", "state", "answered", "failed", "total", "created")
+    print_rows(Console(file=file, width=80), columns, [row | counts])
     assert row["job"] in file.getvalue()
     assert row["created"] in file.getvalue()
 
@@ -85,3 +87,39 @@ def test_what_a_host_wrote_does_not_act_on_a_terminal(capsys: pytest.CaptureFixt
     assert "\x1b[31m" not in out.getvalue() + said
     assert "\u202e" not in out.getvalue() + said
     assert said.count("]0;owned") == 2
+
+
+ARN = "arn:aws:sts::123456789012:assumed-role/sealbatch-ProducerRole-MFR6P5P0ZBC3/producer"
+FOUND = (
+    {"check": "region", "status": "ok", "found": "eu-central-1", "mend": ""},
+    {"check": "credentials producer", "status": "ok", "found": ARN, "mend": ""},
+    {"check": "bucket TLS", "status": "warning", "found": "off", "mend": "deny s3:* without aws:SecureTransport"},
+)
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 120, 160, 300])
+def test_no_word_of_a_table_is_broken(width: int) -> None:
+    """Nor is a date; `doctor` once folded names of AWS in their middle, from which nobody could copy them."""
+    file = io.StringIO()
+    dated = [row | {"when": "2026-11-27 05:59"} for row in FOUND]
+    print_rows(Console(file=file, width=width), ("check", "status", "when", "found", "mend"), dated)
+    text = file.getvalue()
+    assert text.count(ARN) == 1
+    assert text.count("2026-11-27 05:59") == len(FOUND)
+    assert text.count("aws:SecureTransport") == 1
+    too_long = [line for line in text.splitlines() if len(line.rstrip()) > width and line.strip() != ARN]
+    assert not too_long or width == 40
+
+
+def test_what_is_too_long_for_a_table_stands_below_its_row() -> None:
+    """Beside the row what has room there, and named what follows it."""
+    file = io.StringIO()
+    print_rows(Console(file=file, width=80), ("check", "status", "found", "mend"), FOUND)
+    assert [line.rstrip() for line in file.getvalue().splitlines()] == [
+        "check                 status   found",
+        "region                ok       eu-central-1",
+        "credentials producer  ok",
+        f"    {ARN}",
+        "bucket TLS            warning  off",
+        "    mend: deny s3:* without aws:SecureTransport",
+    ]
