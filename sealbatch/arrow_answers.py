@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, Self
 
 from results_consumer.output_reader import LineError
 from results_consumer.sink import LineSink, Sink
-from sealbatch.arrow_rows import too_large
+from sealbatch.arrow_rows import rows_together, too_large
 from sealbatch.extras import need
 from sealbatch.result import Result
 
@@ -180,7 +180,7 @@ def answer_lines(file: BinaryIO) -> Iterator[bytes]:
         opened = parquet.ParquetFile(file, pre_buffer=False)
         if opened.schema_arrow.names != list(COLUMNS) or any(too_large(opened.metadata, COLUMNS)):
             raise LineError
-        for batch in opened.iter_batches(ROWS, use_threads=False):
+        for batch in opened.iter_batches(rows_together(opened.metadata), use_threads=False):
             for row in batch.cast(schema).to_pylist():
                 yield json.dumps(_line(row)).encode() + b"\n"
     except (pa.ArrowException, OSError, ValueError):

@@ -15,7 +15,9 @@ from sealbatch.extras import need
 from wire.payload import ErrorCode
 
 BATCH: Final = 1024
-"""Rows that are looked at together."""
+"""Rows that are looked at together, at most."""
+BATCH_BYTES: Final = 16 << 20
+"""Bytes that such rows have together, by the average of their row group."""
 MAX_COLUMN: Final = 1 << 30
 """Bytes to which one column of one row group may unpack: what a small file may blow up to in memory."""
 _NOT_UTF8: Final = b'{"question":"\xff"}\n'
@@ -43,7 +45,7 @@ def parquet_lines(file: BinaryIO, question: str | None, custom_id: str | None) -
         opened = parquet.ParquetFile(file, metadata=metadata, **options)
     except (pa.ArrowException, OSError, ValueError):
         _refuse(1, "not a Parquet file, or a damaged one")
-    yield from _lines(opened.iter_batches(BATCH, columns=columns, use_threads=False), columns)
+    yield from _lines(opened.iter_batches(rows_together(metadata), columns=columns, use_threads=False), columns)
 
 
 def table_lines(table: Any, question: str | None, custom_id: str | None) -> Iterator[bytes]:
@@ -138,6 +140,13 @@ def _spell(kind: Any) -> str:
     from pyarrow import types
 
     return "nested values" if types.is_nested(kind) else f"values of type {str(kind).partition('[')[0][:32]}"
+
+
+def rows_together(metadata: Any) -> int:
+    """How many rows are looked at together."""
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    largest = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows > 0), default=1)
+    return max(1, min(BATCH, int(BATCH_BYTES / max(largest, 1))))
 
 
 def _refuse_bomb(metadata: Any, columns: list[str]) -> None:
