@@ -1,19 +1,16 @@
 """What a log line may say about an error of AWS: its code, never its text, which may quote; and what to do about it."""
 
-import re
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws_errors.mapped import error_code
 from wire.messages import RefusalCode
-
-_CODE: Final = re.compile(r"[A-Za-z0-9.]{1,64}")
 
 
 def code(error: ClientError) -> str:
     """The error's code, or `unknown` when what stands there is none."""
-    found = str(error.response.get("Error", {}).get("Code", ""))
-    return found if _CODE.fullmatch(found) else "unknown"
+    return error_code(error) or "unknown"
 
 
 def reason(error: ClientError | BotoCoreError) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
+from aws_errors.mapped import error_code
 from vsock_bridge.clients import S3Client
 from wire import ledger
 from wire.errors import LedgerError
@@ -138,7 +139,7 @@ class Store:
         try:
             reply = self._s3.get_object(Bucket=self._bucket, Key=key)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+            if error_code(error) == "NoSuchKey":
                 return None
             raise
         with reply["Body"] as stream:
