@@ -4,7 +4,6 @@ Both ends are of the measured image, but the engine is where a hostile question 
 back from it is parsed as strictly as what comes from the parent.
 """
 
-import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -13,12 +12,11 @@ from typing import Final
 
 from enclave_worker.engine import Completion, FinishReason, Prompt, Room, SamplingParams
 from enclave_worker.settings import Settings
-from wire.codec import Value, pack, unpack
+from wire.codec import Value, fields_of, pack, unpack
 from wire.errors import CodecError, MessageError
 from wire.fields import Fields
 from wire.framing import MAX_FRAME
 from wire.keys import KEY_SIZE
-from wire.names import MAX_TENANT
 
 MAX_TEXT: Final = 8 * 1024 * 1024
 MAX_TOKENS_BYTES: Final = 4 * 1024 * 1024
@@ -92,11 +90,10 @@ def decode_settings(data: bytes) -> Settings:
 def encode_greeting(greeting: Greeting) -> bytes:
     """The engine process's first message."""
     match greeting:
-        case Profile():
-            profile: list[Value] = [1, greeting.model_name, greeting.model_digest, greeting.context_length]
-            return pack(profile + _room_values(greeting.room))
-        case CannotStart():
-            return pack([2, greeting.reason[:MAX_REASON]])
+        case Profile(name, digest, context_length, room):
+            return pack([1, name, digest, context_length, *fields_of(room)])
+        case CannotStart(reason):
+            return pack([2, reason[:MAX_REASON]])
 
 
 def decode_greeting(data: bytes) -> Greeting:
@@ -146,13 +143,10 @@ def decode_step(data: bytes) -> Step:
 def encode_reply(reply: Reply) -> bytes:
     """What came of a step."""
     match reply:
-        case Stepped():
-            done: list[Value] = [
-                [item.key, item.text, item.finish_reason, item.completion_tokens] for item in reply.completions
-            ]
-            return pack([1, done, *_room_values(reply.room)])
-        case Failed():
-            return pack([2, reply.error[:MAX_REASON]])
+        case Stepped(completions, room):
+            return pack([1, completions, *fields_of(room)])
+        case Failed(error):
+            return pack([2, error[:MAX_REASON]])
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -169,11 +163,8 @@ def decode_reply(data: bytes) -> Reply:
 
 
 def encode_tokens(tokens: Sequence[int]) -> bytes:
-    """Token ids as 32-bit numbers, big-endian."""
-    values = array(_UINT32, tokens)
-    if sys.byteorder == "little":
-        values.byteswap()
-    return values.tobytes()
+    """Token ids as 32-bit numbers in this machine's order, since both ends are on it."""
+    return array(_UINT32, tokens).tobytes()
 
 
 def decode_tokens(data: bytes) -> Sequence[int]:
@@ -184,28 +175,12 @@ def decode_tokens(data: bytes) -> Sequence[int]:
     """
     if len(data) % 4 or len(data) > MAX_TOKENS_BYTES:
         raise MessageError("tokens: cut off or too many")
-    values = array(_UINT32)
-    values.frombytes(data)
-    if sys.byteorder == "little":
-        values.byteswap()
-    return values
+    return array(_UINT32, data)
 
 
-def _prompt_values(prompt: Prompt) -> list[Value]:
-    params = prompt.params
-    return [
-        prompt.key,
-        encode_tokens(prompt.tokens),
-        params.max_tokens,
-        float(params.temperature),
-        float(params.top_p),
-        params.seed,
-        list(params.stop),
-        params.top_k,
-        float(params.repetition_penalty),
-        prompt.tenant,
-        prompt.scope,
-    ]
+def _prompt_values(prompt: Prompt) -> list[object]:
+    # Whose question it is stays on this side: the engine is told what may be shared and no more.
+    return [prompt.key, encode_tokens(prompt.tokens), prompt.scope, *fields_of(prompt.params)]
 
 
 def _read_prompt(value: Value) -> Prompt:
@@ -213,6 +188,7 @@ def _read_prompt(value: Value) -> Prompt:
         return Prompt(
             key=taken.number("key"),
             tokens=decode_tokens(taken.data("tokens", longest=MAX_TOKENS_BYTES)),
+            scope=taken.data("scope", longest=KEY_SIZE),
             params=SamplingParams(
                 max_tokens=taken.number("max_tokens", low=1),
                 temperature=taken.real("temperature", low=0.0, high=2.0),
@@ -222,8 +198,6 @@ def _read_prompt(value: Value) -> Prompt:
                 top_k=taken.number("top_k"),
                 repetition_penalty=taken.real("repetition_penalty", low=0.0, high=2.0),
             ),
-            tenant=taken.text("tenant", longest=MAX_TENANT),
-            scope=taken.data("scope", longest=KEY_SIZE),
         )
 
 
@@ -243,9 +217,5 @@ def _read_completion(value: Value) -> Completion:
         )
 
 
-def _room_values(room: Room) -> list[Value]:
-    return [room.sequences, room.positions, room.page]
-
-
 def _read_room(taken: Fields) -> Room:
-    return Room(taken.number("sequences"), taken.number("positions"), taken.number("page"))
+    return Room(taken.number("sequences"), taken.number("positions"), taken.number("page", low=1))

@@ -30,10 +30,9 @@ prompts = st.builds(
     key=numbers,
     tokens=st.lists(numbers, max_size=20),
     params=params,
-    tenant=st.text("abc", max_size=8),
     scope=st.binary(max_size=32),
 )
-rooms = st.builds(Room, numbers, numbers, numbers)
+rooms = st.builds(Room, numbers, numbers, st.integers(1, 2**32 - 1))
 completions = st.builds(
     Completion,
     key=numbers,
@@ -59,8 +58,8 @@ replies = st.one_of(
 
 @given(st.lists(prompts, max_size=4), st.lists(numbers, max_size=4), st.booleans())
 def test_steps_survive_the_wire(sent: list[Prompt], cancelled: list[int], reset: bool) -> None:
-    """Keys, tokens, parameters and owners come out as they went in."""
-    got = ew.decode_step(ew.encode_step(ew.Step(sent, cancelled, reset)))
+    """Keys, tokens, parameters and scopes come out as they went in; whose they are stays behind."""
+    got = ew.decode_step(ew.encode_step(ew.Step([replace(prompt, tenant="t") for prompt in sent], cancelled, reset)))
     assert (got.reset, list(got.cancelled)) == (reset, cancelled)
     assert [replace(prompt, tokens=list(prompt.tokens)) for prompt in got.prompts] == sent
 
@@ -83,6 +82,12 @@ def test_settings_survive_the_wire() -> None:
     assert ew.decode_settings(ew.encode_settings(settings)) == settings
     with pytest.raises(MessageError):
         ew.decode_settings(pack({"model": "/model"}))
+
+
+def test_a_room_of_pages_without_positions_is_refused() -> None:
+    """What fits into it could not be counted."""
+    with pytest.raises(MessageError, match="page"):
+        ew.decode_reply(pack([1, [], 4, 4096, 0]))
 
 
 @given(st.binary(max_size=64))
