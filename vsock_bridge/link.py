@@ -1,6 +1,5 @@
 """One enclave's connection: work out, answers in, and the courier's errands between."""
 
-import contextlib
 import logging
 import threading
 import time
@@ -12,7 +11,7 @@ from typing import Final, Protocol
 from vsock_bridge.held import Piece
 from wire import messages
 from wire.address import Address
-from wire.errors import StreamError, WireError
+from wire.errors import StreamError, StreamTimeout, WireError
 from wire.messages import Answer, Progress, Ready, Refusal, RefusalCode, Unwrap, Unwrapped, UnwrapRefused, Work
 from wire.report import Report
 from wire.stream import connect
@@ -36,11 +35,8 @@ class LinkEvents(Protocol):
     def progressed(self, piece: Piece) -> None:
         """The enclave works on it."""
 
-    def lost(self, piece: Piece) -> None:
-        """The connection ended before an answer."""
-
-    def unsent(self, piece: Piece) -> None:
-        """The connection ended before the enclave had all of the piece."""
+    def lost(self, piece: Piece, *, sent: bool) -> None:
+        """The connection ended before an answer; `sent` says whether the enclave had all of the piece by then."""
 
 
 @dataclass(slots=True)
@@ -112,7 +108,7 @@ class Link:
         return True
 
     def serve(self) -> None:
-        """Receive until the connection ends; what is outstanding then is reported lost, or unsent."""
+        """Receive until the connection ends; what is outstanding then is reported lost."""
         try:
             while (body := self._stream.receive()) is not None:
                 self._handle(messages.decode(body))
@@ -127,7 +123,7 @@ class Link:
                 left = list(self._outstanding.values())
                 self._outstanding.clear()
             for outstanding in left:
-                (self._events.lost if outstanding.sent else self._events.unsent)(outstanding.piece)
+                self._events.lost(outstanding.piece, sent=outstanding.sent)
 
     def hung(self, limit: float) -> bool:
         """Whether nothing has come for `limit` seconds though the enclave has work."""
@@ -172,10 +168,17 @@ class Link:
                 raise WireError("the enclave sent a message that only a bridge sends")
 
     def _hand_over(self, work: Work, outstanding: _Outstanding) -> None:
-        # A stream that fails is closed by it: the reader finds the end and reports all that is outstanding.
-        with contextlib.suppress(StreamError):
+        try:
             self._stream.send(messages.encode(work))
             outstanding.sent = True
+        except StreamTimeout:
+            _log.error(
+                "enclave does not read address=%s: its connection is closed and others get the work; if it comes "
+                "again, restart the enclave",
+                self.address,
+            )
+        except StreamError:
+            return  # the reader finds the same end, and reports all that is outstanding
 
     def _carried(self, unwrapped: Future[Unwrapped | UnwrapRefused]) -> None:
         with self._lock:

@@ -66,8 +66,11 @@ class Settler:
         """The heartbeat goes on for this chunk."""
         self._registry.touch(piece.held)
 
-    def lost(self, piece: Piece) -> None:
-        """The enclave is gone: the chunk is for the next one, at once unless it may be what enclaves die of."""
+    def lost(self, piece: Piece, *, sent: bool) -> None:
+        """The enclave is gone: the chunk is for the next one, at once unless it may be what enclaves die of.
+
+        An enclave did not end of a piece that was not `sent` to it as a whole.
+        """
         held = piece.held
         _log.warning(
             "chunk lost with its enclave job=%s chunk=%d receives=%d: asked of another; one that comes back again and "
@@ -80,14 +83,10 @@ class Settler:
         self._breaker.release()
         if self._stopping.is_set() or held.receives == 1:
             self._settle(piece, lambda: self._queue.give_back(held))
-        elif piece.alone:
+        elif piece.alone and sent:
             self._registry.died(piece)
         else:
             self._settle(piece, lambda: self.retry_later(held))
-
-    def unsent(self, piece: Piece) -> None:
-        """The enclave was gone, or did not read, before it had the piece: nothing was learned of the chunk."""
-        self._settle(piece, lambda: self.hand_back(piece.held))
 
     def hand_back(self, held: Held) -> None:
         """No enclave took what is left of a chunk: it comes again at once, and the breaker learned nothing."""

@@ -75,13 +75,10 @@ class Bridge:
         """See `LinkEvents`."""
         self.progressed_pieces.add(piece.first)
 
-    def lost(self, piece: Piece) -> None:
+    def lost(self, piece: Piece, *, sent: bool) -> None:
         """See `LinkEvents`."""
+        assert sent
         self.lost_pieces.append(piece.first)
-
-    def unsent(self, piece: Piece) -> None:
-        """See `LinkEvents`."""
-        raise AssertionError(f"{piece.first} was not sent")
 
     def stop(self) -> None:
         """End."""

@@ -54,13 +54,9 @@ class Events:
         """Note it."""
         self.told.append(("progressed", piece.held.message_id))
 
-    def lost(self, piece: Piece) -> None:
+    def lost(self, piece: Piece, *, sent: bool) -> None:
         """Note it."""
-        self.told.append(("lost", piece.held.message_id))
-
-    def unsent(self, piece: Piece) -> None:
-        """Note it."""
-        self.told.append(("unsent", piece.held.message_id))
+        self.told.append(("lost" if sent else "lost unsent", piece.held.message_id))
 
 
 class SlowExecutor(Executor):
@@ -250,7 +246,7 @@ def test_an_enclave_that_does_not_read_holds_up_no_other(world: World, deaf: Add
     assert world.events.told == []
     link.close()
     serving.join(10)
-    assert world.events.told == [("unsent", "begun"), ("unsent", "queued")]
+    assert world.events.told == [("lost unsent", "begun"), ("lost unsent", "queued")]
 
 
 def test_a_message_of_the_wrong_side_ends_the_connection(world: World) -> None:

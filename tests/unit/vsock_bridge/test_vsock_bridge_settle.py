@@ -139,14 +139,14 @@ def test_each_refusal_has_its_consequence(world: World, code: RefusalCode, done:
 
 def test_a_chunk_of_a_lost_enclave_is_given_back_at_once(world: World) -> None:
     """The next enclave may have it now."""
-    world.settler.lost(held())
+    world.settler.lost(held(), sent=True)
     assert world.settled() == ["back"]
     assert world.outside.delays == [0]
 
 
 def test_a_chunk_that_came_back_before_waits_when_its_enclave_dies(world: World) -> None:
     """What may be killing enclaves leaves room for other chunks between its attempts."""
-    world.settler.lost(held(receives=4))
+    world.settler.lost(held(receives=4), sent=True)
     world.settled()
     assert 8 <= world.outside.delays[0] <= 16
 
@@ -154,7 +154,7 @@ def test_a_chunk_that_came_back_before_waits_when_its_enclave_dies(world: World)
 def test_stopping_gives_everything_back_at_once(world: World) -> None:
     """A bridge that is told to stop keeps no chunk from the others."""
     world.stopping.set()
-    world.settler.lost(held(receives=4))
+    world.settler.lost(held(receives=4), sent=True)
     world.settled()
     assert world.outside.delays == [0]
 
@@ -168,17 +168,16 @@ def test_delays_have_a_longest(world: World) -> None:
 
 def test_a_record_whose_message_came_often_is_not_given_up_for_it(world: World) -> None:
     """Bridges that are killed make messages come again; records lost in company were `enclave_lost` for that."""
-    world.settler.lost(held(receives=50, count=1))
+    world.settler.lost(held(receives=50, count=1), sent=True)
     assert world.settled() == ["back"]
 
 
-def test_what_never_reached_its_enclave_is_no_death_and_comes_again_at_once(world: World) -> None:
-    """An enclave that was gone, or did not read, says nothing against a record."""
+def test_what_never_reached_its_enclave_was_not_its_death(world: World) -> None:
+    """An enclave that was gone, or did not read, says nothing against a record; the next one is tried."""
     piece = held(receives=5, count=1)
     piece.alone = True
-    world.settler._registry.add(piece.held)
-    world.settler.unsent(piece)
-    assert (world.settled(), world.outside.delays, piece.deaths) == (["back"], [0], 0)
+    world.settler.lost(piece, sent=False)
+    assert (world.settled(), piece.deaths) == (["back"], 0)
 
 
 @pytest.mark.parametrize("refused", [False, True])
@@ -191,7 +190,7 @@ def test_what_an_enclave_ends_of_or_fails_on_is_kept_for_another_trial_if_it_was
     if refused:
         world.settler.refused(piece, RefusalCode.INTERNAL, IMAGE)
     else:
-        world.settler.lost(piece)
+        world.settler.lost(piece, sent=True)
     assert (world.settled(), piece.deaths) == ([], 1)
 
 
@@ -206,7 +205,7 @@ def test_the_bridge_that_stops_counts_no_death(world: World) -> None:
     piece = held(receives=5, count=1)
     piece.alone = True
     world.stopping.set()
-    world.settler.lost(piece)
+    world.settler.lost(piece, sent=True)
     assert (world.settled(), piece.deaths) == (["back"], 0)
 
 
