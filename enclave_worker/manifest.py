@@ -8,7 +8,8 @@ The SHA-256 is there for whoever checks a published checkpoint with `sha256sum`.
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -85,27 +86,40 @@ def load_manifest(folder: Path, reads: Callable[[str], bool] = lambda _: True) -
     Raises:
         ModelError: the manifest is missing or malformed, a file differs or is missing, or something else is there.
     """
-    data = _read_manifest(folder)
-    manifest, entries = parse_manifest(data)
+    manifest, entries = parse_manifest(read_file(folder / NAME, MAX_MANIFEST))
     found = list_files(folder)
     for name in sorted(found - entries.keys()):
         raise ModelError(f"{name}: not in the manifest")
     for name, entry in sorted(entries.items()):
         if name not in found:
             raise ModelError(f"{name}: in the manifest and not in the folder")
-        if _size(folder / name) != entry.size or (reads(name) and not entry.describes(folder / name)):
+        path = folder / name
+        with file_errors(name):
+            size = path.stat().st_size
+        if size != entry.size or (reads(name) and not entry.describes(path)):
             raise ModelError(f"{name}: size or digest is not the manifest's")
     return manifest
 
 
-def _read_manifest(folder: Path) -> bytes:
+@contextmanager
+def file_errors(name: str) -> Iterator[None]:
+    """What the system says of a file of the model becomes a `ModelError` that names it."""
     try:
-        with (folder / NAME).open("rb") as file:
-            data = file.read(MAX_MANIFEST + 1)
+        yield
     except OSError as error:
-        raise ModelError(f"{NAME}: {error.strerror}") from None
-    if len(data) > MAX_MANIFEST:
-        raise ModelError(f"{NAME}: longer than {MAX_MANIFEST} bytes")
+        raise ModelError(f"{name}: {error.strerror}") from None
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """A file of at most `limit` bytes.
+
+    Raises:
+        ModelError: it is longer, or cannot be read.
+    """
+    with file_errors(path.name), path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ModelError(f"{path.name}: longer than {limit} bytes")
     return data
 
 
@@ -152,10 +166,8 @@ def list_files(folder: Path) -> set[str]:
         ModelError: something there is not a plain file, or has a name that a manifest cannot hold.
     """
     names = set()
-    try:
+    with file_errors(str(folder)):
         paths = list(folder.iterdir())
-    except OSError as error:
-        raise ModelError(f"{folder}: {error.strerror}") from None
     for path in paths:
         if path.is_symlink() or not path.is_file():
             raise ModelError(f"{path.name}: not a plain file")
@@ -165,25 +177,15 @@ def list_files(folder: Path) -> set[str]:
     return names - {NAME}
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise ModelError(f"{path.name}: {error.strerror}") from None
-
-
 def sha256_of(path: Path) -> str:
     """In hexadecimal.
 
     Raises:
         ModelError: it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            # It reads into one small buffer: with a new one for each block, page faults cost twice the hash.
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"{path.name}: {error.strerror}") from None
+    with file_errors(path.name), path.open("rb") as file:
+        # It reads into one small buffer: with a new one for each block, page faults cost twice the hash.
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def blake3_of(path: Path) -> str:
@@ -192,7 +194,5 @@ def blake3_of(path: Path) -> str:
     Raises:
         ModelError: it cannot be read.
     """
-    try:
+    with file_errors(path.name):
         return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
-    except OSError as error:
-        raise ModelError(f"{path.name}: {error.strerror}") from None

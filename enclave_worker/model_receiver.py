@@ -10,7 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from enclave_worker.manifest import MAX_MANIFEST, NAME, FileEntry, ModelError, ModelManifest, parse_manifest
+from enclave_worker.manifest import (
+    MAX_MANIFEST,
+    NAME,
+    FileEntry,
+    ModelError,
+    ModelManifest,
+    file_errors,
+    parse_manifest,
+)
 from wire.errors import MessageError, WireError
 from wire.model_feed import CHUNK, DATA, MANIFEST, Done, Refused, Reply, Want, encode_reply
 from wire.stream import Listener, Stream
@@ -98,7 +106,8 @@ class ModelReceiver:
         if size + RESERVE > free:
             raise RefusedModel(f"the model has {size} bytes and this enclave room for {max(0, free - RESERVE)}")
         self._measure(manifest.digest)
-        _write(self._folder / NAME, data)
+        with file_errors(NAME):
+            (self._folder / NAME).write_bytes(data)
         self._manifest, self._missing = manifest, sorted(entries.items(), reverse=True)
 
     def _next(self) -> Want | None:
@@ -128,10 +137,8 @@ class _Incoming:
         self._entry = entry
         self._digest = entry.hasher()
         self.size = 0
-        try:
+        with file_errors(path.name):
             self._file: BinaryIO = _part(path).open("wb")
-        except OSError as error:
-            raise ModelError(f"{path.name}: {error.strerror}") from None
 
     @property
     def left(self) -> int:
@@ -140,10 +147,8 @@ class _Incoming:
 
     def write(self, data: bytes) -> None:
         """The next bytes."""
-        try:
+        with file_errors(self._path.name):
             self._file.write(data)
-        except OSError as error:
-            raise ModelError(f"{self._path.name}: {error.strerror}") from None
         self._digest.update(data)
         self.size += len(data)
 
@@ -153,25 +158,16 @@ class _Incoming:
 
     def finish(self) -> None:
         """Give the file its name, if it is the manifest's; else nothing of it is kept, and it is asked for anew."""
-        try:
+        with file_errors(self._path.name):
             self._file.close()
             if self._digest.hexdigest() != self._entry.expected:
                 _part(self._path).unlink()
                 raise RefusedModel(f"{self._path.name}: its digest is not the manifest's")
             _part(self._path).replace(self._path)
-        except OSError as error:
-            raise ModelError(f"{self._path.name}: {error.strerror}") from None
 
 
 def _part(path: Path) -> Path:
     return path.with_name(path.name + PART)
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise ModelError(f"{path.name}: {error.strerror}") from None
 
 
 def _received(stream: Stream, kind: bytes, most: int) -> bytes:

@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from enclave_worker.attestor import Attestor, own_image
@@ -29,12 +28,6 @@ POLL: Final = 0.2
 """Seconds after which a request to stop is seen."""
 
 _log: Final = logging.getLogger("sealbatch.enclave_worker")
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    connection: Connection
-    thread: threading.Thread
 
 
 class EnclaveServer:
@@ -84,7 +77,7 @@ class EnclaveServer:
             limits=Limits(settings.window_chunks, settings.window_bytes),
             unwrap_timeout=settings.unwrap_timeout,
         )
-        self._served: list[_Served] = []
+        self._served: dict[Connection, threading.Thread] = {}
         self._accepted = 0
         self._stopping = False
 
@@ -115,7 +108,7 @@ class EnclaveServer:
         except StreamClosed:
             self._stopping = True
             return
-        self._served = [served for served in self._served if served.thread.is_alive()]
+        self._served = {connection: thread for connection, thread in self._served.items() if thread.is_alive()}
         if stream is None:
             return
         if len(self._served) >= self._settings.max_connections:
@@ -131,18 +124,18 @@ class EnclaveServer:
         self._accepted += 1
         connection = Connection(self._accepted, stream, self._services)
         thread = threading.Thread(target=connection.serve, name=f"connection-{self._accepted}", daemon=True)
-        self._served.append(_Served(connection, thread))
+        self._served[connection] = thread
         thread.start()
         _log.info("connection accepted connection=%d", self._accepted)
 
     def _shut_down(self) -> None:
         self._listener.close()
         deadline = time.monotonic() + self._settings.grace
-        for served in self._served:
-            served.connection.drain()
-        for served in self._served:
-            served.connection.finish(max(0.0, deadline - time.monotonic()))
-        for served in self._served:
-            served.thread.join()
+        for connection in self._served:
+            connection.drain()
+        for connection in self._served:
+            connection.finish(max(0.0, deadline - time.monotonic()))
+        for thread in self._served.values():
+            thread.join()
         self._driver.stop()
         _log.info("enclave stopped")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from enclave_worker.manifest import ModelError
+from enclave_worker.manifest import ModelError, read_file
 from wire.codec import pack
 from wire.payload import Message
 
@@ -59,14 +59,7 @@ def load_template(folder: Path) -> Template:
     path = folder / NAME
     if not path.exists():
         return Template()
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_TEMPLATE + 1)
-    except OSError as error:
-        raise ModelError(f"{NAME}: {error.strerror}") from None
-    if len(data) > MAX_TEMPLATE:
-        raise ModelError(f"{NAME}: longer than {MAX_TEMPLATE} bytes")
-    return _parse(data)
+    return _parse(read_file(path, MAX_TEMPLATE))
 
 
 def _parse(data: bytes) -> Template:
