@@ -42,6 +42,9 @@ class ProcessEngine:
         self._keeper = Keeper(partial(EngineProcess, settings, command))
         process = self._keeper.process()
         self._profile: Profile = process.profile
+        self.model_name = self._profile.model_name
+        self.model_digest = self._profile.model_digest
+        self.context_length = self._profile.context_length
         self._process: EngineProcess | None = process
         self._room = self._profile.room
         self._running: dict[int, Prompt] = {}
@@ -69,21 +72,6 @@ class ProcessEngine:
         process = self._keeper.running()
         engine = 0 if process is None else resident(process.pid)
         return Vitals(process is not None, self._keeper.starts - 1, resident(os.getpid()) + engine)
-
-    @property
-    def model_name(self) -> str:
-        """See `Engine.model_name`."""
-        return self._profile.model_name
-
-    @property
-    def model_digest(self) -> bytes:
-        """See `Engine.model_digest`."""
-        return self._profile.model_digest
-
-    @property
-    def context_length(self) -> int:
-        """See `Engine.context_length`."""
-        return self._profile.context_length
 
     def tokenize(self, prompt: str) -> Sequence[int]:
         """See `Engine.tokenize`. While the process is restarted, this waits.

@@ -26,27 +26,15 @@ class TransformersEngine:
     def __init__(self, model: LoadedModel, *, max_sequences: int, max_positions: int) -> None:
         if max_positions < model.context_length:
             raise ValueError(f"max_positions is below the context of {model.context_length}")
+        self.model_name = model.manifest.name
+        self.model_digest = model.manifest.digest
+        self.context_length = model.context_length
         self._model = model
         self._capacity = Room(max_sequences, max_positions)
         self._waiting: list[Prompt] = []
         self._pending: list[Prompt] = []
         self._width = 0
         self._batch: PaddedBatch | None = None
-
-    @property
-    def model_name(self) -> str:
-        """See `Engine.model_name`."""
-        return self._model.manifest.name
-
-    @property
-    def model_digest(self) -> bytes:
-        """See `Engine.model_digest`."""
-        return self._model.manifest.digest
-
-    @property
-    def context_length(self) -> int:
-        """See `Engine.context_length`."""
-        return self._model.context_length
 
     def tokenize(self, prompt: str) -> list[int]:
         """See `Engine.tokenize`."""

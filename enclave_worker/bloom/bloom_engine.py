@@ -31,27 +31,15 @@ class BloomEngine:
     def __init__(self, model: LoadedBloom, *, max_sequences: int, max_positions: int) -> None:
         if max_positions < model.context_length:
             raise ValueError(f"max_positions is below the context of {model.context_length}")
+        self.model_name = model.manifest.name
+        self.model_digest = model.manifest.digest
+        self.context_length = model.context_length
         self._model = model
         self._max_sequences = max_sequences
         self._page_count = -(-max_positions // PAGE)
         self._cache: Cache = model.network.make_cache(self._page_count)
         self._pages = PagePool(self._page_count)
         self._running: dict[int, Sequence] = {}
-
-    @property
-    def model_name(self) -> str:
-        """See `Engine.model_name`."""
-        return self._model.manifest.name
-
-    @property
-    def model_digest(self) -> bytes:
-        """See `Engine.model_digest`."""
-        return self._model.manifest.digest
-
-    @property
-    def context_length(self) -> int:
-        """See `Engine.context_length`."""
-        return self._model.context_length
 
     @property
     def network(self) -> Network:
