@@ -250,7 +250,7 @@ def deletes_first(settler: Settler, piece: Piece, sealed: bytes) -> None:
     FINISH(settler, piece, sealed)
 
 
-def forgets_the_lost(settler: Settler, piece: Piece) -> None:
+def forgets_the_lost(settler: Settler, piece: Piece, *, sent: bool) -> None:
     """What an enclave took with it needs no answer."""
     settler._queue.delete(piece.held)
 
