@@ -29,7 +29,7 @@ def harden() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Neither another process of this user nor the kernel's own core handler reads this one's memory.
     _prctl(_PR_SET_DUMPABLE, 0)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads would compete with the engine's
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # prompts come one at a time
 
 
 def _prctl(option: int, value: int) -> None:
