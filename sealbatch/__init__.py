@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from results_consumer.trust import Release as Release
     from sealbatch.aio import AsyncClient as AsyncClient
     from sealbatch.aio import AsyncJob as AsyncJob
-    from sealbatch.checking import validate as validate
     from sealbatch.client import Client as Client
     from sealbatch.config import ConfigError as ConfigError
     from sealbatch.errors import JobStalled as JobStalled
@@ -21,10 +20,11 @@ if TYPE_CHECKING:
     from sealbatch.errors import WaitTimeout as WaitTimeout
     from sealbatch.job import Job as Job
     from sealbatch.progress import Progress as Progress
-    from sealbatch.proving import verify as verify
     from sealbatch.questions import Questions as Questions
     from sealbatch.releases import read_release as read_release
     from sealbatch.result import Result as Result
+    from sealbatch.validation import validate as validate
+    from sealbatch.verification import verify as verify
     from wire.errors import SealbatchError as SealbatchError
 
     __version__: str
@@ -47,8 +47,8 @@ _HOMES: Final = {
     "SealbatchError": "wire.errors",
     "WaitTimeout": "sealbatch.errors",
     "read_release": "sealbatch.releases",
-    "validate": "sealbatch.checking",
-    "verify": "sealbatch.proving",
+    "validate": "sealbatch.validation",
+    "verify": "sealbatch.verification",
 }
 """Where each name is defined. It is imported when it is asked for: whoever needs one of them pays for no other."""
 

@@ -22,13 +22,13 @@ from sealbatch.arguments import check_types
 from sealbatch.canceler import Canceled, cancel
 from sealbatch.channel import Channel, pulled
 from sealbatch.errors import OptionError
+from sealbatch.failed_records import FailedRecords
 from sealbatch.fetching import Fetching, open_sink
 from sealbatch.formats import Format, Output, output_format
 from sealbatch.intake import Intake
 from sealbatch.progress import Limit, Pause, Progress, Told, ignore
 from sealbatch.questions import Questions, Source
 from sealbatch.result import Result
-from sealbatch.retrying import FailedRecords
 from sealbatch.waiting import wait_for
 from wire.manifest import Retry
 from wire.ticket import Ticket

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,8 +77,3 @@ def _said(lines: list[str | None]) -> str:
     kept = [line for line in lines if line is not None and len(line) <= LONGEST]
     kept.append(f"(lines left out, too long or of another form: {len(lines) - len(kept)})")
     return "\n".join(kept) + "\n"
-
-
-def long_ago(span: timedelta) -> datetime:
-    """The moment from which on lines are taken."""
-    return datetime.now(UTC) - span

@@ -11,11 +11,11 @@ from results_consumer.tally import FetchSummary
 from sealbatch.client import Client
 from sealbatch.config import Config
 from sealbatch.exits import Exit, Stop
+from sealbatch.failed_records import GONE_FOR_GOOD
 from sealbatch.formats import Output
 from sealbatch.intake import Intake
 from sealbatch.job import Job
 from sealbatch.questions import Questions
-from sealbatch.retrying import GONE_FOR_GOOD
 from sealbatch.screen import Screen
 from sealbatch.verbs.questions import show_notes, show_problems
 

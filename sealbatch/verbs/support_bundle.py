@@ -66,7 +66,6 @@ def command(
     """
     from sealbatch.config import Config, ConfigError
     from sealbatch.support.archive import write
-    from sealbatch.support.log_lines import long_ago
     from sealbatch.support.parts import Case, collect
     from sealbatch.support.redactor import REMOVED, Redactor
     from sealbatch.support.secrets_here import secrets_here
@@ -85,7 +84,7 @@ def command(
     if path.exists():
         raise Stop(Exit.USAGE, f"{path} exists; name another with -o")
     redactor = Redactor(secrets_here(config.resources if config else None, own_tickets(), os.environ))
-    case = Case(config, trouble, own_tickets().all(), health, enclave or (), long_ago(since))
+    case = Case(config, trouble, own_tickets().all(), health, enclave or (), datetime.now(UTC) - since)
     parts = list(case.parts())
     files, rows = {}, []
     with screen.progress() as tell:

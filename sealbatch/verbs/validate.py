@@ -28,7 +28,7 @@ def command(
 
     Nothing is sealed or sent, and AWS is not asked. The exit code is 8 if a line is invalid.
     """
-    from sealbatch.checking import validate
+    from sealbatch.validation import validate
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)

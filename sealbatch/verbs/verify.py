@@ -80,7 +80,7 @@ def command(
     """
     from results_consumer.errors import IntegrityError
     from sealbatch.exits import Exit, Stop
-    from sealbatch.proving import default_receipts, verify
+    from sealbatch.verification import default_receipts, verify
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json, fleeting=True)
@@ -119,7 +119,7 @@ def _note(
     screen: "Screen", folder: Path, ticket: str | None, releases: "tuple[Release, ...]", root: Path | None
 ) -> None:
     """Say what is believed without proof."""
-    from sealbatch.proving import known_tickets
+    from sealbatch.verification import known_tickets
 
     if not releases:
         screen.say("note: neither --pcr0 nor --release: any image is accepted that the questions were sealed for")

@@ -16,7 +16,7 @@ import sealbatch
 from devstack.stack import Stack
 from sealbatch import AsyncClient, Client, IntegrityError, verify
 
-MODULES = [f"sealbatch.{name}" for name in ("aio", "checking", "client", "job", "questions")]
+MODULES = [f"sealbatch.{name}" for name in ("aio", "client", "job", "questions", "validation")]
 QUESTION = "How many weeks of parental leave can I take?"
 
 
