@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.box import HORIZONTALS
-from rich.console import Console
 
 from devstack.part import PartError
 from devstack.stack import ROOT, Stack, StackOptions
@@ -23,7 +22,7 @@ from sealbatch.exits import Exit, Stop
 from sealbatch.intake import Intake
 from sealbatch.job import Job
 from sealbatch.questions import Questions
-from sealbatch.screen import Screen, printable
+from sealbatch.screen import Screen, console, printable
 from sealbatch.tables import make_table
 from sealbatch.tickets import TicketBook
 from sealbatch.verbs import jobs
@@ -110,7 +109,7 @@ def _show(screen: Screen) -> None:
     if not screen.quiet:
         table = make_table(("custom_id", "question", "answer"), rows, title=f"The first {len(rows)} answers")
         table.box, table.show_lines = HORIZONTALS, True
-        Console(stderr=True, highlight=False).print(table)
+        console(stderr=True).print(table)
 
 
 def _answer(line: dict[str, Any]) -> str:

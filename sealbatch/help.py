@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sealbatch.exits import Exit
+
 INPUT: Final = "How the input is read"
 ANSWERS: Final = "How it is answered, where a line says nothing itself"
 JOB: Final = "What becomes of the job"
@@ -71,6 +73,13 @@ class Group(TyperGroup):
         """The commands among the examples, each on one line."""
         return commands_of(self.epilog or "")
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Where nothing was typed behind it, show the help."""
+        if not args and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help(), err=True)
+            ctx.exit(Exit.USAGE)
+        return super().parse_args(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help: summary, examples, the verbs, the options."""
         _begin(self, ctx, formatter)
@@ -97,7 +106,7 @@ class Group(TyperGroup):
 
 def make_group(summary: str, examples: str) -> typer.Typer:
     """A group of verbs with its help."""
-    return typer.Typer(cls=Group, help=summary, epilog=examples, no_args_is_help=True, rich_markup_mode=None)
+    return typer.Typer(cls=Group, help=summary, epilog=examples, rich_markup_mode=None)
 
 
 def verb(app: typer.Typer, examples: str, name: str | None = None) -> Callable[[Body], Body]:

@@ -1,6 +1,7 @@
 """What people see: talk and progress on standard error, tables or JSON lines on standard output."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,9 +25,7 @@ class Screen:
 
     @cached_property
     def _talk(self) -> "Console":
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False)
+        return console(stderr=True)
 
     @property
     def tables(self) -> bool:
@@ -66,7 +65,7 @@ class Screen:
         if sys.stdout.isatty():
             from rich.text import Text
 
-            _printer().print(Text(printable(text)))
+            console().print(Text(printable(text)))
         else:
             self.data(text)
 
@@ -78,7 +77,7 @@ class Screen:
         elif rows:
             from sealbatch.tables import print_rows
 
-            print_rows(_printer(), columns, rows)
+            print_rows(console(), columns, rows)
 
     @contextmanager
     def progress(self) -> Iterator[Told]:
@@ -100,7 +99,8 @@ def printable(text: str) -> str:
     return "".join(c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _printer() -> "Console":
+def console(*, stderr: bool = False) -> "Console":
+    """Standard output or error as rich draws on it; with `NO_COLOR` (https://no-color.org) nothing is bold or dim."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(stderr=stderr, highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")

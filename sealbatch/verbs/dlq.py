@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -25,13 +26,36 @@ sealbatch dlq ls
 sealbatch dlq redrive --reason too_many_receives""",
 )
 
-REASON = Annotated[
-    Literal["too_many_receives", "undecodable"] | None,
-    typer.Option(metavar="REASON", help="Only too_many_receives, or only undecodable ones.", show_default="both"),
-]
-JOB = Annotated[str | None, typer.Option(metavar="JOB", help="Only chunks of this job, by the beginning of its id.")]
+MOST = 1000
 LIMIT = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Look at so many messages at most.")]
 DRY = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which messages."""
+
+    reason: Annotated[
+        Literal["too_many_receives", "undecodable"] | None,
+        typer.Option(metavar="REASON", help="Only too_many_receives, or only undecodable ones.", show_default="both"),
+    ] = None
+    job: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Only chunks of this job, by the beginning of its id.")
+    ] = None
+    limit: LIMIT = MOST
+
+    def of(self, letters: "DeadLetters") -> "Iterator[DeadLetter]":
+        """Those among what lies there."""
+        for letter in letters.look(self.limit):
+            of_job = self.job is None or (letter.chunk is not None and letter.chunk.job.startswith(self.job))
+            if of_job and self.reason in {None, letter.reason}:
+                yield letter
+
+    @property
+    def typed(self) -> str:
+        """The options as they were typed, for what is to be typed next."""
+        words = {"reason": self.reason, "job": self.job, "limit": None if self.limit == MOST else self.limit}
+        return "".join(f" --{name} {value}" for name, value in words.items() if value is not None)
 
 
 @verb(
@@ -44,16 +68,19 @@ sealbatch dlq ls --json | jq -r .job | sort | uniq -c""",
 )
 @ends_well
 def show_all(
-    context: typer.Context, reason: REASON = None, job: JOB = None, limit: LIMIT = 1000, as_json: o.JSON = False
+    context: typer.Context,
+    *,
+    chosen: Chosen,
+    as_json: o.JSON = False,
 ) -> None:
     """List what lies there, by reason."""
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
     letters = _open(face)
-    rows = [_row(letter) for letter in _matching(letters, reason, job, limit)]
+    rows = [_row(letter) for letter in chosen.of(letters)]
     screen.rows(("id", "reason", "job", "chunk", "bytes", "sent"), rows)
     if rows:
-        screen.next_step("sealbatch dlq redrive --dry-run")
+        screen.next_step(f"sealbatch dlq redrive{chosen.typed} --dry-run")
     else:
         screen.say("nothing lies there")
         screen.next_step("sealbatch list")
@@ -64,7 +91,7 @@ def show_all(
 def show_one(
     context: typer.Context,
     message: Annotated[str, typer.Argument(metavar="ID", help="The beginning of a message's id.")],
-    limit: LIMIT = 1000,
+    limit: LIMIT = MOST,
 ) -> None:
     """Show all that is known of one message."""
     import json
@@ -92,9 +119,8 @@ sealbatch dlq redrive --job 4fd0""",
 @ends_well
 def redrive(
     context: typer.Context,
-    reason: REASON = None,
-    job: JOB = None,
-    limit: LIMIT = 1000,
+    *,
+    chosen: Chosen,
     dry_run: DRY = False,
 ) -> None:
     """Send chunks to the queue again that they came from.
@@ -106,7 +132,7 @@ def redrive(
     letters = _open(face)
     sent = stay = 0
     with screen.progress() as tell:
-        for letter in _matching(letters, reason, job, limit):
+        for letter in chosen.of(letters):
             if letter.chunk is None:
                 stay += 1
                 continue
@@ -117,7 +143,7 @@ def redrive(
     screen.data(f"{sent:,} chunks {'would be' if dry_run else 'were'} sent again")
     if stay:
         screen.say(f"{stay:,} messages are none of ours and stay")
-    screen.next_step("sealbatch dlq redrive" if dry_run else "sealbatch dlq ls")
+    screen.next_step(f"sealbatch dlq redrive{chosen.typed}" if dry_run and sent else "sealbatch dlq ls")
 
 
 @verb(
@@ -129,9 +155,8 @@ sealbatch dlq drop --reason undecodable --yes""",
 @ends_well
 def drop(
     context: typer.Context,
-    reason: REASON = None,
-    job: JOB = None,
-    limit: LIMIT = 1000,
+    *,
+    chosen: Chosen,
     dry_run: DRY = False,
     yes: o.YES = False,
 ) -> None:
@@ -146,13 +171,14 @@ def drop(
     letters = _open(face)
     dropped = 0
     with screen.progress() as tell:
-        for letter in _matching(letters, reason, job, limit):
+        for letter in chosen.of(letters):
             dropped += 1
             if not dry_run:
                 letters.drop(letter)
                 tell(Progress("removing messages", dropped, None))
     screen.data(f"{dropped:,} messages {'would be' if dry_run else 'were'} removed")
-    screen.next_step("sealbatch dlq drop --yes" if dry_run else "sealbatch sweep --all --dry-run")
+    again = f"sealbatch dlq drop{chosen.typed} --yes" if dropped else "sealbatch dlq ls"
+    screen.next_step(again if dry_run else "sealbatch sweep --all --dry-run")
 
 
 def _open(face: Face) -> "DeadLetters":
@@ -166,13 +192,6 @@ def _open(face: Face) -> "DeadLetters":
     if queue is None or dead is None:
         raise ConfigError(f"{config.source}: queue_url and dead_letter_url are needed")
     return DeadLetters(Connector(config, config.resources.profiles.bridge).client("sqs"), dead, queue)
-
-
-def _matching(letters: "DeadLetters", reason: str | None, job: str | None, limit: int) -> "Iterator[DeadLetter]":
-    for letter in letters.look(limit):
-        of_job = job is None or (letter.chunk is not None and letter.chunk.job.startswith(job))
-        if of_job and reason in {None, letter.reason}:
-            yield letter
 
 
 def _row(letter: "DeadLetter") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sealbatch.doctor import Role
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
 from sealbatch.fleet.allocator import ALLOCATOR
+from sealbatch.progress import Progress
 from sealbatch.verbs import options as o
 from sealbatch.verbs import trust as t
 from wire.address import Address
@@ -55,12 +56,16 @@ def command(
     from sealbatch.doctor.finding import Status
 
     face: Face = context.obj
-    screen = face.screen(as_json=as_json)
+    screen = face.screen(as_json=as_json, fleeting=True)
     roles = tuple(role or Role)
     pins = t.pins(face, None, release)
     config = face.config(screen)
     look = Examination(config, roles, pins, enclave or (), allocator, eif)
-    findings = list(look.findings())
+    findings = []
+    with screen.progress() as tell:
+        for finding in look.findings():
+            findings.append(finding)
+            tell(Progress("checking", len(findings), None, finding.check))
     rows = [finding.as_row() for finding in findings]
     screen.rows(("check", "status", "found", "mend"), rows)
     counts = {status: sum(f.status is status for f in findings) for status in Status}

@@ -77,9 +77,9 @@ def stop(context: typer.Context, name: e.NAME = e.DEFAULT_NAME) -> None:
     enclave = nitro.find(name)
     if enclave is None:
         screen.say(f"no enclave named {name} is there")
-        return
-    nitro.terminate(enclave.identity)
-    screen.say(f"{name} ended")
+    else:
+        nitro.terminate(enclave.identity)
+        screen.say(f"{name} ended")
     screen.next_step(START)
 
 

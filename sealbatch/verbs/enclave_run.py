@@ -12,6 +12,7 @@ import typer
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face, ends_well
 from sealbatch.fleet.allocator import ALLOCATOR
+from sealbatch.progress import Progress
 from sealbatch.verbs import enclave_feed
 from sealbatch.verbs import enclave_options as e
 from sealbatch.verbs import options as o
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from results_consumer.trust import Release
     from sealbatch.fleet.nitro import Enclave
     from sealbatch.screen import Screen
+    from wire.messages import Ready
 
 EXAMPLES = """\
 sealbatch enclave run --eif sealbatch.eif --release pcrs.json \\
@@ -95,7 +97,7 @@ def command(
     with _ended_unless_ready(started):
         if model is not None:
             enclave_feed.feed(screen, model_address or Address(None, started.cid, PORT), model, timeout, stopping)
-        ready = watch.await_ready(started, serves_at, wanted.pcrs[0].hex(), timeout, stopping.wait)
+        ready = _await_ready(screen, started, serves_at, wanted, timeout, stopping)
     screen.rows(e.COLUMNS, [e.row(started, ready)])
     screen.next_step(f"sealbatch bridge --enclave {serves_at}")
     if follow:
@@ -122,6 +124,28 @@ def _reserved(memory: int | None, cpus: int | None, allocator: Path) -> tuple[in
         return memory, cpus
     aside = read_allocation(allocator)
     return memory or aside.memory_mib, cpus or aside.cpus
+
+
+def _await_ready(
+    screen: "Screen",
+    started: "Enclave",
+    address: Address,
+    release: "Release",
+    timeout: float,
+    stopping: threading.Event,
+) -> "Ready":
+    from sealbatch.fleet import watch
+
+    waited = 0.0
+    with screen.progress() as tell:
+
+        def wait(seconds: float) -> bool:
+            nonlocal waited
+            waited += seconds
+            tell(Progress("waiting until it has attested, s", round(waited), round(timeout)))
+            return stopping.wait(seconds)
+
+        return watch.await_ready(started, address, release.pcrs[0].hex(), timeout, wait)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What submit, run, ask, wait and fetch show of the Python API's work, and how they end."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from producer.errors import InputInvalid
@@ -15,6 +16,7 @@ from sealbatch.failed_records import GONE_FOR_GOOD
 from sealbatch.formats import Output
 from sealbatch.intake import Intake
 from sealbatch.job import Job
+from sealbatch.progress import ignore
 from sealbatch.questions import Questions
 from sealbatch.screen import Screen
 from sealbatch.verbs.questions import show_notes, show_problems
@@ -63,7 +65,8 @@ def fetch_job(screen: Screen, client: Client, job: Job, output: Output, **option
     Raises:
         SealbatchError: as `Job.fetch`.
     """
-    with screen.progress() as tell:
+    # Bars cannot be drawn where answers appear between them.
+    with nullcontext(ignore) if output is sys.stdout.buffer and sys.stdout.isatty() else screen.progress() as tell:
         summary = job.fetch(output, **options, progress=tell)
     warn_of_development(screen, client.config)
     return summary

@@ -52,4 +52,4 @@ def command(
     with ThreadPoolExecutor(8) as pool:
         rows = list(pool.map(row, kept))
     screen.rows(COLUMNS, rows)
-    screen.next_step("sealbatch status JOB")
+    screen.next_step(f"sealbatch status {rows[0]['job']}")

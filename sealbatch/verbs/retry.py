@@ -48,6 +48,7 @@ def command(
         ) from None
     if done is None:
         screen.say("no record of the job is worth another try" + ("" if every else "; --all takes every failed one"))
+        screen.next_step(f"sealbatch fetch {ticket} -o - --only failed", "why")
         return
     screen.data(str(done.ticket))
     screen.say(f"{done.records:,} records are asked again")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sealbatch.face import Face, ends_well
+from sealbatch.screen import console
 from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ def command(
     """
     import json
 
-    from rich.console import Console
     from rich.live import Live
 
     from sealbatch.clients import Connector
@@ -58,15 +58,15 @@ def command(
         return look(nights, sqs, tuple(bridge or ()))
 
     if screen.tables and not once:
-        console = Console(highlight=False)
-        with Live(draw(seen(), console.size.height), console=console, screen=True, auto_refresh=False) as live:
+        terminal = console()
+        with Live(draw(seen(), terminal.size.height), console=terminal, screen=True, auto_refresh=False) as live:
             while True:
                 time.sleep(EVERY)
-                live.update(draw(seen(), console.size.height), refresh=True)
+                live.update(draw(seen(), terminal.size.height), refresh=True)
     while True:
         view = seen()
         if screen.tables:
-            Console(highlight=False).print(draw(view))
+            console().print(draw(view))
         else:
             screen.data(json.dumps(asdict(view), default=_plain) if as_json else line(view))
         if once:

@@ -12,6 +12,7 @@ import typed
 import typer
 
 from sealbatch.cli import make_command
+from sealbatch.exits import Exit
 from sealbatch.verbs.asking import MAX_TOKENS
 from wire import payload
 
@@ -107,3 +108,12 @@ def test_every_verb_names_the_next_one(path: tuple[str, ...]) -> None:
     body = inspect.unwrap(command.callback)
     source = inspect.getsource(importlib.import_module(ELSEWHERE[path]) if path in ELSEWHERE else body)
     assert "next_step(" in source or "name_next(" in source
+
+
+@pytest.mark.parametrize("path", [(), ("dlq",), ("schedule",)], ids=" ".join)
+def test_what_needs_a_verb_shows_its_verbs(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """As its help does; `sealbatch` alone said that a command is missing. It is wrong usage still."""
+    assert COMMAND(path, prog_name="sealbatch", standalone_mode=False) == Exit.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == help_of(path)

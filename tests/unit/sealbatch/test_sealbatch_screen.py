@@ -2,6 +2,12 @@
 
 import io
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -123,3 +129,53 @@ def test_what_is_too_long_for_a_table_stands_below_its_row() -> None:
         "bucket TLS            warning  off",
         "    mend: deny s3:* without aws:SecureTransport",
     ]
+
+
+BROKEN = b'{"custom_id": "a", "question": "How long?"}\nnot json\n'
+
+
+def typed_in_a_terminal(environment: dict[str, str]) -> bytes:
+    """What a terminal gets of a verb with progress, a table, an error and a next step."""
+    outside, inside = pty.openpty()
+    with os.fdopen(outside, "rb", buffering=0) as terminal:
+        subprocess.run(
+            [sys.executable, "-m", "sealbatch", "validate", "-"],
+            input=BROKEN,
+            stdout=inside,
+            stderr=inside,
+            env={"PATH": os.environ["PATH"], "TERM": "xterm-256color", **environment},
+            check=False,
+            timeout=60,
+        )
+        os.close(inside)
+        said = b""
+        try:
+            while piece := terminal.read(65_536):
+                said += piece
+        except OSError:  # the other end is closed, and all is read
+            pass
+    assert b"invalid_json_line" in said
+    assert b"1 invalid, 1 valid" in said
+    return said
+
+
+def test_a_dumb_terminal_gets_no_escape_codes() -> None:
+    """Whatever is drawn elsewhere."""
+    assert b"\x1b" not in typed_in_a_terminal({"TERM": "dumb"})
+
+
+def test_no_color_is_no_look_at_all() -> None:
+    """Neither colours nor bold; bars still move, for which the cursor moves."""
+    plain, coloured = (typed_in_a_terminal(more) for more in ({"NO_COLOR": "1"}, {}))
+    assert b"\x1b[1;31m" in coloured
+    assert not re.findall(rb"\x1b\[[0-9;]*m", plain)
+
+
+@pytest.mark.parametrize("verb", ["validate -", "list", "plan --questions 9 --by 06:00", "image measure x", "rum"])
+def test_a_pipe_gets_no_escape_codes(verb: str, tmp_path: Path) -> None:
+    """Whatever the terminal behind it can do: errors, tables, progress and what comes next."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm-256color"}
+    words = [sys.executable, "-m", "sealbatch", *verb.split()]
+    done = subprocess.run(words, input=BROKEN, capture_output=True, env=environment, check=False, timeout=60)
+    assert done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
