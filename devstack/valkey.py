@@ -64,5 +64,9 @@ def url(folder: Path) -> str:
 
 
 if __name__ == "__main__":
+    try:
+        program = find_server()
+    except PartError as error:
+        sys.exit(str(error))
     # The server itself takes this process's place, with the options that it is given, and keeps nothing on disk.
-    os.execv(find_server(), ["valkey-server", "--save", "", "--maxmemory-policy", "noeviction", *sys.argv[1:]])  # noqa: S606
+    os.execv(program, ["valkey-server", "--save", "", "--maxmemory-policy", "noeviction", *sys.argv[1:]])  # noqa: S606

@@ -1,5 +1,6 @@
 """Makes what an enclave reads of a model's folder: its manifest, and weights that are packed for the CPU."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -47,8 +48,9 @@ def pack_folder(
 
     Raises:
         ModelError: the folder is not what its manifest says, or holds no Bloom that the engine computes.
+        OSError: the folder cannot be written.
     """
-    from safetensors import TensorSpec, serialize_file
+    from safetensors import SafetensorError, TensorSpec, serialize_file
 
     from enclave_worker.bloom import packed
     from enclave_worker.bloom.config import is_bloom, read_config
@@ -70,7 +72,10 @@ def pack_folder(
         )
         for name, tensor in tensors.items()
     }
-    serialize_file(specs, part, metadata={"format": packed.FORMAT, "precision": str(precision)})
+    try:
+        serialize_file(specs, part, metadata={"format": packed.FORMAT, "precision": str(precision)})
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error)) from None
     part.rename(target)
     return write_manifest(folder, manifest.name, manifest.revision)
 

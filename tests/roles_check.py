@@ -37,7 +37,7 @@ WORK: dict[str, Sequence[str]] = {
     "bridge": ("sealbatch", "enclave", "describe", "--help"),
     "nightly": ("sealbatch", "worker", "--help"),
     "enclave": ("python", "-c", ANSWER),
-    "dev": ("sealbatch", "dev", "demo"),
+    "dev": ("python", "-m", "sealbatch", "dev", "demo"),  # so, the checkout with its template and model comes first
 }
 
 

@@ -19,7 +19,8 @@ _GROUPS: Final = (
 _BEGIN: Final = """# Decisions
 
 Why something is as it is, and what it costs. Each is one page: context, decision, consequences. A decision is never rewritten: a new one names
-the one that it replaces. The next free number of a group is its own; add the file, then `make docs-reference`.
+the one that it replaces. To add one, take the next free number of its group below, write the page as its neighbours are written, and type
+`make docs-reference`, which makes this index.
 """
 
 

@@ -38,7 +38,7 @@ def main() -> None:
         path, text = DOCS / name, made(name)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-            sys.stdout.write(f"{path.relative_to(DOCS.parent)} is new\n")
+            sys.stdout.write(f"{path.relative_to(DOCS.parent)} is written anew\n")
 
 
 if __name__ == "__main__":
