@@ -1,15 +1,17 @@
 """Secrets in files: the producer's, under which idempotency keys are hidden from the host, and the endpoint's token."""
 
-import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from producer.lookup import Idempotency
+from results_consumer.sink import name_file
 from sealbatch.config import Config, ConfigError
 from sealbatch.errors import OptionError
 from sealbatch.paths import state_folder
+from sealbatch.private_file import flush_to_disk, private_part
 from sealbatch.times import JobTimes
 
 SIZE: Final = 32
@@ -75,16 +77,8 @@ def _kept(
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        path.hardlink_to(part)  # whoever is first has made it; a link never replaces
-    except FileExistsError:
-        pass
-    finally:
-        part.unlink()
+    with private_part(path.parent) as (file, part):
+        file.write(data)
+        flush_to_disk(file)
+        with suppress(FileExistsError):  # whoever is first has made it
+            name_file(part, path, overwrite=False)

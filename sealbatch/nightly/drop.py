@@ -10,9 +10,9 @@ from aws_errors.mapped import error_code, mapped
 from producer.sealed_file import seal_file
 from results_consumer.s3_sink import S3Sink
 from sealbatch.nightly.inbox import unfinished
-from sealbatch.nightly.private import flush_to_disk, private_part
 from sealbatch.nightly.s3_inbox import SUFFIX, owner_of
 from sealbatch.nightly.schedule import Schedule, split_place
+from sealbatch.private_file import flush_to_disk, private_part
 
 
 class DropError(Exception):

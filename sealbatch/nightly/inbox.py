@@ -15,8 +15,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from sealbatch.nightly.private import write_private
 from sealbatch.nightly.schedule import OWN
+from sealbatch.private_file import write_private
 
 UNFINISHED: Final = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".swp", "~")
 """How the names of files end that some program is still writing."""

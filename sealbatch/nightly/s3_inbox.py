@@ -22,9 +22,9 @@ from producer.errors import SealedFileError
 from producer.sealed_file import MAX_HEADER, PREFIX, Owner, open_file, read_header
 from results_consumer.s3_sink import S3Sink
 from sealbatch.nightly.inbox import DONE, FAILED, Inbox, Input, unfinished
-from sealbatch.nightly.private import flush_to_disk, private_part
 from sealbatch.nightly.schedule import Schedule, split_place
 from sealbatch.nightly.shelf import Shelf
+from sealbatch.private_file import flush_to_disk, private_part
 
 SUFFIX: Final = ".sealed"
 _BLOCK: Final = 1 << 20

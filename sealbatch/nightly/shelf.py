@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sealbatch.nightly.private import flush_to_disk, private_part
+from sealbatch.private_file import flush_to_disk, private_part
 
 Record = dict[str, Any]
 

@@ -42,7 +42,7 @@ def simulate(request: pytest.FixtureRequest) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("producer.publish.time", StartOfTime)
-        # Nobody cuts the power of a simulated night; that records are on disk first, test_nightly_private.py sees.
+        # Nobody cuts the power of a simulated night; that records are on disk first, test_private_file.py sees.
         patch.setattr("os.fsync", lambda _: None)
         yield
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sealbatch.nightly.private import write_private
 from sealbatch.nightly.shelf import Shelf
+from sealbatch.private_file import write_private
 
 
 @pytest.fixture
