@@ -99,16 +99,6 @@ def _mount(kind: str, target: str, flags: int, options: str) -> None:
             raise
 
 
-def heartbeat(
-    connect: Callable[[], socket.socket] | None = None,
-) -> bool:
-    """Tell nitro-cli that the enclave has booted; whether somebody answered. In a virtual machine nobody may."""
-    with contextlib.suppress(OSError), (connect or _connect)() as sock:
-        sock.sendall(HEARTBEAT)
-        return sock.recv(1) == HEARTBEAT
-    return False
-
-
 def _connect() -> socket.socket:
     sock = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -118,6 +108,14 @@ def _connect() -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def heartbeat(connect: Callable[[], socket.socket] = _connect) -> bool:
+    """Tell nitro-cli that the enclave has booted; whether somebody answered. In a virtual machine nobody may."""
+    with contextlib.suppress(OSError), connect() as sock:
+        sock.sendall(HEARTBEAT)
+        return sock.recv(1) == HEARTBEAT
+    return False
 
 
 def _supervise() -> int:
