@@ -111,8 +111,7 @@ class Job:
         ...     print(result.custom_id, result.outcome, result.attested)
         leave succeeded True
         """
-        options = self._options("jsonl", None, questions, receipts, overwrite=False)
-        fetching = self._fetching(options, releases, progress)
+        fetching = self._fetching(progress, releases, questions=questions, receipts=receipts)
 
         def push(channel: Channel) -> None:
             fetching.push(channel, Limit.of(timeout, pause or channel.pause))
@@ -162,8 +161,9 @@ class Job:
         form = output_format(output, format)
         if form == "parquet" and follow:
             raise OptionError("follow", "is for lines; a Parquet file can be read only when it is whole")
-        options = self._options(form, only, questions, receipts, overwrite=overwrite)
-        fetching = self._fetching(options, releases, progress)
+        fetching = self._fetching(
+            progress, releases, form=form, only=only, questions=questions, receipts=receipts, overwrite=overwrite
+        )
         if follow:
             return fetching.into(output, Limit.of(timeout, pause), overwrite=overwrite)
         return fetching.whole(open_sink(output, form, overwrite=overwrite))
@@ -191,7 +191,7 @@ class Job:
         self, sink: Sink, *, only: str | None = None, releases: Sequence[Release] = (), progress: Told = ignore
     ) -> FetchSummary:
         """`fetch` as JSON lines into a sink, a line at a time."""
-        return self._fetching(self._options("jsonl", only, None, None, overwrite=False), releases, progress).whole(sink)
+        return self._fetching(progress, releases, only=only).whole(sink)
 
     def cancel(self) -> Canceled:
         """End the job: what is answered is kept, and everything else is canceled. Canceling twice is no error.
@@ -250,7 +250,7 @@ class Job:
         if (first := parent.manifest.parameters.retry) is not None:
             raise OptionError("ticket", f"that job is a retry itself; retry the first one: {first.parent}")
         failed = FailedRecords(every=every)
-        self._fetching(FetchOptions(inputs=source.pairs), (), progress).whole(failed)
+        self._fetching(progress, questions=source).whole(failed)
         if not failed.ranges:
             return None
         retry = Retry(self._ticket.job, self._ticket.digest, tuple(failed.ranges))
@@ -280,27 +280,26 @@ class Job:
             return purger.count(self._ticket)
         return purger.purge(self._ticket, lambda done, total: progress(Progress("removing objects", done, total)))
 
-    def _options(
+    def _fetching(
         self,
-        form: str,
-        only: str | None,
-        questions: Source | None,
-        receipts: str | os.PathLike[str] | None,
+        told: Told,
+        releases: Sequence[Release] = (),
         *,
-        overwrite: bool,
-    ) -> FetchOptions:
-        check_types(receipts=receipts)
+        form: str = "jsonl",
+        only: str | None = None,
+        questions: Source | None = None,
+        receipts: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> Fetching:
+        check_types(releases=releases, progress=told, receipts=receipts)
         if only is not None and only not in set(Only):
             raise OptionError("only", f"is one of {', '.join(Only)}")
-        return FetchOptions(
+        options = FetchOptions(
             form=OutputForm.CSV if form == "csv" else OutputForm.JSONL,
             only=None if only is None else Only(only),
             inputs=None if questions is None else Questions.of(questions).again().pairs,
             receipts=None if receipts is None else Path(receipts),
             replace_receipts=overwrite,
         )
-
-    def _fetching(self, options: FetchOptions, releases: Sequence[Release], told: Told) -> Fetching:
-        check_types(releases=releases, progress=told)
         client = self._client
         return Fetching(client.s3, client.kms, client.config.reader(tuple(releases)), self._ticket, options, told)
