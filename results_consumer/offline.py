@@ -118,6 +118,8 @@ class _Output:
         line, failed = spellings[0], None
         where = f"record {line.number}"
         self._see(line.number, where)
+        if not line.agrees:
+            raise ReceiptRefused(Step.RESULTS).at(where)
         asked = self._asked(line.number)
         for archive, number in asked if line.outcome in ANSWERED else asked[-1:]:
             part = archive.part(number)

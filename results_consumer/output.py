@@ -163,7 +163,11 @@ def record_error(outcome: Outcome, code: ErrorCode | None, detail: str = "") -> 
 
 def encode_line(line: OutputLine, form: OutputForm) -> bytes:
     """The line in UTF-8, with its end."""
-    return _json(line) if form is OutputForm.JSONL else _csv(_row(line))
+    if form is OutputForm.CSV:
+        return _csv(row(line))
+    text = _ENCODER.encode(json_value(line))
+    # Beyond ASCII there is nothing but the inside of JSON strings, where an escape means the same.
+    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
 
 
 def encode_head(form: OutputForm) -> bytes:
@@ -171,8 +175,9 @@ def encode_head(form: OutputForm) -> bytes:
     return b"" if form is OutputForm.JSONL else _csv(CSV_COLUMNS)
 
 
-def _json(line: OutputLine) -> bytes:
-    value = {
+def json_value(line: OutputLine) -> dict[str, object]:
+    """What a line of JSON says."""
+    return {
         "id": f"batch_req_{line.job}_{line.number}",
         "custom_id": line.custom_id,
         "outcome": line.outcome.value,
@@ -182,9 +187,6 @@ def _json(line: OutputLine) -> bytes:
         "receipt": line.receipt,
         "line": line.line,
     }
-    text = _ENCODER.encode(value)
-    # Beyond ASCII there is nothing but the inside of JSON strings, where an escape means the same.
-    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
 
 
 def _response(line: OutputLine) -> dict[str, object]:
@@ -217,7 +219,8 @@ def _json_error(error: RecordError, line: int | None) -> dict[str, object]:
     }
 
 
-def _row(line: OutputLine) -> tuple[str, ...]:
+def row(line: OutputLine) -> tuple[str, ...]:
+    """What the cells of a row say, in the order of `CSV_COLUMNS`."""
     answered = line.answer is not None  # as in JSON lines, tokens are told of answers: only those are signed one by one
     return (
         line.custom_id or "",

@@ -5,12 +5,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from results_consumer.output import ANSWERED, ERRORS
+from results_consumer.output import LineOrigin, attested_line, json_value, record_error, unattested_line
 from wire.payload import ErrorCode, Outcome, Result
 
 MAX_LINE: Final = 16 * 1024 * 1024
 _ID: Final = re.compile(r"batch_req_([a-z2-7]{16})_([0-9]{1,13})")
 _MODEL: Final = re.compile(r".*@sha256:([0-9a-f]{64})", re.DOTALL)
+_UNSIGNED: Final = frozenset({"request_id", "created"})
+"""Fields by which a line is found again, and which say nothing of its record."""
 
 
 class LineError(Exception):
@@ -21,7 +23,7 @@ class LineError(Exception):
 class ReadLine:
     """One line of output: `result` as the enclave committed to it, if it is attested; `model` as digest, if stated.
 
-    An attested line that says what no enclave signs, such as an error beside an answer, has no `result` either.
+    `agrees` says whether it is as `fetch` writes such a record: with an error beside an answer, say, it is not.
     Only if it `states_receipt` does `receipt` None say that there is none.
     """
 
@@ -32,6 +34,7 @@ class ReadLine:
     receipt: str | None
     model: bytes | None
     result: Result | None
+    agrees: bool
     states_receipt: bool = True
 
 
@@ -42,68 +45,66 @@ def read_line(data: bytes) -> ReadLine:
         LineError: it is not one that `fetch` wrote.
     """
     try:
-        value = json.loads(data) if len(data) <= MAX_LINE else None
-        return _read(value)
+        return _read(json.loads(data, object_pairs_hook=_unique) if len(data) <= MAX_LINE else None)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise LineError from None
 
 
-def signed_error(outcome: Outcome, code: str | None, message: str | None) -> tuple[ErrorCode | None, str] | None:
-    """The error and the detail that were signed of a record of which a line states this; None if nobody signs such.
+def own_detail(outcome: Outcome, error: ErrorCode | None, message: str) -> str:
+    """What the enclave itself said of an error, by the message that a line states; "" if it said nothing."""
+    expected = record_error(outcome, error)
+    return "" if expected is None or message == expected.message else message
 
-    Raises:
-        ValueError: there is no such code.
-    """
-    if outcome in ANSWERED:
-        return (None, "") if code is None and message is None else None
-    error = ErrorCode(code or "") if outcome is Outcome.ERRORED else None
-    expected = ERRORS[error or outcome]
-    if code != expected.code or not message:
-        return None
-    return error, "" if message == expected.message else message
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise LineError  # which of the two a program takes is its own affair
+    return value
 
 
 def _read(value: Any) -> ReadLine:
-    found = _ID.fullmatch(value["id"])
-    if found is None:
+    found, outcome, attested = _ID.fullmatch(value["id"]), Outcome(value["outcome"]), value["attested"]
+    if found is None or type(attested) is not bool:
         raise LineError
-    outcome, attested = Outcome(value["outcome"]), value["attested"]
-    if type(attested) is not bool:
-        raise LineError
-    model = None
-    if value["response"] is not None:
-        stated = _MODEL.fullmatch(value["response"]["body"]["model"])
-        model = None if stated is None else bytes.fromhex(stated[1])
+    number, response = int(found[2]), value["response"]
+    error = ErrorCode(value["error"]["code"]) if outcome is Outcome.ERRORED else None
+    name = "" if response is None else response["body"]["model"]
+    model = _MODEL.fullmatch(name)
+    origin = LineOrigin(found[1], chunk=0, created=0, model=name, receipt=value["receipt"])
+    message = "" if value["error"] is None else _typed(value["error"]["message"], str)
+    result = _result(number, outcome, error, message, value) if attested else None
+    if result is None:
+        line = unattested_line(origin, number, outcome, error)
+        told = record_error(outcome, error, message)  # a text of ours, which another version may word otherwise
+        line = replace(line, line=value["line"], custom_id=value["custom_id"], error=told)
+    else:
+        line = attested_line(origin, result)
     return ReadLine(
-        job=found[1],
-        number=int(found[2]),
+        job=origin.job,
+        number=number,
         outcome=outcome,
         attested=attested,
-        receipt=value["receipt"],
-        model=model,
-        result=_result(int(found[2]), outcome, value) if attested else None,
+        receipt=origin.receipt,
+        model=None if model is None else bytes.fromhex(model[1]),
+        result=result,
+        agrees=_agrees(value, json_value(line)) and (response is None or model is not None),
     )
 
 
-def _result(number: int, outcome: Outcome, value: Any) -> Result | None:
-    stated, response = value["error"], value["response"]
-    code, message = (None, None) if stated is None else (_typed(stated["code"], str), _typed(stated["message"], str))
-    signed = signed_error(outcome, code, message)
-    if signed is None or (response is None) is (outcome in ANSWERED):
-        return None
-    if stated is not None and stated["retryable"] is not ERRORS[signed[0] or outcome].retryable:
-        return None
+def _result(number: int, outcome: Outcome, error: ErrorCode | None, message: str, value: Any) -> Result:
     result = Result(
         number=number,
         line=_typed(value["line"], int),
         custom_id=_typed(value["custom_id"], str),
         outcome=outcome,
-        error=signed[0],
-        detail=signed[1],
+        error=error,
+        detail=own_detail(outcome, error, message),
     )
-    if response is None:
+    if value["response"] is None:
         return result
-    (choice,), usage = response["body"]["choices"], response["body"]["usage"]
+    body = value["response"]["body"]
+    (choice,), usage = body["choices"], body["usage"]
     return replace(
         result,
         text=_typed(choice["message"]["content"], str),
@@ -111,6 +112,16 @@ def _result(number: int, outcome: Outcome, value: Any) -> Result | None:
         prompt_tokens=_typed(usage["prompt_tokens"], int),
         completion_tokens=_typed(usage["completion_tokens"], int),
     )
+
+
+def _agrees(stated: Any, expected: Any) -> bool:
+    """Whether all that is stated of what a line says is as expected; of a Parquet file's row less is stated."""
+    if isinstance(expected, dict) and isinstance(stated, dict):
+        names = expected.keys() & stated.keys() - _UNSIGNED
+        return all(_agrees(stated[name], expected[name]) for name in names)
+    if isinstance(expected, list) and isinstance(stated, list):
+        return len(stated) == len(expected) and all(map(_agrees, stated, expected))
+    return bool(stated == expected)
 
 
 def _typed(value: Any, kind: type) -> Any:

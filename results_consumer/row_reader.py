@@ -8,11 +8,12 @@ by itself: such a row is read both ways. A control character cannot be told any 
 import csv
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import product
 
-from results_consumer.output import CSV_COLUMNS, FORMULA
-from results_consumer.output_reader import MAX_LINE, LineError, ReadLine, signed_error
-from wire.payload import Outcome, Result
+from results_consumer.output import CSV_COLUMNS, FORMULA, LineOrigin, attested_line, record_error, row, unattested_line
+from results_consumer.output_reader import MAX_LINE, LineError, ReadLine, own_detail
+from wire.payload import ErrorCode, Outcome, Result
 
 csv.field_size_limit(sys.maxsize)  # one for the whole process; what bounds a cell here is its row's size
 
@@ -46,9 +47,9 @@ def read_rows(lines: Iterable[bytes], job: str) -> Iterator[tuple[ReadLine, ...]
     try:
         if next(rows, None) != list(CSV_COLUMNS):
             raise LineError
-        for number, row in enumerate(rows):
+        for number, found in enumerate(rows):
             feed.size = 0
-            named = [dict(zip(CSV_COLUMNS, cells, strict=True)) for cells in product(*map(_spellings, row))]
+            named = [dict(zip(CSV_COLUMNS, cells, strict=True)) for cells in product(*map(_spellings, found))]
             yield tuple(_line(job, number, cells) for cells in named)
     except (csv.Error, ValueError, KeyError):
         raise LineError from None
@@ -59,8 +60,18 @@ def _spellings(cell: str) -> tuple[str, ...]:
     return (cell, cell[1:]) if cell.startswith("'") and cell[1:].startswith(FORMULA) else (cell,)
 
 
-def _line(job: str, number: int, row: dict[str, str]) -> ReadLine:
-    outcome, attested = Outcome(row["outcome"]), {"true": True, "false": False}[row["attested"]]
+def _line(job: str, number: int, cells: dict[str, str]) -> ReadLine:
+    outcome, attested = Outcome(cells["outcome"]), {"true": True, "false": False}[cells["attested"]]
+    error = ErrorCode(cells["error_code"]) if outcome is Outcome.ERRORED else None
+    origin = LineOrigin(job, chunk=0, created=0)
+    result = _result(number, outcome, error, cells) if attested else None
+    if result is None:
+        place = int(cells["line"]) if cells["line"] else None
+        line = unattested_line(origin, number, outcome, error)
+        told = record_error(outcome, error, cells["error_message"])
+        line = replace(line, line=place, custom_id=cells["custom_id"], error=told)
+    else:
+        line = attested_line(origin, result)
     return ReadLine(
         job=job,
         number=number,
@@ -68,27 +79,22 @@ def _line(job: str, number: int, row: dict[str, str]) -> ReadLine:
         attested=attested,
         receipt=None,
         model=None,
-        result=_result(number, outcome, row) if attested else None,
+        result=result,
+        agrees=row(line) == tuple(cells.values()),
         states_receipt=False,
     )
 
 
-def _result(number: int, outcome: Outcome, row: dict[str, str]) -> Result | None:
-    signed = signed_error(outcome, row["error_code"] or None, row["error_message"] or None)
-    if signed is None:
-        return None
-    result = Result(
+def _result(number: int, outcome: Outcome, error: ErrorCode | None, cells: dict[str, str]) -> Result:
+    return Result(
         number=number,
-        line=int(row["line"]),
-        custom_id=row["custom_id"],
+        line=int(cells["line"]),
+        custom_id=cells["custom_id"],
         outcome=outcome,
-        text=row["answer"],
-        finish_reason=row["finish_reason"],  # type: ignore[arg-type]  # compared with what was signed
-        prompt_tokens=int(row["prompt_tokens"]),
-        completion_tokens=int(row["completion_tokens"]),
-        error=signed[0],
-        detail=signed[1],
+        text=cells["answer"],
+        finish_reason=cells["finish_reason"],  # type: ignore[arg-type]  # compared with what was signed
+        prompt_tokens=int(cells["prompt_tokens"]),
+        completion_tokens=int(cells["completion_tokens"]),
+        error=error,
+        detail=own_detail(outcome, error, cells["error_message"]),
     )
-    if not result.answered and (result.prompt_tokens or result.completion_tokens):
-        raise LineError  # the commitment to a result without an answer does not cover them
-    return result

@@ -147,6 +147,15 @@ def test_a_changed_field_of_a_line_is_refused_at_the_results(kept: Kept, number:
     kept.refused("step 20 (results)", f"record {number}")
 
 
+FORGED = {
+    "body": {
+        "model": "m@sha256:" + "0" * 64,
+        "choices": [{"message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+    }
+}
+
+
 @pytest.mark.parametrize(
     ("number", "path", "value"),
     [
@@ -156,10 +165,14 @@ def test_a_changed_field_of_a_line_is_refused_at_the_results(kept: Kept, number:
         (3, "error.message", ""),
         (3, "error.retryable", False),
         (4, "error.code", "invalid_record"),
+        (3, "response", FORGED),
+        (0, "response.body.model", "another"),
+        (0, "response.body.usage.total_tokens", 8),
+        (0, "response.body.choices.0.message.role", "user"),
     ],
 )
-def test_an_error_that_nobody_signed_is_refused(kept: Kept, number: int, path: str, value: Any) -> None:
-    """Beside an answer, with a code that the outcome does not have, or without a word: verify once took it for true."""
+def test_what_nobody_signed_is_refused(kept: Kept, number: int, path: str, value: Any) -> None:
+    """An error beside an answer or unlike its outcome, a model without its digest: verify once took it for true."""
     lines = kept.lines()
     _set(path, value)(lines[number])
     kept.write(lines)
@@ -187,6 +200,8 @@ def test_missing_repeated_and_unexpected_lines_are_named(kept: Kept) -> None:
     kept.refused("step 22 (complete)", "record 5, which the job does not have")
     kept.write([*lines, {"id": "something"}])
     kept.refused("step 22 (complete)", "line 6 of the output")
+    kept.out.write_text(json.dumps(lines[0]).replace('"content":', '"content": "Forty days.", "content":'))
+    kept.refused("step 22 (complete)", "line 1 of the output", partial=True)
 
 
 TEXTS = ("=1+1", "'=1+1", "-\tten days", 'Ja, "so"\nund so', "Grüße")
@@ -218,7 +233,7 @@ def test_a_csv_is_verified_too(tmp_path: Path) -> None:
         (b"\r\n".join([rows[0], rows[2], rows[1], *rows[3:]]), "step 20 (results)"),
         (b"\r\n".join([*rows[:5], b""]), "step 22 (complete)"),
         (text.replace(b"prompt has 4000", b"prompt has 4001"), "step 20 (results)"),
-        (text.replace(b"errored,,,0,0", b"errored,,,9,0"), "step 22 (complete)"),
+        (text.replace(b"errored,,,0,0", b"errored,,,9,0"), "step 20 (results)"),
         (text.replace(b"stop,5,2,,", b"stop,5,2,internal_error,"), "step 20 (results)"),
         (text.replace(b"stop,5,2,,", b"stop,5,2,,cut short"), "step 20 (results)"),
         (text.replace(b"succeeded", b"guessed"), "step 22 (complete)"),
@@ -331,9 +346,11 @@ def test_records_in_the_bridges_word_are_counted_and_not_attested(tmp_path: Path
     report = kept.verify()
     assert (report.lines, report.attested) == (3, 2)
     lines = kept.lines()
-    lines[2] |= {"attested": True, "custom_id": "case-2", "line": 3}
-    kept.write(lines)
-    kept.refused("step 20 (results)", "record 2")
+    said = dict(lines[2])
+    for forged in ({"attested": True, "custom_id": "case-2", "line": 3}, {"response": lines[0]["response"]}):
+        lines[2] = said | forged
+        kept.write(lines)
+        kept.refused("step 20 (results)", "record 2")
 
 
 def test_evidence_appears_whole_or_not_at_all(tmp_path: Path) -> None:
