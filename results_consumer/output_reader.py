@@ -11,8 +11,6 @@ from wire.payload import ErrorCode, Outcome, Result
 MAX_LINE: Final = 16 * 1024 * 1024
 _ID: Final = re.compile(r"batch_req_([a-z2-7]{16})_([0-9]{1,13})")
 _MODEL: Final = re.compile(r".*@sha256:([0-9a-f]{64})", re.DOTALL)
-_UNSIGNED: Final = frozenset({"request_id", "created"})
-"""Fields by which a line is found again, and which say nothing of its record."""
 
 
 class LineError(Exception):
@@ -45,7 +43,7 @@ def read_line(data: bytes) -> ReadLine:
         LineError: it is not one that `fetch` wrote.
     """
     try:
-        return _read(json.loads(data, object_pairs_hook=_unique) if len(data) <= MAX_LINE else None)
+        return _read(_DECODER.decode(data.decode("utf-8-sig")) if len(data) <= MAX_LINE else None)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise LineError from None
 
@@ -63,15 +61,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique)
+
+
 def _read(value: Any) -> ReadLine:
     found, outcome, attested = _ID.fullmatch(value["id"]), Outcome(value["outcome"]), value["attested"]
     if found is None or type(attested) is not bool:
         raise LineError
     number, response = int(found[2]), value["response"]
     error = ErrorCode(value["error"]["code"]) if outcome is Outcome.ERRORED else None
-    name = "" if response is None else response["body"]["model"]
-    model = _MODEL.fullmatch(name)
-    origin = LineOrigin(found[1], chunk=0, created=0, model=name, receipt=value["receipt"])
+    body: Any = {"model": ""} if response is None else response["body"]
+    model = _MODEL.fullmatch(body["model"])
+    # Nobody signs chunk and creation one by one, and a row of a Parquet file does not state them.
+    chunk = 0 if response is None else int(response.get("request_id", "-0").rpartition("-")[2])
+    origin = LineOrigin(found[1], chunk, body.get("created", 0), body["model"], value["receipt"])
     message = "" if value["error"] is None else _typed(value["error"]["message"], str)
     result = _result(number, outcome, error, message, value) if attested else None
     if result is None:
@@ -93,35 +96,34 @@ def _read(value: Any) -> ReadLine:
 
 
 def _result(number: int, outcome: Outcome, error: ErrorCode | None, message: str, value: Any) -> Result:
-    result = Result(
-        number=number,
-        line=_typed(value["line"], int),
-        custom_id=_typed(value["custom_id"], str),
-        outcome=outcome,
-        error=error,
-        detail=own_detail(outcome, error, message),
-    )
+    line, custom_id = _typed(value["line"], int), _typed(value["custom_id"], str)
     if value["response"] is None:
-        return result
+        detail = own_detail(outcome, error, message)
+        return Result(number, line, custom_id, outcome, error=error, detail=detail)
     body = value["response"]["body"]
     (choice,), usage = body["choices"], body["usage"]
-    return replace(
-        result,
+    return Result(
+        number,
+        line,
+        custom_id,
+        outcome,
         text=_typed(choice["message"]["content"], str),
         finish_reason=_typed(choice["finish_reason"], str),
         prompt_tokens=_typed(usage["prompt_tokens"], int),
         completion_tokens=_typed(usage["completion_tokens"], int),
+        error=error,
     )
 
 
 def _agrees(stated: Any, expected: Any) -> bool:
     """Whether all that is stated of what a line says is as expected; of a Parquet file's row less is stated."""
+    if stated == expected:
+        return True
     if isinstance(expected, dict) and isinstance(stated, dict):
-        names = expected.keys() & stated.keys() - _UNSIGNED
-        return all(_agrees(stated[name], expected[name]) for name in names)
+        return all(_agrees(stated[name], expected[name]) for name in expected.keys() & stated.keys())
     if isinstance(expected, list) and isinstance(stated, list):
         return len(stated) == len(expected) and all(map(_agrees, stated, expected))
-    return bool(stated == expected)
+    return False
 
 
 def _typed(value: Any, kind: type) -> Any:
