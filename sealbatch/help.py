@@ -35,13 +35,29 @@ _RANGES: Final = (
 Body = TypeVar("Body", bound=Callable[..., Any])
 
 
-class Verb(TyperCommand):
-    """A verb. Its epilog holds examples as they are typed; a line that begins with # says what the next one does."""
+class _Helped:
+    """What has a help. Its epilog holds examples as they are typed; a line that begins with # explains the next one."""
+
+    help: str | None
+    epilog: str | None
 
     @property
     def examples(self) -> list[str]:
-        """The commands among the examples, each on one line."""
-        return commands_of(self.epilog or "")
+        """The commands among the examples, without what explains them, each on one line."""
+        whole = re.sub(r"\s*\\\n\s*", " ", self.epilog or "")
+        return [line for line in whole.splitlines() if line and not line.startswith("#")]
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - ours are short
+        """What it does, in one line."""
+        return _summary(self)[0]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, then options group by group."""
+        _options(self, ctx, formatter)
+
+
+class Verb(_Helped, TyperCommand):
+    """A verb."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """What stands in the usage line: arguments, and options that must be given too."""
@@ -56,22 +72,9 @@ class Verb(TyperCommand):
         formatter.write_paragraph()
         formatter.write_text(BEFORE)
 
-    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - ours are short
-        """What the verb does, in one line."""
-        return _summary(self)[0]
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments, then options group by group."""
-        _options(self, ctx, formatter)
-
-
-class Group(TyperGroup):
+class Group(_Helped, TyperGroup):
     """A verb that has verbs of its own."""
-
-    @property
-    def examples(self) -> list[str]:
-        """The commands among the examples, each on one line."""
-        return commands_of(self.epilog or "")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Where nothing was typed behind it, show the help."""
@@ -84,11 +87,7 @@ class Group(TyperGroup):
         """Write the help: summary, examples, the verbs, the options."""
         _begin(self, ctx, formatter)
         self.format_commands(ctx, formatter)
-        _options(self, ctx, formatter)
-
-    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - ours are short
-        """What the verbs are about, in one line."""
-        return _summary(self)[0]
+        self.format_options(ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the verbs under their headings, each with its summary."""
@@ -117,12 +116,6 @@ def verb(app: typer.Typer, examples: str, name: str | None = None) -> Callable[[
         return body
 
     return add
-
-
-def commands_of(examples: str) -> list[str]:
-    """The commands of some examples, without what explains them, each on one line."""
-    whole = re.sub(r"\s*\\\n\s*", " ", examples)
-    return [line for line in whole.splitlines() if line and not line.startswith("#")]
 
 
 def _spread(body: Callable[..., Any]) -> Callable[..., Any]:

@@ -52,13 +52,13 @@ def describe(
 
     face: Face = context.obj
     screen = face.screen(as_json=as_json)
-    images = t.images(face, None, None if release is None else [release])
+    wanted = t.releases(face, None, None if release is None else [release])
     found = [(enclave, watch.greeting(watch.address_of(enclave, address))) for enclave in nitro.describe()]
     screen.rows(e.COLUMNS, [e.row(enclave, ready) for enclave, ready in found])
     for enclave, ready in found:
         if enclave.debug:
             raise Stop(Exit.INTEGRITY, f"{enclave.name} is in debug mode: end it")
-        if ready is not None and images and ready.image not in images:
+        if ready is not None and wanted and ready.image != wanted[0].pcrs[0].hex():
             raise Stop(Exit.INTEGRITY, f"{enclave.name} is not the release's image: end it")
     serving = next((enclave for enclave, ready in found if ready is not None), None)
     if serving is None:

@@ -10,7 +10,6 @@ from producer.submission import Submission
 from results_consumer.status import JobStatus
 from results_consumer.tally import FetchSummary
 from sealbatch.client import Client
-from sealbatch.config import Config
 from sealbatch.exits import Exit, Stop
 from sealbatch.failed_records import GONE_FOR_GOOD
 from sealbatch.formats import Output
@@ -68,14 +67,9 @@ def fetch_job(screen: Screen, client: Client, job: Job, output: Output, **option
     # Bars cannot be drawn where answers appear between them.
     with nullcontext(ignore) if output is sys.stdout.buffer and sys.stdout.isatty() else screen.progress() as tell:
         summary = job.fetch(output, **options, progress=tell)
-    warn_of_development(screen, client.config)
-    return summary
-
-
-def warn_of_development(screen: Screen, config: Config) -> None:
-    """Say so where receipts prove little."""
-    if config.resources.attestation_root is not None:
+    if client.config.resources.attestation_root is not None:
         screen.say("WARNING: receipts were believed under a development root: this proves a protocol, and no hardware")
+    return summary
 
 
 def show_summary(screen: Screen, summary: FetchSummary, where: str) -> None:

@@ -1,6 +1,7 @@
 """`sealbatch plan`: how many instances a night needs, what stops it first, and what it costs."""
 
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,8 +23,8 @@ sealbatch plan --questions 10000000 --by 06:00 --vcpu-quota 640
 sealbatch plan --questions 50000 --by 06:00 --price c7i.4xlarge=USD \\
     --price c7a.4xlarge=USD --price sqs=USD --price s3-put=USD"""
 
-ASSUMED = "What is assumed (measure yours)"
-QUOTAS = "Your quotas of AWS"
+_assumed = partial(typer.Option, rich_help_panel="What is assumed (measure yours)")
+_quota = partial(typer.Option, rich_help_panel="Your quotas of AWS")
 DEFAULT_TYPE = "c7i.4xlarge"
 ANSWER_TOKENS = 48.0
 COLUMNS = ("type", "instances", "tokens_a_second", "ends", "busy", "cost_usd", "usd_a_million")
@@ -58,53 +59,27 @@ def command(
         ),
     ] = None,
     answer_tokens: Annotated[
-        float, typer.Option(min=1, max=4096, metavar="N", help="Tokens of an answer.", rich_help_panel=ASSUMED)
+        float, _assumed(min=1, max=4096, metavar="N", help="Tokens of an answer.")
     ] = ANSWER_TOKENS,
     chunk: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            max=planning.SEQUENCES,
-            metavar="N",
-            help="Records of a chunk.",
-            show_default="32",
-            rich_help_panel=ASSUMED,
-        ),
+        _assumed(min=1, max=planning.SEQUENCES, metavar="N", help="Records of a chunk.", show_default="32"),
     ] = None,
     rate: Annotated[
         float,
-        typer.Option(
-            min=0.01,
-            metavar="N",
-            help="Answer tokens a second of a core; `sealbatch bench engine` measures it.",
-            rich_help_panel=ASSUMED,
-        ),
+        _assumed(min=0.01, metavar="N", help="Answer tokens a second of a core; `sealbatch bench engine` measures it."),
     ] = planning.CORE_RATE,
     scaling: Annotated[
-        float,
-        typer.Option(
-            min=0.1, max=1, metavar="SHARE", help="What is left of it on many cores.", rich_help_panel=ASSUMED
-        ),
+        float, _assumed(min=0.1, max=1, metavar="SHARE", help="What is left of it on many cores.")
     ] = planning.SCALING,
     seal_rate: Annotated[
-        float,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Questions a second that all workers seal and store.",
-            rich_help_panel=ASSUMED,
-        ),
+        float, _assumed(min=1, metavar="N", help="Questions a second that all workers seal and store.")
     ] = planning.SEAL_RATE,
     start_seconds: Annotated[
-        float,
-        typer.Option(min=0, metavar="SECONDS", help="From the launch to a ready enclave.", rich_help_panel=ASSUMED),
+        float, _assumed(min=0, metavar="SECONDS", help="From the launch to a ready enclave.")
     ] = planning.START_S,
-    vcpu_quota: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Your quota L-1216C47A: vCPUs.", rich_help_panel=QUOTAS)
-    ] = limits.VCPUS,
-    kms_quota: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Your KMS requests a second.", rich_help_panel=QUOTAS)
-    ] = limits.KMS_A_SECOND,
+    vcpu_quota: Annotated[int, _quota(min=1, metavar="N", help="Your quota L-1216C47A: vCPUs.")] = limits.VCPUS,
+    kms_quota: Annotated[int, _quota(min=1, metavar="N", help="Your KMS requests a second.")] = limits.KMS_A_SECOND,
     as_json: o.JSON = False,
 ) -> None:
     """Say how many instances a night needs, and what it costs.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -40,29 +41,7 @@ sealbatch policy render answer \\
 Purpose = Literal["question", "answer"]
 PURPOSE = Annotated[Purpose | None, typer.Option(metavar="question|answer", help="Which key FILE's policy is of.")]
 FILE = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A policy; without one, the configured keys' own.")]
-ROLES = "Who may do what"
-ADMINISTRATOR = Annotated[
-    str, typer.Option(metavar="ARN", help="Who may change the policy; it opens nothing.", rich_help_panel=ROLES)
-]
-PRODUCER = Annotated[str, typer.Option(metavar="ARN", help="The role that seals.", rich_help_panel=ROLES)]
-READER = Annotated[
-    str,
-    typer.Option(
-        metavar="ARN",
-        help="The role that opens answers: for the answers key.",
-        show_default=False,
-        rich_help_panel=ROLES,
-    ),
-]
-BRIDGE = Annotated[
-    str,
-    typer.Option(
-        metavar="ARN",
-        help="The parent's role, by which the enclave asks: for the questions key.",
-        show_default=False,
-        rich_help_panel=ROLES,
-    ),
-]
+_role = partial(typer.Option, metavar="ARN", show_default=False, rich_help_panel="Who may do what")
 
 
 @verb(app, LINT_EXAMPLES)
@@ -132,10 +111,10 @@ def _lint_keys(face: Face, screen: "Screen", required: "Sequence[Pin]") -> "list
 def render(
     context: typer.Context,
     purpose: Annotated[Purpose, typer.Argument(metavar="question|answer", help="Which key the policy is for.")],
-    administrator: ADMINISTRATOR,
-    producer: PRODUCER,
-    reader: READER = "",
-    bridge: BRIDGE = "",
+    administrator: Annotated[str, _role(help="Who may change the policy; it opens nothing.")],
+    producer: Annotated[str, _role(help="The role that seals.")],
+    reader: Annotated[str, _role(help="The role that opens answers: for the answers key.")] = "",
+    bridge: Annotated[str, _role(help="The parent's role, by which the enclave asks: for the questions key.")] = "",
     pcr0: t.PCR0 = None,
     release: t.RELEASE = None,
 ) -> None:

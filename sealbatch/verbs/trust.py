@@ -1,5 +1,6 @@
 """The options by which a reader says which images to believe; shared by fetch, run and verify."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,27 +14,21 @@ if TYPE_CHECKING:
     from producer.pins import Pin
     from results_consumer.trust import Release
 
+_trust = partial(typer.Option, rich_help_panel=h.TRUST)
+
 PCR0 = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="HEX", help="Believe this image only (96 digits); may be given again.", rich_help_panel=h.TRUST
-    ),
+    list[str] | None, _trust(metavar="HEX", help="Believe this image only (96 digits); may be given again.")
 ]
 RELEASE = Annotated[
     list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Believe this release only, by its pcrs.json; may be given again.",
-        rich_help_panel=h.TRUST,
-    ),
+    _trust(metavar="FILE", help="Believe this release only, by its pcrs.json; may be given again."),
 ]
 REQUIRE = Annotated[
     list[str] | None,
-    typer.Option(
+    _trust(
         "--require-pcr0",
         metavar="HEX|FILE",
         help="Seal only if the keys' policies admit no other image, or release, than this; may be given again.",
-        rich_help_panel=h.TRUST,
     ),
 ]
 RECEIPTS = Annotated[
@@ -59,16 +54,7 @@ def releases(face: Face, pcr0: list[str] | None, files: list[Path] | None) -> "t
     return (*named, *(_read(face, path) for path in files or ()))
 
 
-def images(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) -> tuple[str, ...]:
-    """PCR0s that the options name, in their order.
-
-    Raises:
-        Stop, OptionError, ReleaseRefused: a value is no PCR0, or a file no release.
-    """
-    return tuple(release.pcrs[0].hex() for release in releases(face, pcr0, files))
-
-
-def pins(face: Face, pcr0: list[str] | None, files: list[Path] | None = None) -> "tuple[Pin, ...]":
+def pins(face: Face, pcr0: list[str] | None, files: list[Path] | None) -> "tuple[Pin, ...]":
     """The enclaves that the options name: PCR0 and, where a release states it, the model's register.
 
     Raises:
