@@ -14,6 +14,7 @@ from results_consumer.trust import Release
 from sealbatch.arguments import check_types
 from sealbatch.clients import producer_clients, reader_kms, reader_s3
 from sealbatch.config import Config, load_config
+from sealbatch.errors import OptionError
 from sealbatch.intake import Intake
 from sealbatch.job import Job
 from sealbatch.progress import Progress, Told, ignore
@@ -45,6 +46,8 @@ class Client:
 
     def __init__(self, config: "str | os.PathLike[str] | Config | None" = None, **settings: str) -> None:
         if isinstance(config, Config):
+            if settings:  # they would be passed over
+                raise OptionError(min(settings), "goes over a configuration file; this configuration was read already")
             self.config = config
         else:
             check_types(config=config)

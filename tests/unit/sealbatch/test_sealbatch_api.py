@@ -254,6 +254,12 @@ def test_an_argument_of_a_wrong_type_is_refused_by_its_name(made: MadeJob, name:
     assert isinstance(refused.value, TypeError)
 
 
+def test_a_setting_over_a_configuration_that_was_read_is_refused() -> None:
+    """It was passed over without a word: another tenant's questions would have gone out under the file's."""
+    with pytest.raises(OptionError, match="tenant"):
+        Client(Config(Resources(), "here"), tenant="benefits")
+
+
 def test_every_name_of_the_api_is_there_and_nothing_else() -> None:
     """Each is what the type checker is told it is."""
     assert all(getattr(sealbatch, name).__name__ == name for name in sealbatch.__all__)
