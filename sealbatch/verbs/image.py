@@ -1,5 +1,6 @@
 """`sealbatch image`: what an enclave image holds and what it is measured as, without Docker or nitro-cli."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -202,10 +203,18 @@ def build(
     with screen.progress() as tell:
         files = build_image(plan, output, lambda *state: tell(Progress(*state)))
     _show_registers(screen, image_at(output))
-    if kernel is None and not emulated:
-        screen.say("note: with Debian's kernel it boots in virtual machines; for AWS give --kernel, see docs/README.md")
+    for note in _notes(files, for_aws=kernel is not None or emulated):
+        screen.say(f"note: {note}")
     screen.say(f"{output}: {output.stat().st_size:,} bytes; {len(files):,} files of {sum(files.values()):,} bytes")
     screen.next_step(f"sealbatch image release {output} --name VERSION > pcrs.json")
+
+
+def _notes(files: Iterable[str], *, for_aws: bool) -> Iterator[str]:
+    """What somebody would rather know of an image before it is released."""
+    if not for_aws:
+        yield "with Debian's kernel it boots in virtual machines; for AWS give --kernel, see docs/README.md"
+    if not any(name.endswith("native/libbloom.so") for name in files):
+        yield "it computes with plain torch, several times slower: install g++, then sealbatch again, and build anew"
 
 
 @verb(app, ROOT_EXAMPLES)

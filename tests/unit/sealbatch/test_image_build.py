@@ -13,6 +13,7 @@ import pytest
 from image_inputs import LINKER, WHEEL, make_inputs, read_cpio, this_interpreter
 from packaging.utils import canonicalize_name
 
+import enclave_worker
 from enclave_worker.image import ImageSettings
 from sealbatch.image import inputs
 from sealbatch.image.build import Plan, build_image, build_root, pack
@@ -22,6 +23,7 @@ from sealbatch.image.interpreter import Interpreter
 from sealbatch.image.kernel import ROOT, aws_kernel, debian_kernel
 from sealbatch.image.recipe import PACKAGES, wanted_of_deb, wanted_of_wheel
 from sealbatch.image.stage import Stage, StageError
+from sealbatch.verbs.image import _notes
 
 
 def build(folder: Path, *, emulated: bool = False) -> tuple[bytes, Image]:
@@ -53,6 +55,15 @@ def test_two_builds_in_two_folders_are_bit_for_bit_the_same(tmp_path: Path) -> N
     assert other != first
     assert changed.pcrs[0] != image.pcrs[0]
     assert changed.pcrs[1] == image.pcrs[1]
+
+
+def test_an_image_without_the_compiled_part_is_said_to_be_slow(tmp_path: Path) -> None:
+    """Whoever had no compiler would otherwise release it and wonder."""
+    _, application = ramdisks(*build(tmp_path))
+    without = [name for name in application if not name.endswith(".so")]
+    assert ["plain torch" in note for note in _notes(without, for_aws=True)] == [True]
+    there = (Path(enclave_worker.__path__[0]) / "native" / "libbloom.so").is_file()
+    assert list(_notes(application, for_aws=True)) == ([] if there else list(_notes((), for_aws=True)))
 
 
 def test_an_image_holds_what_the_recipe_names_and_nothing_else(tmp_path: Path) -> None:
