@@ -51,9 +51,9 @@ class NightParts:
         wait_until(ready.exists, START_TIMEOUT, "the worker", part)
         return part
 
-    def start_beat(self) -> Part:
-        """Start a beat."""
-        return self._run("beat", "beat")
+    def start_beat(self, *words: str) -> Part:
+        """Start a beat with these options."""
+        return self._run("beat", "beat", *words)
 
     def stop(self) -> None:
         """Stop all: workers and beats at the same time, then the Valkey that they take leave of."""

@@ -102,6 +102,14 @@ class ItemRecords:
         """Remember it."""
         self.shelf.put(self.name("attempts"), asdict(attempts))
 
+    def state(self) -> str:
+        """`delivered`, `failed`, `stuck`, `answering` or `waiting`."""
+        if (finished := self.get("finished")) is not None:
+            return "delivered" if finished["done"] else "failed"
+        if self.attempts().failures:
+            return "stuck"
+        return "answering" if self.get("ticket") is not None else "waiting"
+
     def range(self, number: int | str) -> "ItemRecords":
         """The records of one of its ranges."""
         return ItemRecords(self.shelf, self.run, f"{self.item}/ranges/{number}")

@@ -18,9 +18,10 @@ COUNTS: Final = ("records", *OUTCOMES, "unattested", *TOKENS)
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """One file: its records as far as there are any."""
+    """One file: its records as far as there are any, and the `state` that they come to."""
 
     item: str
+    state: str
     claim: Record
     ticket: Record | None
     refused: Record | None
@@ -28,15 +29,6 @@ class FileSummary:
     finished: Record | None
     attempts: Attempts
     retries: int
-
-    @property
-    def state(self) -> str:
-        """`delivered`, `failed`, `answering`, `waiting` or `stuck`."""
-        if self.finished is not None:
-            return "delivered" if self.finished["done"] else "failed"
-        if self.attempts.failures:
-            return "stuck"
-        return "answering" if self.ticket is not None else "waiting"
 
     @property
     def job(self) -> str:
@@ -109,7 +101,7 @@ def summarize(context: Context, run: str) -> RunSummary:
             claim = {"name": found.name, "digest": "", "size": found.size, "at": ""}
         ticket, refused, delivered, finished = map(records.get, ("ticket", "refused", "delivered", "finished"))
         tries = records.attempts(), records.retries()
-        files.append(FileSummary(records.item, claim, ticket, refused, delivered, finished, *tries))
+        files.append(FileSummary(records.item, records.state(), claim, ticket, refused, delivered, finished, *tries))
     record = context.shelf.get(f"runs/{run}/run") or {}
     untold = (context.shelf.get(f"runs/{run}/untold") or {}).get("who", [])
     firing = datetime.fromisoformat(record["firing"]) if record else run_moment(run)

@@ -38,15 +38,7 @@ def command(
     grace: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Leave running chunks so long on SIGTERM.")
     ] = 30.0,
-    health: Annotated[
-        o.HostPort | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Serve /healthz and /metrics (Prometheus) there.",
-            show_default="nowhere",
-            parser=o.host_and_port,
-        ),
-    ] = None,
+    health: o.HEALTH = None,
     ready_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Touch this file when an enclave is connected.")
     ] = None,

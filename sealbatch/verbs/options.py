@@ -7,6 +7,7 @@ import typer
 
 from sealbatch import complete
 from sealbatch import help as h
+from sealbatch.exits import Exit, Stop
 from wire.address import Address
 
 Parsed = TypeVar("Parsed")
@@ -47,6 +48,23 @@ def host_and_port(text: str) -> HostPort:
     if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise ValueError("HOST:PORT, such as 127.0.0.1:8321 or [::1]:8321")
     return HostPort(host, int(port))
+
+
+HEALTH = Annotated[
+    HostPort | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Serve /healthz and /metrics (Prometheus) there.",
+        show_default="nowhere",
+        parser=host_and_port,
+    ),
+]
+
+
+def not_served(option: str, at: HostPort, error: OSError) -> Stop:
+    """What ends a program that cannot listen there."""
+    why = (error.strerror or type(error).__name__).partition(" (")[0].lower()
+    return Stop(Exit.TEMPORARY, f"cannot serve on {at}: {why}", f"name another address with {option}")
 
 
 TICKET = Annotated[

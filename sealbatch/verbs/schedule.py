@@ -133,8 +133,7 @@ def run_now(context: typer.Context, name: NAME) -> None:
     runs = _runs(face, screen, name)
     run = runs.begin(runs.clock.now(), manual=True)
     screen.data(run)
-    until = _local(runs.picks_up_until(run), runs.schedule)
-    screen.say(f"it takes files until {until} (pick_up_for); its report comes after that, when all have their answers")
+    screen.say(f"it takes files until {_local(runs.picks_up_until(run), runs.schedule)}, and reports after that")
     screen.next_step("sealbatch top")
 
 

@@ -83,8 +83,7 @@ def command(
     try:
         serve(client, endpoint, ready)
     except OSError as error:
-        why = (error.strerror or type(error).__name__).partition(" (")[0].lower()
-        raise Stop(Exit.TEMPORARY, f"cannot serve on {listen}: {why}", "name another address with --listen") from None
+        raise o.not_served("--listen", listen, error) from None
 
 
 def _token(path: Path | None) -> tuple[str, str, str]:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bridge_page import samples
 from canary import Canary
 from command import Typist
 from night_world import QUESTION
@@ -165,14 +168,18 @@ def _assert_clean(night: NightParts, redis: bytes, words: list[str]) -> None:
 
 
 def test_the_schedule_is_typed(night: NightParts, tmp_path: Path) -> None:
-    """run-now, ls, pause, resume and top, as a user types them; what run-now takes is answered."""
+    """run-now, ls, pause, resume, top and beat, as a user types them; what run-now takes is answered."""
     typist = Typist(tmp_path, night.config, {"SEALBATCH_CLOCK_FILE": str(night.clock)})
     drop(tmp_path, "a.jsonl", ["a-1"])
-    run = typist.type("schedule", "run-now", "benefits").stdout.decode().strip()
+    begun = typist.type("schedule", "run-now", "benefits")
+    run = begun.stdout.decode().strip()
     assert run == "2026-11-24T220000Z-now"
+    assert b"takes files until Tue 2026-11-24 17:15 EST" in begun.stderr
     night.set_clock(EVENING, speed=5)
     night.start_worker()
-    night.start_beat()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = "{}:{}".format(*free.getsockname())
+    night.start_beat("--health", address)
     wait_until(lambda: found(tmp_path / "answers", "a.answers.jsonl"), SLOW, "the answers")
     assert typist.type("schedule", "pause", "benefits").returncode == 0
     [row] = [json.loads(line) for line in typist.type("schedule", "ls").stdout.splitlines()]
@@ -181,3 +188,12 @@ def test_the_schedule_is_typed(night: NightParts, tmp_path: Path) -> None:
     view = json.loads(typist.type("top", "--once", "--json").stdout)
     assert (view["redis"], view["beat"], view["queued"]) == (True, True, 0)
     assert b"queue 0 waiting" in typist.type("top", "--once").stdout
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as reply:
+        figures = samples(reply.read().decode())
+    assert figures["sealbatch_beat_ticks_total"] > 0
+    assert figures["sealbatch_schedule_open_timestamp_seconds benefits"] > 0
+    with urllib.request.urlopen(f"http://{address}/healthz", timeout=10) as reply:
+        assert json.load(reply)["healthy"] is True
+    taken = typist.type("beat", "--health", address)
+    assert taken.returncode != 0
+    assert b"in use" in taken.stderr

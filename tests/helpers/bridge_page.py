@@ -1,13 +1,17 @@
-"""A bridge to an enclave that is there and one that is not, and the page of its metrics."""
+"""A bridge to an enclave that is there and one that is not, and the page of its metrics; the page of a beat."""
 
 import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
 from fake_enclave import FakeEnclave
+from night_world import World as NightWorld
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_until
 
+from sealbatch.nightly.beat import BeatMetrics
+from sealbatch.nightly.metrics import NightCollector
 from vsock_bridge.bridge import Bridge
 from vsock_bridge.clients import Clients
 from vsock_bridge.health import HealthServer
@@ -70,3 +74,12 @@ def samples(page: str) -> dict[str, float]:
         for family in text_string_to_metric_families(page)
         for sample in family.samples
     }
+
+
+def beat_page(folder: Path) -> str:
+    """`/metrics` of a beat with one schedule."""
+    world = NightWorld(folder)
+    registry = CollectorRegistry()
+    registry.register(BeatMetrics(world.settings.tick).ticks)
+    registry.register(NightCollector([world.schedule], world.clock))
+    return generate_latest(registry).decode()

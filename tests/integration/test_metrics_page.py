@@ -1,4 +1,4 @@
-"""The table of docs/reference/metrics.md is what `/metrics` serves, no more and no less, with what enclaves report."""
+"""The tables of docs/reference/metrics.md are what bridges and beats serve, no more and no less."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bridge_page import REPORT, World, samples
+from bridge_page import REPORT, World, beat_page, samples
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_until
 
@@ -27,12 +27,12 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def test_the_documented_metrics_are_those_that_exist(world: World) -> None:
+def test_the_documented_metrics_are_those_that_exist(world: World, tmp_path: Path) -> None:
     """Name, type and labels of each."""
     world.enclave.say(REPORT)
     wait_until(lambda: world.figure("memory_bytes"), what="a report")
     served = set()
-    for family in text_string_to_metric_families(world.get("metrics")):
+    for family in text_string_to_metric_families(world.get("metrics") + beat_page(tmp_path)):
         if family.name.endswith("_created"):
             continue  # the time beside each counter and histogram
         labels = {name for sample in family.samples for name in sample.labels} - {"le"}

@@ -1,4 +1,4 @@
-"""deploy/monitoring: alerts and dashboard ask for what a bridge really serves, and every alert has its page."""
+"""deploy/monitoring: alerts and dashboard ask for what bridges and beats really serve, and every alert has its page."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import promql_parser as promql
 import pytest
 import typer
 import yaml
-from bridge_page import REPORT, World
+from bridge_page import REPORT, World, beat_page
 from cfn_template import resources
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -38,7 +38,7 @@ Served = dict[str, tuple[str, dict[str, set[str]]]]
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
-    """Of each series that a bridge with a reporting enclave serves: its type, and the values of its labels."""
+    """Of each series of a bridge with a reporting enclave, and of a beat: its type, and the values of its labels."""
     found: Served = {
         "up": ("gauge", {}),
         "ALERTS": ("gauge", {"alertname": set(), "alertstate": {"firing", "pending"}}),
@@ -46,12 +46,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     with World(tmp_path_factory.mktemp("bridge")) as world:
         world.enclave.say(REPORT)
         wait_until(lambda: world.figure("memory_bytes"), what="a report")
-        family: Metric
-        for family in text_string_to_metric_families(world.get("metrics")):
-            for sample in family.samples:
-                labels = found.setdefault(sample.name, (family.type, {}))[1]
-                for name, value in sample.labels.items():
-                    labels.setdefault(name, set()).add(value)
+        pages = world.get("metrics") + beat_page(tmp_path_factory.mktemp("night"))
+    family: Metric
+    for family in text_string_to_metric_families(pages):
+        for sample in family.samples:
+            labels = found.setdefault(sample.name, (family.type, {}))[1]
+            for name, value in sample.labels.items():
+                labels.setdefault(name, set()).add(value)
     return found
 
 
@@ -72,6 +73,10 @@ def labels_of(node: Any, served: Served) -> set[str]:
             return set(served[node.name][1]) | TARGET
         case promql.MatrixSelector():
             return labels_of(node.vector_selector, served)
+        case promql.ParenExpr():
+            return labels_of(node.expr, served)
+        case promql.Call() if node.func.name == "time":
+            return set()
         case promql.Call():
             vector = next(part for part in node.args if not isinstance(part, promql.NumberLiteral))
             if node.func.name in {"rate", "increase"}:
@@ -88,7 +93,7 @@ def labels_of(node: Any, served: Served) -> set[str]:
             right = labels_of(node.rhs, served)
             on = set(node.modifier.matching.labels) if node.modifier and node.modifier.matching else set()
             assert on <= left & right, f"{node} joins on a label that one side lacks"
-            return left
+            return left or right
         case promql.NumberLiteral():
             return set()
     raise AssertionError(f"{type(node)} is not known to this test")
@@ -98,7 +103,7 @@ def check_matchers(matchers: list[Any], labels: dict[str, set[str]]) -> None:
     """Those that choose a value choose one that there is."""
     for matcher in matchers:
         assert matcher.name in labels.keys() | TARGET, f"there is no label {matcher.name}"
-        if matcher.name in {"outcome", "code", "kind", "service"}:
+        if matcher.name in {"outcome", "code", "kind", "service", "state"}:
             assert set(matcher.value.split("|")) <= labels[matcher.name], f"{matcher.name} is never {matcher.value}"
 
 
