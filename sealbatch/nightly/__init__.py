@@ -2,6 +2,6 @@
 
 It runs on the asker's side and may read questions and answers; Redis, Celery's messages, notifications, reports and
 logs get ids and counts. What happened is written down in the inbox itself (`shelf`), one small file for each step and
-each written once, so that Celery and Redis may deliver a task twice, late or never: `engine` looks at what is written
+each written once, so that Celery and Redis may deliver a task twice, late or never: `night` looks at what is written
 and does what is missing.
 """

@@ -16,10 +16,8 @@ STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440)
 """Minutes that a bar may stand for."""
 
 
-def bars(minutes: Sequence[tuple[int, int]]) -> tuple[int, list[tuple[int, int]]]:
+def _bars(minutes: Sequence[tuple[int, int]]) -> tuple[int, list[tuple[int, int]]]:
     """Minutes a bar, and each bar's first minute with its records; bars without records are there too."""
-    if not minutes:
-        return 1, []
     first, last = min(minute for minute, _ in minutes), max(minute for minute, _ in minutes)
     step = next((step for step in STEPS if last // step - first // step < MOST_BARS), STEPS[-1])
     found = {bar * step: 0 for bar in range(first // step, last // step + 1)}
@@ -29,10 +27,8 @@ def bars(minutes: Sequence[tuple[int, int]]) -> tuple[int, list[tuple[int, int]]
 
 
 def chart(minutes: Sequence[tuple[int, int]], zone: ZoneInfo) -> str:
-    """The chart; records a minute against local time. Empty if nothing was answered."""
-    step, heights = bars(minutes)
-    if not heights:
-        return ""
+    """The chart; records a minute against local time, of at least one minute."""
+    step, heights = _bars(minutes)
     top = max(count for _, count in heights) / step
     slot = min((WIDTH - LEFT) / len(heights), WIDEST)
     plot = HEIGHT - TOP - BOTTOM
