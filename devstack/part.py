@@ -24,13 +24,12 @@ class PartError(Exception):
     """A process of the stack ended by itself, or is not ready in time; the text says why."""
 
 
-def _die_with_parent() -> None:
-    # A stack without its supervisor would be half a stack: the kernel ends the parts when it goes, however it goes.
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 class Part:
-    """A running process. Its standard output and error go to a log that holds no content."""
+    """A running process. Its standard output and error go to a log that holds no content.
+
+    A stack without its supervisor would be half a stack: the kernel ends the parts when it goes, however it goes, by
+    the signal `orphaned`.
+    """
 
     def __init__(
         self,
@@ -40,6 +39,7 @@ class Part:
         *,
         program: str = sys.executable,
         environment: Mapping[str, str] | None = None,
+        orphaned: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = name
         self.log = log
@@ -50,7 +50,8 @@ class Part:
                 stdout=file,
                 stderr=file,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - prctl alone, which is safe between fork and exec
+                # prctl alone, which is safe between fork and exec
+                preexec_fn=lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, orphaned),  # noqa: PLW1509
             )
 
     @property

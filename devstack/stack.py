@@ -5,6 +5,7 @@ Nothing of a stack survives its end: the stand-in keeps queue, bucket and keys i
 
 import json
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -135,7 +136,8 @@ class Stack:
         return self.folder / "log" / f"{name}.log"
 
     def _run(self, name: str, *arguments: str) -> Part:
-        part = Part(name, arguments, self._log(name))
+        # A bridge whose queue is gone asks for it again for 20 s before it obeys SIGTERM.
+        part = Part(name, arguments, self._log(name), orphaned=signal.SIGKILL)
         self.parts.append(part)
         return part
 
