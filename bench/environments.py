@@ -14,7 +14,7 @@ UNWANTED: Final = ("torchvision", "torchaudio", "torchcodec")
 """What the peers' dependencies bring along for images and sound: builds that do not fit torch's for the CPU."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # and not frozen: whoever raises it again gives it its traceback
 class MissingError(Exception):
     """A peer cannot run here; `reason` is one line for the table."""
 

@@ -35,7 +35,9 @@ def read_page(address: str, page: str, seconds: float) -> bytes:
     try:
         connection.request("GET", f"/{page}")
         found = connection.getresponse().read(LONGEST)
-    except HTTPException as error:
+    except (HTTPException, OSError) as error:
+        if not (late.is_set() or isinstance(error, HTTPException)):
+            raise
         raise OSError(f"{address} is no web server, or too slow a one") from error
     finally:
         timer.cancel()

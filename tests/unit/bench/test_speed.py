@@ -1,7 +1,9 @@
 """A session of the bench: order of runs, ratios, and the table in which nobody is left out."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -138,8 +140,25 @@ def test_only_the_chosen_are_scheduled() -> None:
     assert {cell.contender for cell in cells(full=False, chosen=PAIR)} == set(PAIR)
 
 
+def test_a_missing_compiler_is_told_through_whatever_lets_errors_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that takes no traceback became another one there."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+
+    @contextmanager
+    def passing() -> Iterator[None]:
+        yield
+
+    with pytest.raises(MissingError, match="no C compiler"), passing():
+        measure_peaks(tmp_path)
+
+
 def test_peaks_are_measured_by_a_program_that_is_compiled_here(tmp_path: Path) -> None:
     """Int8 instructions do more than fp32 ones, and the form that may overflow is nobody's peak."""
+    if not any(map(shutil.which, ("gcc", "cc"))):
+        pytest.skip("no C compiler here, and the bench says so")
     peaks = measure_peaks(tmp_path)
     assert best(peaks, "int8") > best(peaks, "fp32") > 1
     assert best(PEAKS, "int8") == 200.0
