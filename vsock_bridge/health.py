@@ -1,6 +1,7 @@
 """The bridge's local endpoint: `/healthz` for whoever restarts it, `/metrics` for Prometheus."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -30,8 +31,8 @@ class HealthServer:
                 "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry)),
             }
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        server = _ServerOfIPv6 if ":" in host else ThreadingHTTPServer
+        self._server = server((host, port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL,), name="health", daemon=True)
 
     @property
@@ -49,6 +50,10 @@ class HealthServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _ServerOfIPv6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
 
 
 def _health(well: bool, said: dict[str, object]) -> tuple[HTTPStatus, str, bytes]:

@@ -13,7 +13,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from sealbatch.nightly.chart import chart
-from sealbatch.nightly.summary import OUTCOMES, FileSummary, RunSummary
+from sealbatch.nightly.summary import OUTCOMES, FileSummary, RunSummary, counted
 
 SLOWEST: Final = 5
 MOST_PROBLEMS: Final = 10
@@ -54,28 +54,13 @@ def _foot(title: str) -> str:
     return f'@page {{ @bottom-left {{ content: "{words}"; font: 8pt sans-serif; color: #444; }} }}\n'
 
 
-def needs(summary: RunSummary) -> list[str]:
-    """What a person should look at, one sentence each."""
-    found = [f"{file.claim['name']}: {file.trouble}" for file in summary.files if file.trouble]
-    counts = summary.counts()
-    found += [f"{_count(counts[name], 'record')} {name}" for name in ("errored", "expired", "canceled") if counts[name]]
-    if counts["truncated"]:
-        found.append(f"{_count(counts['truncated'], 'answer')} cut at the longest length")
-    if counts["unattested"]:
-        found.append(f"{_count(counts['unattested'], 'outcome')} by the bridge's word and not the enclave's")
-    if summary.left:
-        found.append(f"{_count(summary.left, 'file')} still being written when the run stopped picking up")
-    found += [f"not told: {who}" for who in summary.untold]
-    return found
-
-
 def _subtitle(summary: RunSummary, zone: ZoneInfo) -> str:
     night = f"The night of {_day(summary.firing, zone)}, {escape(str(zone))}."
     return f'<p class="soft">{night} Run <code>{summary.run}</code>, report of {_time(summary.now, zone)}.</p>'
 
 
 def _verdict(summary: RunSummary) -> str:
-    found = needs(summary)
+    found = summary.needs()
     if not summary.files:
         text = "Nothing lay in the inbox."
         return f'<div class="verdict{" bad" if found else ""}"><strong>{text}</strong>{_list(found)}</div>'
@@ -166,7 +151,7 @@ def _retries(summary: RunSummary) -> str:
     parts = sum((file.delivered or {}).get("timeline", {}).get("in_parts", 0) for file in summary.files)
     if not steps and not parts:
         return "<p>None.</p>" if summary.files else ""
-    return f"<p>Tried again: {_count(steps, 'step')}. Answered in more than one part: {_count(parts, 'chunk')}.</p>"
+    return f"<p>Tried again: {counted(steps, 'step')}. Answered in more than one part: {counted(parts, 'chunk')}.</p>"
 
 
 def _failed(file: FileSummary) -> int | None:
@@ -199,10 +184,6 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: in
 def _list(texts: Iterable[str]) -> str:
     entries = "".join(f"<li>{escape(text)}</li>" for text in texts)
     return f"<ul>{entries}</ul>" if entries else ""
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value: int | None) -> str:

@@ -41,7 +41,7 @@ class FileSummary:
         if self.refused is not None:
             if self.refused["code"] == "input_invalid":
                 count = self.refused["problem_count"]
-                return f"refused: {count:,} invalid line{'' if count == 1 else 's'}"
+                return f"refused: {counted(count, 'invalid line')}"
             return f"given up: {self.refused['code']}"
         if self.finished is None and self.attempts.failures:
             return self.attempts.trouble
@@ -78,11 +78,25 @@ class RunSummary:
         """Whether every file is done or failed."""
         return all(file.finished is not None for file in self.files)
 
-    def needs_a_person(self) -> bool:
-        """Whether anything did not go by itself."""
+    def needs(self) -> list[str]:
+        """What a person should look at, one sentence each."""
+        found = [f"{file.claim['name']}: {file.trouble}" for file in self.files if file.trouble]
         counts = self.counts()
-        bad = counts["errored"] + counts["expired"] + counts["unattested"]
-        return bool(any(file.trouble for file in self.files) or self.left or self.untold or bad)
+        found += [
+            f"{counted(counts[name], 'record')} {name}" for name in ("errored", "expired", "canceled") if counts[name]
+        ]
+        if counts["truncated"]:
+            found.append(f"{counted(counts['truncated'], 'answer')} cut at the longest length")
+        if counts["unattested"]:
+            found.append(f"{counted(counts['unattested'], 'outcome')} by the bridge's word and not the enclave's")
+        if self.left:
+            found.append(f"{counted(self.left, 'file')} still being written when the run stopped picking up")
+        return found + [f"not told: {who}" for who in self.untold]
+
+
+def counted(number: int, what: str) -> str:
+    """So many of a thing, in words."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def summarize(context: Context, run: str) -> RunSummary:

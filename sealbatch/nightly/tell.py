@@ -39,7 +39,7 @@ def event(summary: RunSummary, kind: str) -> dict[str, Any]:
         "records": {"total": counts["records"], **{name: counts[name] for name in OUTCOMES}},
         "tokens": {name: counts[name] for name in TOKENS},
         "jobs": sorted({file.job for file in summary.files if file.job}),
-        "needs_a_person": summary.needs_a_person(),
+        "needs_a_person": bool(summary.needs()),
     }
 
 
