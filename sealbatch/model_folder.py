@@ -76,8 +76,23 @@ def pack_folder(
         serialize_file(specs, part, metadata={"format": packed.FORMAT, "precision": str(precision)})
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error)) from None
+    sort_metadata(part)
     part.rename(target)
     return write_manifest(folder, manifest.name, manifest.revision)
+
+
+def sort_metadata(path: Path) -> None:
+    """Put the metadata of a safetensors file in order, so that packing a checkpoint twice gives one digest.
+
+    The library writes them in the order of a hash table of that moment. Its header is JSON without spaces, and keeps
+    its length: 8 bytes of it, little-endian, then the header, padded with spaces.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size))
 
 
 def _describe(path: Path) -> dict[str, str | int]:

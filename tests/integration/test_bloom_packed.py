@@ -23,7 +23,7 @@ from enclave_worker.engine import Completion, Prompt, SamplingParams
 from enclave_worker.manifest import ModelError, load_manifest
 from enclave_worker.settings import Settings
 from sealbatch.cli import app
-from sealbatch.model_folder import pack_folder, write_manifest
+from sealbatch.model_folder import pack_folder, sort_metadata, write_manifest
 
 
 @pytest.fixture(name="folder")
@@ -53,6 +53,22 @@ def test_a_packed_folder_answers_as_the_checkpoint_does(folder: Path, precision:
     assert packed.manifest == manifest == load_manifest(folder)
     assert packed.manifest.digest != plain.manifest.digest
     assert (packed.manifest.name, packed.manifest.revision) == (plain.manifest.name, plain.manifest.revision)
+
+
+def test_packing_twice_gives_one_digest(folder: Path, tmp_path: Path) -> None:
+    """The library writes metadata in any order, so the digest of the model, and PCR16, were others each time."""
+    digests = {pack_folder(folder, Precision.INT8).digest for _ in range(3)}
+    assert len(digests) == 1
+    orders = []
+    for number, metadata in enumerate(({"a": "1", "b": "é"}, {"b": "é", "a": "1"})):
+        header = {"__metadata__": metadata, "t": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]}}
+        data = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(120)
+        path = tmp_path / str(number)
+        path.write_bytes(len(data).to_bytes(8, "little") + data + b"xyz")
+        sort_metadata(path)
+        assert load_file(path)["t"].tolist() == list(b"xyz")
+        orders.append(path.read_bytes())
+    assert orders[0] == orders[1]
 
 
 def test_the_fastest_packing_is_taken_and_another_can_be_asked_for(folder: Path) -> None:
