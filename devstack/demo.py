@@ -15,15 +15,15 @@ from devstack.part import PartError
 from devstack.stack import ROOT, Stack, StackOptions
 from producer.forms import InputForm
 from producer.questions import read_records
+from sealbatch.aws.clients import Connector
 from sealbatch.client import Client
-from sealbatch.clients import Connector
 from sealbatch.config import Config
 from sealbatch.exits import Exit, Stop
 from sealbatch.intake import Intake
 from sealbatch.job import Job
 from sealbatch.questions import Questions
-from sealbatch.screen import Screen, console, printable
-from sealbatch.tables import make_table
+from sealbatch.terminal.screen import Screen, console, printable
+from sealbatch.terminal.tables import make_table
 from sealbatch.tickets import TicketBook
 from sealbatch.verbs import jobs
 from wire.payload import Params, Record

@@ -33,7 +33,7 @@ from producer.ranges import Place, Reading, check_range, plan_ranges, seal_range
 from producer.settings import ProducerSettings
 from sealbatch.config import load_config
 from sealbatch.nightly.plan import read_plan
-from sealbatch.screen import Screen
+from sealbatch.terminal.screen import Screen
 from wire.payload import Params
 
 EVENING: Final = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)

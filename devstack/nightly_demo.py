@@ -19,7 +19,7 @@ from devstack.stack import StackOptions
 from sealbatch.config import load_config
 from sealbatch.exits import Exit
 from sealbatch.nightly.plan import read_plan
-from sealbatch.screen import Screen
+from sealbatch.terminal.screen import Screen
 
 OUTPUT: Final = Path("demo-night")
 EVENING: Final = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)

@@ -30,7 +30,7 @@ from producer.submission import Phase, SubmitOptions, SubmitProgress
 from producer.submit import submit
 from results_consumer.fetch import fetch
 from results_consumer.sink import FileSink
-from sealbatch.clients import producer_clients, reader_kms, reader_s3
+from sealbatch.aws.clients import producer_clients, reader_kms, reader_s3
 from sealbatch.config import Config, load_config
 from sealbatch.fleet.simulate import Fleet, Rates, Work, simulate
 from wire import ledger

@@ -14,7 +14,7 @@ from typer.main import get_command, get_group
 
 from sealbatch.exits import Exit
 from sealbatch.face import Face, complain, installed
-from sealbatch.help import Group, verb
+from sealbatch.terminal.help import Group, verb
 
 VERBS: Final[dict[str, dict[str, str]]] = {
     "Ask and read": {

@@ -12,7 +12,7 @@ from producer.submission import Phase, Submission, SubmitProgress
 from producer.submit import submit
 from results_consumer.trust import Release
 from sealbatch.arguments import check_types
-from sealbatch.clients import producer_clients, reader_kms, reader_s3
+from sealbatch.aws.clients import producer_clients, reader_kms, reader_s3
 from sealbatch.config import Config, load_config
 from sealbatch.errors import OptionError
 from sealbatch.intake import Intake

@@ -11,7 +11,7 @@ import typer
 
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need_for
-from sealbatch.screen import Screen
+from sealbatch.terminal.screen import Screen
 
 if TYPE_CHECKING:
     from sealbatch.client import Client

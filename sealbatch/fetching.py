@@ -129,7 +129,7 @@ def open_sink(output: Output, form: str, *, overwrite: bool) -> Sink:
     whole: Sink = FileSink(output, overwrite=overwrite) if isinstance(output, str | os.PathLike) else StreamSink(output)
     if form != "parquet":
         return whole
-    from sealbatch.arrow_answers import ParquetSink
+    from sealbatch.arrow.answers import ParquetSink
 
     return ParquetSink(whole)
 

@@ -181,7 +181,7 @@ class Job:
         >>> job.table().column("outcome").to_pylist()
         ['succeeded']
         """
-        from sealbatch.arrow_answers import TableSink
+        from sealbatch.arrow.answers import TableSink
 
         sink = TableSink()
         self.fetch_into(sink, only=only, releases=releases, progress=progress)

@@ -99,7 +99,7 @@ class Questions:
             with opened(self._path) as file:
                 yield self._of_file(file)
         elif hasattr(self._source, "__arrow_c_stream__"):
-            from sealbatch.arrow_rows import table_lines
+            from sealbatch.arrow.questions import table_lines
 
             self._once(isinstance(self._source, Iterator))
             yield as_file(table_lines(self._source, self._question_column, self._id_column)), _PLAIN
@@ -161,7 +161,7 @@ class Questions:
     def _of_file(self, file: BinaryIO) -> tuple[BinaryIO, InputForm]:
         if not self._is_parquet:
             return file, self._form
-        from sealbatch.arrow_rows import parquet_lines
+        from sealbatch.arrow.questions import parquet_lines
 
         if not file.seekable():
             raise OptionError("format", "a Parquet file is read from its end; name a file, and no pipe")

@@ -99,7 +99,7 @@ def known_tickets(ticket: str | None) -> dict[str, Ticket]:
 def _lines(path: Path, form: str) -> Iterator[Iterator[bytes]]:
     with opened(path) as file:
         if form == "parquet":
-            from sealbatch.arrow_answers import answer_lines
+            from sealbatch.arrow.answers import answer_lines
 
             yield answer_lines(file)
         else:

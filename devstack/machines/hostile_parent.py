@@ -10,7 +10,7 @@ import cbor2
 from botocore.exceptions import ClientError
 
 from devstack.provision import TENANT
-from sealbatch.clients import Connector
+from sealbatch.aws.clients import Connector
 from sealbatch.config import Config
 from wire import messages
 from wire.address import Address

@@ -12,7 +12,7 @@ from aws_errors.service_error import ServiceError
 from producer.key_guard import read_findings
 from producer.pins import Pin
 from producer.policy_lint import Severity
-from sealbatch.clock import MAX_SKEW, TOLERANCE, seconds_ahead
+from sealbatch.aws.clock import MAX_SKEW, TOLERANCE, seconds_ahead
 from sealbatch.config import NO_FILE, Config
 from sealbatch.doctor.finding import Finding, Status, judged, not_seen
 from wire.keys import Purpose

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from producer.pins import Pin
-from sealbatch.clients import Connector
+from sealbatch.aws.clients import Connector
 from sealbatch.config import Config, ConfigError
 from sealbatch.doctor import Role, aws, host
 from sealbatch.doctor.finding import Finding, Status

@@ -9,7 +9,7 @@ from typing import Any
 from producer.clients import Clients
 from producer.settings import ProducerSettings
 from results_consumer.settings import ReaderSettings
-from sealbatch.clients import Connector, producer_clients, reader_kms, reader_s3
+from sealbatch.aws.clients import Connector, producer_clients, reader_kms, reader_s3
 from sealbatch.config import Config
 from sealbatch.nightly.clock import Clock
 from sealbatch.nightly.context import Aws, Context

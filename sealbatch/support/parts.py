@@ -111,7 +111,7 @@ class Case:
             raise ConfigError(f"{config.source}: queue_url missing")
         need("reader")
         from aws_errors.mapped import mapped
-        from sealbatch.clients import Connector
+        from sealbatch.aws.clients import Connector
         from sealbatch.doctor.examination import PATIENCE
 
         sqs = Connector(config, resources.profiles.bridge, patience=PATIENCE).client("sqs")
@@ -126,7 +126,7 @@ class Case:
         config = self._needed()
         need("reader")
         from results_consumer.status import job_status
-        from sealbatch.clients import reader_s3
+        from sealbatch.aws.clients import reader_s3
 
         s3, settings = reader_s3(config), config.reader()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sealbatch import help as h
+from sealbatch.terminal import help as h
 
 if TYPE_CHECKING:
     from sealbatch.intake import Intake

@@ -9,7 +9,7 @@ import typer
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
-from sealbatch.help import make_group, verb
+from sealbatch.terminal.help import make_group, verb
 
 app = make_group(
     "Measure the engine, from the source tree.",

@@ -51,7 +51,7 @@ def command(
     """
     import logging
 
-    from sealbatch.clients import bridge_clients
+    from sealbatch.aws.clients import bridge_clients
     from vsock_bridge.main import run
 
     face: Face = context.obj

@@ -10,8 +10,8 @@ import typer
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, confirm, ends_well
-from sealbatch.help import make_group, verb
 from sealbatch.progress import Progress
+from sealbatch.terminal.help import make_group, verb
 from sealbatch.times import local_minute
 from sealbatch.verbs import options as o
 
@@ -183,7 +183,7 @@ def drop(
 
 def _open(face: Face) -> "DeadLetters":
     need("bridge")
-    from sealbatch.clients import Connector
+    from sealbatch.aws.clients import Connector
     from sealbatch.config import ConfigError
     from vsock_bridge.dead_letters import DeadLetters
 

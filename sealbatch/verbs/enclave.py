@@ -8,7 +8,7 @@ import typer
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
-from sealbatch.help import make_group, verb
+from sealbatch.terminal.help import make_group, verb
 from sealbatch.verbs import enclave_feed, enclave_run, enclave_size
 from sealbatch.verbs import enclave_options as e
 from sealbatch.verbs import options as o

@@ -15,7 +15,7 @@ from wire.model_feed import PORT
 
 if TYPE_CHECKING:
     from results_consumer.trust import Release
-    from sealbatch.screen import Screen
+    from sealbatch.terminal.screen import Screen
 
 EXAMPLES = """\
 sealbatch enclave feed bloom-560m

@@ -23,7 +23,7 @@ from wire.model_feed import PORT
 if TYPE_CHECKING:
     from results_consumer.trust import Release
     from sealbatch.fleet.nitro import Enclave
-    from sealbatch.screen import Screen
+    from sealbatch.terminal.screen import Screen
     from wire.messages import Ready
 
 EXAMPLES = """\

@@ -12,7 +12,7 @@ from sealbatch.fleet.allocator import ALLOCATOR, PARENT_CPUS
 if TYPE_CHECKING:
     from sealbatch.fleet.allocator import Allocation
     from sealbatch.fleet.machine import Machine
-    from sealbatch.screen import Screen
+    from sealbatch.terminal.screen import Screen
 
 EXAMPLES = """\
 sealbatch enclave size --eif sealbatch.eif --model bloom-560m

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from sealbatch import help as h
 from sealbatch.face import Face, ends_well
 from sealbatch.formats import Format
+from sealbatch.terminal import help as h
 from sealbatch.verbs import options as o
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t

@@ -9,16 +9,16 @@ import typer
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
-from sealbatch.help import make_group, verb
 from sealbatch.paths import cache_folder
 from sealbatch.progress import Progress
+from sealbatch.terminal.help import make_group, verb
 from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
     from sealbatch.image.eif import Image
     from sealbatch.image.inputs import Inputs
     from sealbatch.image.signature import Signer
-    from sealbatch.screen import Screen
+    from sealbatch.terminal.screen import Screen
 
 app = make_group(
     "Enclave images: what they hold and what they are measured as.",

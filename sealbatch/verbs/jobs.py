@@ -17,7 +17,7 @@ from sealbatch.intake import Intake
 from sealbatch.job import Job
 from sealbatch.progress import ignore
 from sealbatch.questions import Questions
-from sealbatch.screen import Screen
+from sealbatch.terminal.screen import Screen
 from sealbatch.verbs.questions import show_notes, show_problems
 
 

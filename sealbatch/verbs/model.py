@@ -10,8 +10,8 @@ import typer
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
-from sealbatch.help import make_group, verb
 from sealbatch.progress import Progress
+from sealbatch.terminal.help import make_group, verb
 
 app = make_group(
     "Models for the enclave.",

@@ -5,9 +5,9 @@ from typing import Annotated, NamedTuple, TypeVar
 
 import typer
 
-from sealbatch import complete
-from sealbatch import help as h
 from sealbatch.exits import Exit, Stop
+from sealbatch.terminal import complete
+from sealbatch.terminal import help as h
 from wire.address import Address
 
 Parsed = TypeVar("Parsed")

@@ -15,7 +15,7 @@ from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
     from sealbatch.fleet.plan import Plan, Task
-    from sealbatch.screen import Screen
+    from sealbatch.terminal.screen import Screen
 
 EXAMPLES = """\
 sealbatch plan --questions 10000000 --by 06:00 --vcpu-quota 640

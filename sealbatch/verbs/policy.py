@@ -11,14 +11,14 @@ import typer
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
-from sealbatch.help import make_group, verb
+from sealbatch.terminal.help import make_group, verb
 from sealbatch.verbs import options as o
 from sealbatch.verbs import trust as t
 
 if TYPE_CHECKING:
     from producer.pins import Pin
     from producer.policy_lint import Finding
-    from sealbatch.screen import Screen
+    from sealbatch.terminal.screen import Screen
 
 app = make_group(
     "The policies of the two KMS keys: who may open what.",
@@ -98,7 +98,7 @@ def _lint_file(file: Path, purpose: Purpose, required: "Sequence[Pin]") -> "list
 def _lint_keys(face: Face, screen: "Screen", required: "Sequence[Pin]") -> "list[tuple[str, Sequence[Finding]]]":
     need("asker")
     from producer.key_guard import read_findings
-    from sealbatch.clients import producer_clients
+    from sealbatch.aws.clients import producer_clients
 
     config = face.config(screen)
     settings, kms = config.producer(), producer_clients(config).kms

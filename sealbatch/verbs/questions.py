@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealbatch import help as h
 from sealbatch.exits import Exit, Stop
 from sealbatch.formats import Format
+from sealbatch.terminal import help as h
 
 if TYPE_CHECKING:
     from producer.validate import ValidationReport
     from sealbatch.questions import Questions
-    from sealbatch.screen import Screen
+    from sealbatch.terminal.screen import Screen
 
 _input = partial(typer.Option, rich_help_panel=h.INPUT)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sealbatch import complete
 from sealbatch.exits import Exit, Stop
 from sealbatch.extras import need
 from sealbatch.face import Face, ends_well
-from sealbatch.help import make_group, verb
+from sealbatch.terminal import complete
+from sealbatch.terminal.help import make_group, verb
 from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sealbatch.nightly.plan import Finding, Plan
     from sealbatch.nightly.runs import Runs
     from sealbatch.nightly.schedule import Schedule
-    from sealbatch.screen import Screen
+    from sealbatch.terminal.screen import Screen
 
 app = make_group(
     "Nightly jobs, from the inbox to the morning report.",
@@ -151,7 +151,7 @@ def drop(
     face: Face = context.obj
     screen = face.screen()
     plan = _plan(face, screen)
-    from sealbatch.clients import producer_clients
+    from sealbatch.aws.clients import producer_clients
     from sealbatch.nightly.drop import DropError, drop_file, drop_sealed
 
     schedule = plan.schedule(name)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealbatch import complete
 from sealbatch.face import Face, ends_well
 from sealbatch.progress import Progress
+from sealbatch.terminal import complete
 from sealbatch.times import parse_span
 from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
-    from sealbatch.screen import Screen
     from sealbatch.sweeper import Swept
+    from sealbatch.terminal.screen import Screen
     from wire.ticket import Ticket
 
 EXAMPLES = """\
@@ -56,7 +56,7 @@ def command(
     longer ago than the queue keeps messages. A `sealbatch worker` does this for the files of its schedules by itself.
     """
     from results_consumer.errors import IntegrityError
-    from sealbatch.clients import producer_clients, reader_s3
+    from sealbatch.aws.clients import producer_clients, reader_s3
     from sealbatch.exits import Exit, Stop
     from sealbatch.sweeper import Sweeper
     from sealbatch.tickets import own_tickets

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sealbatch.face import Face, ends_well
-from sealbatch.screen import console
+from sealbatch.terminal.screen import console
 from sealbatch.verbs import options as o
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command(
 
     from rich.live import Live
 
-    from sealbatch.clients import Connector
+    from sealbatch.aws.clients import Connector
     from sealbatch.nightly.assembly import Nights
     from sealbatch.nightly.board import draw, line
     from sealbatch.nightly.clock import entry_clock

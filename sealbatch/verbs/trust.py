@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealbatch import help as h
 from sealbatch.exits import Exit, Stop
 from sealbatch.face import Face
+from sealbatch.terminal import help as h
 
 if TYPE_CHECKING:
     from producer.pins import Pin

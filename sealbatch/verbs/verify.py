@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealbatch import complete
-from sealbatch import help as h
 from sealbatch.face import Face, ends_well
+from sealbatch.terminal import complete
+from sealbatch.terminal import help as h
 from sealbatch.verbs import options as o
 from sealbatch.verbs import questions as q
 from sealbatch.verbs import trust as t
@@ -15,7 +15,7 @@ from sealbatch.verbs import trust as t
 if TYPE_CHECKING:
     from results_consumer.offline import ArchiveReport
     from results_consumer.trust import Release
-    from sealbatch.screen import Screen
+    from sealbatch.terminal.screen import Screen
 
 EXAMPLES = """\
 sealbatch fetch sb1-... -o out.jsonl --receipts out.receipts

@@ -40,7 +40,7 @@ class Forgery:
         manifest = decode_manifest(stage.get(job.key("manifest")))
         keyset = manifest.keysets[0]
         context = keys.encryption_context("answer", job.tenant, job.ticket.job, keyset.image)
-        from sealbatch.clients import reader_kms
+        from sealbatch.aws.clients import reader_kms
 
         reply = reader_kms(stage.config).decrypt(
             KeyId=keyset.answer_key_arn, CiphertextBlob=keyset.answer_wrapped, EncryptionContext=context

@@ -31,7 +31,7 @@ from results_consumer.fetch import fetch
 from results_consumer.sink import StreamSink
 from results_consumer.tally import FetchSummary
 from results_consumer.trust import Release
-from sealbatch.clients import bridge_clients, producer_clients, reader_kms, reader_s3
+from sealbatch.aws.clients import bridge_clients, producer_clients, reader_kms, reader_s3
 from sealbatch.config import Config, load_config
 from sealbatch.exits import Exit
 from sealbatch.verbs.jobs import exit_for

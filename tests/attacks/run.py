@@ -17,7 +17,7 @@ from rich.text import Text  # noqa: E402
 from test_attacks import MODULES  # noqa: E402
 
 from devstack.stack import Stack, StackOptions  # noqa: E402
-from sealbatch.tables import make_table  # noqa: E402
+from sealbatch.terminal.tables import make_table  # noqa: E402
 
 WIDE = 110
 """Columns from which on an attack has one row; on a narrower screen it has its lines below each other."""

@@ -37,7 +37,7 @@ from producer.submit import submit
 from results_consumer.fetch import fetch
 from results_consumer.sink import FileSink
 from results_consumer.status import JobState, job_status
-from sealbatch.clients import producer_clients, reader_kms, reader_s3
+from sealbatch.aws.clients import producer_clients, reader_kms, reader_s3
 from sealbatch.config import load_config
 from sealbatch.secret import make_idempotency
 from sealbatch.times import JobTimes

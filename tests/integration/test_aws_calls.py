@@ -32,8 +32,8 @@ from producer.submit import submit
 from results_consumer.fetch import fetch
 from results_consumer.settings import ReaderSettings
 from results_consumer.sink import FileSink
-from sealbatch.calls import ATTEMPTS
-from sealbatch.clients import Connector
+from sealbatch.aws.calls import ATTEMPTS
+from sealbatch.aws.clients import Connector
 from sealbatch.config import Config, Profiles, Resources
 from vsock_bridge.bridge import Bridge
 from vsock_bridge.clients import Clients as BridgeClients

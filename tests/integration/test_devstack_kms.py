@@ -21,7 +21,7 @@ from devstack.provision import provisioned
 from devstack.root import DevelopmentRoot
 from enclave_worker.cms import open_recipient
 from enclave_worker.measured import measure_model
-from sealbatch.clients import Connector
+from sealbatch.aws.clients import Connector
 from sealbatch.config import load_config
 from wire.keys import encryption_context
 from wire.measurement import model_register

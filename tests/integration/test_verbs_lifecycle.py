@@ -21,8 +21,8 @@ import producer.submit
 from aws_errors.service_error import ServiceError, ServiceKind
 from sealbatch.cli import app
 from sealbatch.exits import Exit
-from sealbatch.screen import Screen
 from sealbatch.sweeper import Swept
+from sealbatch.terminal.screen import Screen
 from sealbatch.verbs.sweep import keep_sweeping
 from wire import ledger, manifest
 from wire.envelope import attach_receipt, parse_questions, seal

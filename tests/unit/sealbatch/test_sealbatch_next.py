@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from results_consumer.tally import FetchSummary
-from sealbatch.screen import Screen
+from sealbatch.terminal.screen import Screen
 from sealbatch.verbs import dev
 from sealbatch.verbs.jobs import name_next
 

@@ -16,8 +16,9 @@ from results_consumer.errors import IntegrityError, SinkError
 from results_consumer.fetch import fetch
 from results_consumer.output_reader import LineError, read_line
 from results_consumer.sink import FileSink, StreamSink
-from sealbatch import Questions, arrow_rows, validate
-from sealbatch.arrow_answers import COLUMNS, ParquetSink, TableSink, answer_lines
+from sealbatch import Questions, validate
+from sealbatch.arrow import questions as arrow_questions
+from sealbatch.arrow.answers import COLUMNS, ParquetSink, TableSink, answer_lines
 from sealbatch.errors import OptionError
 from sealbatch.extras import NotInstalledError
 from sealbatch.verbs.output import check_output
@@ -134,7 +135,7 @@ def test_a_decompression_bomb_is_refused_by_what_it_says_of_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row group that unpacks to more than the limit is not unpacked; columns that are not read do not count."""
-    monkeypatch.setattr(arrow_rows, "MAX_COLUMN", 1 << 20)
+    monkeypatch.setattr(arrow_questions, "MAX_COLUMN", 1 << 20)
     bomb = pa.array(["x" * 60_000] * 100)
     path = wrote(tmp_path / "in.parquet", {"question": bomb}, compression="zstd", use_dictionary=False)
     assert path.stat().st_size < 20_000
@@ -150,7 +151,7 @@ def test_many_rows_with_one_large_text_take_the_memory_of_one(tmp_path: Path) ->
     before = pa.total_allocated_bytes()
     most = 0
     with path.open("rb") as file:
-        for line in arrow_rows.parquet_lines(file, None, None):
+        for line in arrow_questions.parquet_lines(file, None, None):
             assert len(line) > size
             most = max(most, pa.total_allocated_bytes() - before)
     assert most < 50 * size
@@ -278,9 +279,9 @@ def test_long_texts_are_looked_at_a_few_at_a_time() -> None:
     file = io.BytesIO()
     parquet.write_table(pa.table({"question": ["x" * (1 << 20)] * 32}), file, use_dictionary=False)
     long = parquet.ParquetFile(file).metadata
-    assert arrow_rows.rows_together(long) * (1 << 20) <= arrow_rows.BATCH_BYTES
+    assert arrow_questions.rows_together(long) * (1 << 20) <= arrow_questions.BATCH_BYTES
     file = io.BytesIO()
     parquet.write_table(pa.table({"question": ["How many weeks of parental leave can I take?"] * 32}), file)
-    assert arrow_rows.rows_together(parquet.ParquetFile(file).metadata) == arrow_rows.BATCH
+    assert arrow_questions.rows_together(parquet.ParquetFile(file).metadata) == arrow_questions.BATCH
     parquet.write_table(pa.table({"question": pa.array([], pa.string())}), file := io.BytesIO())
-    assert arrow_rows.rows_together(parquet.ParquetFile(file).metadata) == arrow_rows.BATCH
+    assert arrow_questions.rows_together(parquet.ParquetFile(file).metadata) == arrow_questions.BATCH

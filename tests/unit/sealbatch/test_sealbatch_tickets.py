@@ -11,7 +11,7 @@ from devstack import demo
 from sealbatch.client import Client
 from sealbatch.config import Config, Resources
 from sealbatch.exits import Exit, Stop
-from sealbatch.screen import Screen
+from sealbatch.terminal.screen import Screen
 from sealbatch.tickets import NoSuchJobError, TicketBook, own_tickets
 from wire.errors import TicketError
 from wire.ticket import Ticket

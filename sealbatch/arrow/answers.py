@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, Self
 
 from results_consumer.output_reader import LineError
 from results_consumer.sink import LineSink, Sink
-from sealbatch.arrow_rows import rows_together, too_large
+from sealbatch.arrow.questions import rows_together, too_large
 from sealbatch.extras import need
 from sealbatch.result import Result
 

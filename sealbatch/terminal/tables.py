@@ -9,7 +9,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from sealbatch.screen import printable
+from sealbatch.terminal.screen import printable
 
 SHORT: Final = 20
 """Characters of a cell that is never broken, such as a date with its time."""

@@ -8,10 +8,10 @@ import botocore.session
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from producer.clients import Clients as ProducerClients
-from sealbatch.calls import OPTIONS, PATIENCE, Calls
-from sealbatch.clock import SkewWatch
+from sealbatch.aws.calls import OPTIONS, PATIENCE, Calls
+from sealbatch.aws.clock import SkewWatch
+from sealbatch.aws.credentials import keep_fresh
 from sealbatch.config import Config, ConfigError
-from sealbatch.credentials import keep_fresh
 from vsock_bridge.clients import Clients as BridgeClients
 
 BRIDGE_PATIENCE: Final = 20.0

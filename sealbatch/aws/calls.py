@@ -24,8 +24,8 @@ from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ConnectionClosedError
 
 from sealbatch import __version__
-from sealbatch.clock import MAX_SKEW, seconds_ahead
-from sealbatch.steady_body import keep_steady
+from sealbatch.aws.clock import MAX_SKEW, seconds_ahead
+from sealbatch.aws.steady_body import keep_steady
 
 ATTEMPTS: Final = 8
 """Of one call, in all: some 3 s of pauses where nobody answers, some 35 s under throttling."""

@@ -9,10 +9,10 @@ import botocore.session
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from sealbatch.clients import SMALL, Connector
-from sealbatch.clock import SkewWatch
+from sealbatch.aws.clients import SMALL, Connector
+from sealbatch.aws.clock import SkewWatch
+from sealbatch.aws.credentials import LIFE, keep_fresh
 from sealbatch.config import Config, Profiles, Resources
-from sealbatch.credentials import LIFE, keep_fresh
 
 DATE = "Wed, 25 Nov 2026 01:00:00 GMT"
 THEN = datetime(2026, 11, 25, 1, 0, tzinfo=UTC).timestamp()

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from sealbatch.progress import Progress
-from sealbatch.screen import Screen, printable
-from sealbatch.tables import make_table, print_rows
+from sealbatch.terminal.screen import Screen, printable
+from sealbatch.terminal.tables import make_table, print_rows
 
 
 def test_rows_in_a_pipe_are_json_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,14 +75,14 @@ class Screen:
             for row in rows:
                 self.data(json.dumps(row, ensure_ascii=False))
         elif rows:
-            from sealbatch.tables import print_rows
+            from sealbatch.terminal.tables import print_rows
 
             print_rows(console(), columns, rows)
 
     @contextmanager
     def progress(self) -> Iterator[Told]:
         """What tells progress while inside: bars on a terminal, a line now and then elsewhere, nothing if `quiet`."""
-        from sealbatch.meter import Lines, bars
+        from sealbatch.terminal.meter import Lines, bars
 
         on_terminal = self._talk.is_terminal and not self._talk.is_dumb_terminal
         if self.quiet or (self._fleeting and not on_terminal):
