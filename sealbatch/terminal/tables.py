@@ -58,7 +58,8 @@ def make_table(
 def _widths(columns: Sequence[str], rows: Rows, width: int) -> list[int] | None:
     """How wide each column is, the widest made narrower until all have room; None if the rows are better listed.
 
-    That is where a word is too long, and nothing short stands behind it; else such a word is broken.
+    That is where a word is too long and nothing short stands behind it, or where even broken it leaves no room: rich
+    drops columns of a table that is too wide.
     """
     wide, least = [], []
     for column in columns:
@@ -69,10 +70,10 @@ def _widths(columns: Sequence[str], rows: Rows, width: int) -> list[int] | None:
     room = width - GAP * (len(columns) - 1)
     if sum(least) > room:
         long = max((at for at, column in enumerate(columns) if column not in WHOLE), key=least.__getitem__)
-        if all(behind > SHORT for behind in wide[long + 1 :]):
-            return None
         least[long] = max(NARROWEST, room - (sum(least) - least[long]))
-    while sum(wide) > max(room, sum(least)):
+        if sum(least) > room or all(behind > SHORT for behind in wide[long + 1 :]):
+            return None
+    while sum(wide) > room:
         wide[max((at for at in range(len(wide)) if wide[at] > least[at]), key=wide.__getitem__)] -= 1
     return wide
 
@@ -81,9 +82,16 @@ def _listed(columns: Sequence[str], rows: Rows, width: int) -> Text:
     """Beside each other what stands before the column of the longest word, then that one; what has no room, below."""
     heads = {column: _head(column) for column in columns}
     cells = [{column: _cell(row, column) for column in columns} for row in rows]
-    long = max(columns, key=lambda column: max(cell_len(word) for row in cells for word in ["", *row[column].split()]))
+    words = {column: [word for row in cells for word in row[column].split()] for column in columns}
+    long = max(columns, key=lambda column: max(map(cell_len, words[column]), default=0))
+    sizes: dict[str, int] = {}
+    for column in columns[: columns.index(long)]:
+        size = max(cell_len(row[column]) for row in [heads, *cells])
+        if sum(sizes.values()) + size + GAP * len(sizes) > width:
+            long = column
+            break
+        sizes[column] = size
     at = columns.index(long)
-    sizes = {column: max(cell_len(row[column]) for row in [heads, *cells]) for column in columns[:at]}
     right = {column: _numeric(column, rows) for column in sizes}
     room = width - sum(size + GAP for size in sizes.values())
     lines = [Text.assemble(*(_padded(heads[column], sizes[column], right[column]) for column in sizes), heads[long])]
@@ -100,7 +108,7 @@ def _listed(columns: Sequence[str], rows: Rows, width: int) -> Text:
 
 def _below(text: str, width: int) -> str:
     """Broken between words alone: one that is too long is left to the terminal, from which it can be copied whole."""
-    lines = textwrap.wrap(text, width - len(BELOW), break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(text, max(1, width - len(BELOW)), break_long_words=False, break_on_hyphens=False)
     return textwrap.indent("\n".join(lines), BELOW)
 
 

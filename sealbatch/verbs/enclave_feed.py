@@ -50,7 +50,7 @@ def command(
 
 
 def check_model(model: Path, release: "Release") -> None:
-    """The model is the release's, if that names one: another would be measured, and KMS give it no key.
+    """The model is there, and the release's, if that names one: another would be measured, and KMS give it no key.
 
     Raises:
         Stop: it is another. OSError: its manifest cannot be read.
@@ -59,9 +59,8 @@ def check_model(model: Path, release: "Release") -> None:
 
     from wire.measurement import MODEL_PCR, model_register
 
-    if MODEL_PCR not in release.pcrs:
-        return
-    if model_register(sha256((model / "manifest.json").read_bytes()).digest()) != release.pcrs[MODEL_PCR]:
+    register = model_register(sha256((model / "manifest.json").read_bytes()).digest())
+    if register != release.pcrs.get(MODEL_PCR, register):
         raise Stop(Exit.INTEGRITY, f"{model} is not the model of release {release.name}; nothing was started")
 
 
@@ -71,11 +70,13 @@ def feed(
     """Give the enclave its model, and say so; once `stopping` is set it is given up.
 
     Raises:
-        Stop: it refuses the model, did not get it in time, or we are to give up.
+        Stop: it refuses the model, did not get it in time, or we are to give up. OSError: there is no such model.
     """
     from vsock_bridge.model_feed import FeedError, FeedRefused, feed_model
 
     ended = stopping or threading.Event()
+    # A model that is not there is nothing to wait for.
+    (model / "manifest.json").open("rb").close()
     sent, size = 0, sum(file.stat().st_size for file in model.glob("*"))
 
     def pause(seconds: float) -> None:

@@ -155,13 +155,13 @@ def _ended_unless_ready(started: "Enclave") -> Iterator[None]:
 
     try:
         yield
-    except KeyboardInterrupt:
-        _end(started)
-        raise
     except (Stop, watch.NotServingError, nitro.NitroError) as error:
         _end(started)
         code = error.code if isinstance(error, Stop) else Exit.TEMPORARY
         raise Stop(code, f"the enclave was ended again: {error}") from None
+    except BaseException:
+        _end(started)
+        raise
 
 
 def _follow(started: "Enclave", stopping: threading.Event, screen: "Screen") -> None:

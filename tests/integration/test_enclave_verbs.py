@@ -194,6 +194,32 @@ def test_an_enclave_that_does_not_get_ready_is_ended(parent: Parent) -> None:
     assert parent.enclaves() == []
 
 
+def test_an_enclave_is_ended_whatever_keeps_it_from_its_model(parent: Parent) -> None:
+    """A model that is not there is missed before the start; a file that cannot be looked at ends what was started."""
+    model = parent.folder / "model"
+    words = ("--model", str(model), "--model-address", f"unix://{parent.folder}/model.sock")
+    missing = parent.run(*words)
+    assert missing.returncode == Exit.USAGE
+    assert f"{model}/manifest.json: No such file".encode() in missing.stderr
+    assert parent.calls() == []
+    fed = parent.typist.type("enclave", "feed", str(model), "--enclave", f"unix://{parent.folder}/model.sock")
+    assert fed.returncode == Exit.USAGE
+    assert f"{model}/manifest.json: No such file".encode() in fed.stderr
+
+    model.mkdir()
+    (model / "weights").write_bytes(b"weights")
+    write_manifest(model, "a", "1")
+    (model / "tokenizer.json").symlink_to("gone")
+    dangling = parent.run(*words)
+    assert dangling.returncode == Exit.USAGE
+    assert b"tokenizer.json: No such file" in dangling.stderr
+    assert [call[0] for call in parent.calls() if call[0] in {"run-enclave", "terminate-enclave"}] == [
+        "run-enclave",
+        "terminate-enclave",
+    ]
+    assert parent.enclaves() == []
+
+
 def test_debug_mode_is_for_looking_alone(parent: Parent) -> None:
     """Only when asked for; it says what that means, and `describe` takes it for a fault."""
     done = parent.run("--debug")

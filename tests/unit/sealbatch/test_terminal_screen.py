@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,24 @@ def test_no_word_of_a_table_is_broken(width: int) -> None:
     assert text.count("aws:SecureTransport") == 1
     too_long = [line for line in text.splitlines() if len(line.rstrip()) > width and line.strip() != ARN]
     assert not too_long or width == 40
+
+
+@pytest.mark.parametrize("width", [4, 20, 40, 60, 80, 100, 200])
+def test_no_column_is_lost_where_a_table_has_no_room(width: int) -> None:
+    """A dead letter's row on any terminal: broken or below, and every character of every cell."""
+    columns = ("id", "reason", "job", "chunk", "bytes", "sent")
+    row = (
+        "b1f4c43c-8bb2-4d7e-b710-0d71bb0661bb",
+        "too_many_receives",
+        "日本語のとても長い名前",
+        3,
+        24_012,
+        "2026-11-26 05:00",
+    )
+    file = io.StringIO()
+    print_rows(Console(file=file, width=width), columns, [dict(zip(columns, row, strict=True)), {"id": "x"}])
+    shown = Counter(file.getvalue())
+    assert not Counter("".join(map(str, (*columns, *row))).replace(" ", "")) - shown
 
 
 def test_what_is_too_long_for_a_table_stands_below_its_row() -> None:
