@@ -46,7 +46,8 @@ class NightCollector(Collector):
         for runs in self._runs:
             try:
                 figures = list(self._figures(runs))
-            except OSError:
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
+                # A damaged record too: what is said of the beat and of the other schedules must not go with it.
                 figures = [("readable", (), 0.0)]
             for name, labels, value in figures:
                 families[name].add_metric([runs.schedule.name, *labels], value)

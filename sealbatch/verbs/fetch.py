@@ -112,7 +112,7 @@ def command(
             timeout=timeout,
         )
     jobs.show_summary(screen, summary, spoken(output))
-    jobs.name_next(screen, summary, str(found), output, source, receipts=receipts is not None)
+    jobs.name_next(screen, summary, str(found), output, source, receipts)
     raise typer.Exit(jobs.exit_for(summary))
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from producer.errors import InputInvalid
@@ -18,6 +19,7 @@ from sealbatch.job import Job
 from sealbatch.progress import ignore
 from sealbatch.questions import Questions
 from sealbatch.terminal.screen import Screen
+from sealbatch.verbs.output import verifying
 from sealbatch.verbs.questions import show_notes, show_problems
 
 
@@ -97,16 +99,16 @@ def show_summary(screen: Screen, summary: FetchSummary, where: str) -> None:
 
 
 def name_next(
-    screen: Screen, summary: FetchSummary, ticket: str, out: str, source: str | None, *, receipts: bool
+    screen: Screen, summary: FetchSummary, ticket: str, out: str, source: str | None, receipts: Path | None
 ) -> None:
-    """What comes after a job's answers: `source` is its input if that is known, `receipts` whether they were kept."""
+    """What comes after a job's answers: `source` is its input if that is known, `receipts` where they were kept."""
     if summary.truncated:
         screen.say(f"{summary.truncated:,} answers were cut at their longest; --max-tokens allows more")
     hopeless = sum(count for code, count in summary.error_codes if code in GONE_FOR_GOOD)
     if summary.errored + summary.expired + summary.canceled > hopeless:
         screen.next_step(f"sealbatch retry {ticket} {'FILE' if source in {None, '-'} else source}")
-    elif receipts and out != "-":
-        screen.next_step(f"sealbatch verify {out} --release pcrs.json", "again, years later, without a network")
+    elif receipts is not None and out != "-":
+        screen.next_step(f"{verifying(out, receipts)} --release pcrs.json", "again, years later, without a network")
     else:
         screen.next_step(f"sealbatch purge {ticket}", "once nobody needs what lies in the bucket")
 

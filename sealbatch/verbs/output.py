@@ -47,3 +47,11 @@ def target(path: str) -> "Output":
 def spoken(path: str) -> str:
     """The same in words."""
     return "standard output" if path == "-" else path
+
+
+def verifying(out: str | Path, receipts: Path | None) -> str:
+    """The command that verifies an output by these receipts."""
+    from sealbatch.verification import default_receipts
+
+    beside = receipts is None or receipts.absolute() == default_receipts(Path(out)).absolute()
+    return f"sealbatch verify {out}" if beside else f"sealbatch verify {out} --receipts {receipts}"

@@ -49,5 +49,5 @@ def command(
         jobs.wait_for(screen, job, timeout=timeout)
         summary = jobs.fetch_job(screen, client, job, target(output), receipts=receipts, overwrite=force)
     jobs.show_summary(screen, summary, spoken(output))
-    jobs.name_next(screen, summary, job.ticket, output, file, receipts=receipts is not None)
+    jobs.name_next(screen, summary, job.ticket, output, file, receipts)
     raise typer.Exit(jobs.exit_for(summary))

@@ -80,6 +80,7 @@ def command(
     """
     from results_consumer.errors import IntegrityError
     from sealbatch.exits import Exit, Stop
+    from sealbatch.verbs.output import verifying
     from sealbatch.verification import default_receipts, verify
 
     face: Face = context.obj
@@ -104,15 +105,12 @@ def command(
         hint = f"\n{CSV_HINT}" if out.suffix.lower() == ".csv" and "results" in str(error) else ""
         raise Stop(Exit.INTEGRITY, f"NOT verified: {error}{hint}") from None
     _show(screen, report, releases, questions=source is not None, partial=partial)
-    _name_next(screen, out, releases=bool(releases), questions=source is not None)
-    raise typer.Exit(Exit.OK if report.attested == report.lines else Exit.PARTIAL)
-
-
-def _name_next(screen: "Screen", out: Path, *, releases: bool, questions: bool) -> None:
+    again = f"{verifying(out, receipts)} --release pcrs.json"
     if not releases:
-        screen.next_step(f"sealbatch verify {out} --release pcrs.json", "believe this release only")
-    elif not questions:
-        screen.next_step(f"sealbatch verify {out} --release pcrs.json --input FILE", "prove the questions too")
+        screen.next_step(again, "believe this release only")
+    elif source is None:
+        screen.next_step(f"{again} --input FILE", "prove the questions too")
+    raise typer.Exit(Exit.OK if report.attested == report.lines else Exit.PARTIAL)
 
 
 def _note(

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from night_world import START, World
 from prometheus_client import CollectorRegistry
 
@@ -88,6 +89,15 @@ def test_a_folder_that_is_not_there_is_said_and_nothing_else(world: World) -> No
     assert page("readable") == 1
     world.inbox.rename(world.folder / "away")
     assert (page("readable"), page("paused"), page("due_timestamp_seconds")) == (0, None, None)
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[1]", '{"at": 3}', '{"at": "soon"}', "\x00"])
+def test_a_damaged_record_is_said_and_hides_no_other_schedule(world: World, damaged: str) -> None:
+    """The scrape came to nothing: Prometheus saw no beat at all."""
+    page = Page(world)
+    world.schedule.own.mkdir(parents=True, exist_ok=True)
+    (world.schedule.own / "first-seen.json").write_text(damaged)
+    assert (page("readable"), page("due_timestamp_seconds")) == (0, None)
 
 
 def test_times_are_the_machines_as_prometheus_has_them(world: World) -> None:

@@ -9,6 +9,7 @@ from results_consumer.tally import FetchSummary
 from sealbatch.terminal.screen import Screen
 from sealbatch.verbs import dev
 from sealbatch.verbs.jobs import name_next
+from sealbatch.verbs.options import host_and_port, not_served
 
 
 def summary(*codes: str, expired: int = 0) -> FetchSummary:
@@ -47,8 +48,27 @@ def test_a_retry_is_named_only_where_one_can_help(
     ended: FetchSummary, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Lines that were never questions are the same in the same file: retry then had nothing to do."""
-    name_next(Screen(), ended, "sb1-ticket", "out.jsonl", "in.jsonl", receipts=False)
+    name_next(Screen(), ended, "sb1-ticket", "out.jsonl", "in.jsonl", None)
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"next: sealbatch {verb} sb1-ticket")
+
+
+@pytest.mark.parametrize(
+    ("receipts", "words"),
+    [("out.receipts", "out.jsonl --release"), ("kept/here", "out.jsonl --receipts kept/here --release")],
+)
+def test_receipts_that_lie_elsewhere_are_named_to_verify(
+    receipts: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It looks beside the output by itself: what was said to come next ended with 2."""
+    name_next(Screen(), summary(), "sb1-ticket", "out.jsonl", "in.jsonl", Path(receipts))
+    assert capsys.readouterr().err.startswith(f"next: sealbatch verify {words} pcrs.json")
+
+
+@pytest.mark.parametrize("typed", ["127.0.0.1:9465", "[::1]:9465"])
+def test_an_address_is_said_as_it_is_typed(typed: str) -> None:
+    """`::1:9465` was said, which nobody can type."""
+    said = not_served("--health", host_and_port(typed), OSError(98, "Address already in use"))
+    assert str(said) == f"cannot serve on {typed}: address already in use"
 
 
 def test_a_command_that_no_shell_finds_yet_is_named_with_what_makes_it_found(
