@@ -6,8 +6,9 @@ from typing import Final
 
 from producer.fields import text_bytes
 from wire.envelope import MAX_PAYLOAD
+from wire.messages import MAX_CHUNK_RECORDS
 from wire.names import MAX_ARN
-from wire.payload import MAX_CHUNK_RECORDS, Record
+from wire.payload import Record
 
 DEFAULT_RECORDS: Final = 32
 DEFAULT_BYTES: Final = 256 * 1024 - 4

@@ -23,9 +23,9 @@ from wire.commitments import question_root, result_commitment, root_of
 from wire.envelope import parse_answers
 from wire.ledger import MAX_RETRIES
 from wire.manifest import MAX_MANIFEST, MAX_PAGE, Manifest, manifest_digest
-from wire.messages import MAX_SEALED
+from wire.messages import MAX_CHUNK_RECORDS, MAX_SEALED
 from wire.names import JOB
-from wire.payload import MAX_CHUNK_RECORDS, Record
+from wire.payload import Record
 from wire.receipt import MAX_RECEIPT, Receipt
 from wire.ticket import Ticket
 

@@ -43,6 +43,8 @@ class LinkEvents(Protocol):
 class _Outstanding:
     piece: Piece
     size: int
+    begun: bool = False
+    """The enclave may have some of it."""
     sent: bool = False
 
 
@@ -104,7 +106,7 @@ class Link:
             piece.held.waiting = False
             self._outstanding[self._next] = outstanding = _Outstanding(piece, len(sealed))
             self._bytes += len(sealed)
-            self._sender.submit(self._hand_over, Work(self._next, piece.first, piece.count, sealed), outstanding)
+            self._write(self._hand_over, Work(self._next, piece.first, piece.count, sealed), outstanding)
         return True
 
     def serve(self) -> None:
@@ -167,7 +169,23 @@ class Link:
             case _:
                 raise WireError("the enclave sent a message that only a bridge sends")
 
+    def _write(self, write: Callable[..., None], *arguments: object) -> None:
+        """Have the thread that writes do this; a fault in it ends the connection, so that what was to go is lost."""
+
+        def written(writing: Future[None]) -> None:
+            if (fault := writing.exception()) is not None:
+                _log.critical(
+                    "not written to enclave address=%s error=%s: a fault of sealbatch; its connection is closed and "
+                    "others get the work, nothing is lost; please report it with `sealbatch support-bundle`",
+                    self.address,
+                    type(fault).__name__,
+                )
+                self._stream.close()
+
+        self._sender.submit(write, *arguments).add_done_callback(written)
+
     def _hand_over(self, work: Work, outstanding: _Outstanding) -> None:
+        outstanding.begun = True
         try:
             self._stream.send(messages.encode(work))
             outstanding.sent = True
@@ -183,7 +201,7 @@ class Link:
     def _carried(self, unwrapped: Future[Unwrapped | UnwrapRefused]) -> None:
         with self._lock:
             if self._open:
-                self._sender.submit(self._reply, unwrapped)
+                self._write(self._reply, unwrapped)
                 return
         self._unwraps.release()
 
@@ -204,8 +222,11 @@ class Link:
 
     def _take(self, ref: int) -> Piece | None:
         with self._lock:
-            outstanding = self._outstanding.pop(ref, None)
+            outstanding = self._outstanding.get(ref)
             if outstanding is None:
                 return None
+            if not outstanding.begun:  # it would leave the window while it still waits in the queue
+                raise WireError("the enclave ended work that it was not sent")
+            del self._outstanding[ref]
             self._bytes -= outstanding.size
             return outstanding.piece

@@ -21,16 +21,17 @@ class Signals:
         self._writer.setblocking(False)
 
     def __enter__(self) -> Self:
-        self._before = [signal.signal(number, lambda *_: None) for number in NUMBERS]
+        # First the descriptor, then the handlers, and at the end the other way round: no signal is taken unseen.
         self._descriptor = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._before = [signal.signal(number, lambda *_: None) for number in NUMBERS]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.set_wakeup_fd(self._descriptor)
         for number, handler in zip(NUMBERS, self._before, strict=True):
             signal.signal(number, handler or signal.SIG_DFL)
+        signal.set_wakeup_fd(self._descriptor)
         self._writer.close()
         self._reader.close()
 

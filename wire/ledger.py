@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Final
 
 from wire.errors import LedgerError
-from wire.messages import MAX_CHUNK, MAX_RECORD, MAX_SEALED
+from wire.messages import MAX_CHUNK, MAX_CHUNK_RECORDS, MAX_RECORD, MAX_SEALED
 from wire.names import IMAGE, JOB, KEY_ARN, TENANT
 from wire.strict_json import Check, dump, number, parse_object, shaped
 
@@ -178,7 +178,7 @@ _MESSAGE: Final[Mapping[str, Check]] = {
     "job": shaped(JOB),
     "chunk": number(high=MAX_CHUNK),
     "first": number(high=MAX_RECORD),
-    "count": number(1, MAX_RECORD),
+    "count": number(1, MAX_CHUNK_RECORDS),
     "digest": shaped(re.compile("[0-9a-f]{64}")),
     "size": number(1, MAX_SEALED),
 }
@@ -197,6 +197,8 @@ def parse_chunk_message(body: str) -> ChunkMessage:
     """
     fields = parse_object(body, MAX_BODY, "queue message", _MESSAGE, _MESSAGE_OPTIONAL)
     del fields["v"]
+    if fields["first"] + fields["count"] - 1 > MAX_RECORD:
+        raise LedgerError(f"queue message: its records go beyond {MAX_RECORD}, the largest number")
     fields["digest"] = bytes.fromhex(fields["digest"])
     inline = fields.pop("inline", None)
     try:

@@ -23,6 +23,8 @@ MAX_RECORD: Final = 2**40
 """Largest record number."""
 MAX_CHUNK: Final = 2**32 - 1
 """Largest chunk number."""
+MAX_CHUNK_RECORDS: Final = 4096
+"""Most records of a chunk."""
 MAX_WRAPPED: Final = 6144
 """Largest wrapped key in bytes: KMS's own limit of a CiphertextBlob."""
 MAX_DOCUMENT: Final = 16 * 1024

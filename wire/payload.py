@@ -9,10 +9,9 @@ from wire.codec import Value, pack
 from wire.envelope import MAX_PAYLOAD
 from wire.errors import MessageError
 from wire.fields import Fields
-from wire.messages import MAX_RECORD
+from wire.messages import MAX_CHUNK_RECORDS, MAX_RECORD
 from wire.names import KEY_ARN
 
-MAX_CHUNK_RECORDS: Final = 4096
 MAX_QUESTION_BYTES: Final = 131_072
 """UTF-8 bytes of all messages of one record; far beyond every Bloom's context of 2,048 tokens."""
 MAX_MESSAGES: Final = 64
@@ -83,6 +82,11 @@ class Params:
     stop: tuple[str, ...] = ()
     top_k: int = 0
     repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        # A whole number has another encoding, which no reader takes for a real one.
+        for name in ("temperature", "top_p", "repetition_penalty"):
+            object.__setattr__(self, name, float(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)

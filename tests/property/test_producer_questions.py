@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from producer.forms import InputForm
 from producer.questions import read_records
-from wire.payload import CUSTOM_ID, MAX_CHUNK_RECORDS, Params, QuestionPayload, Record
+from wire.messages import MAX_CHUNK_RECORDS
+from wire.payload import CUSTOM_ID, Params, QuestionPayload, Record
 
 ARN = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-00000000000b"
 JSONL = InputForm("jsonl")

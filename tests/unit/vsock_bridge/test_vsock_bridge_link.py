@@ -13,12 +13,14 @@ from waiting import wait_until
 
 from vsock_bridge.held import Held, Piece
 from vsock_bridge.link import MAX_UNWRAPS, Link
+from wire import messages
 from wire.address import Address
 from wire.errors import WireError
 from wire.ledger import ChunkMessage
 from wire.messages import (
     MAX_SEALED,
     VERSION,
+    Answer,
     Progress,
     Ready,
     Refusal,
@@ -211,8 +213,8 @@ def test_unwraps_under_way_are_bounded(world: World) -> None:
 
 
 @pytest.fixture
-def deaf(tmp_path: Path) -> Iterator[Address]:
-    """An enclave that asks for a key and reads nothing, whatever it is sent."""
+def deaf(tmp_path: Path) -> Iterator[tuple[Address, list[Stream]]]:
+    """An enclave that asks for a key and reads nothing, whatever it is sent; the test may speak for it."""
     address = Address.parse(f"unix://{tmp_path}/deaf.sock")
     listener = listen(address)
     streams: list[Stream] = []
@@ -226,15 +228,15 @@ def deaf(tmp_path: Path) -> Iterator[Address]:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    yield address
+    yield address, streams
     thread.join()
     streams[0].close()
     listener.close()
 
 
-def test_an_enclave_that_does_not_read_holds_up_no_other(world: World, deaf: Address) -> None:
+def test_an_enclave_that_does_not_read_holds_up_no_other(world: World, deaf: tuple[Address, list[Stream]]) -> None:
     """The bridge's loop, and with it every enclave, once stood still for a minute: until the send had failed."""
-    link = Link(deaf, world.events, world._refuse, world.executor)
+    link = Link(deaf[0], world.events, world._refuse, world.executor)
     serving = threading.Thread(target=link.serve)
     serving.start()
     wait_until(lambda: world.executor.has(1), what="the deaf enclave's question")
@@ -247,6 +249,40 @@ def test_an_enclave_that_does_not_read_holds_up_no_other(world: World, deaf: Add
     link.close()
     serving.join(10)
     assert world.events.told == [("lost unsent", "begun"), ("lost unsent", "queued")]
+
+
+def test_an_enclave_that_answers_what_it_was_not_sent_makes_no_room(
+    world: World, deaf: tuple[Address, list[Stream]]
+) -> None:
+    """What it was not sent still lay in the queue: with an answer for each and nothing read, that grew without end."""
+    address, streams = deaf
+    link = Link(address, world.events, world._refuse, world.executor)
+    serving = threading.Thread(target=link.serve)
+    serving.start()
+    assert link.send(held("begun"), bytes(MAX_SEALED))
+    assert link.send(held("queued"), b"x")
+    streams[0].send(encode(Answer(2, b"of nothing")))
+    serving.join(10)
+    assert not serving.is_alive()
+    assert world.events.told == [("lost unsent", "begun"), ("lost unsent", "queued")]
+    assert link.room() == 0
+
+
+def test_what_cannot_be_written_is_lost_and_said(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault on the thread that writes was passed over in silence, and the piece was outstanding for ever."""
+
+    def broken(_: object) -> bytes:
+        raise MemoryError("with content")
+
+    monkeypatch.setattr(messages, "encode", broken)
+    assert world.link.send(held("one"), b"x")
+    world.thread.join(10)
+    assert not world.thread.is_alive()
+    assert world.events.told == [("lost unsent", "one")]
+    assert [record.getMessage() for record in caplog.records if "error=MemoryError" in record.getMessage()]
+    assert "content" not in caplog.text
 
 
 def test_a_message_of_the_wrong_side_ends_the_connection(world: World) -> None:

@@ -34,6 +34,25 @@ def test_a_wait_ends_by_time_and_by_being_woken() -> None:
         assert signals.wait() == 0
 
 
+def test_a_signal_at_either_end_of_the_block_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that came when the handlers stood and nothing woke the waiting thread was gone, and the bridge ran on."""
+    taken: list[int] = []
+    set_wakeup_fd = signal.set_wakeup_fd
+
+    def late(descriptor: int, *, warn_on_full_buffer: bool = True) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return set_wakeup_fd(descriptor, warn_on_full_buffer=warn_on_full_buffer)
+
+    before = signal.signal(signal.SIGTERM, lambda number, _: taken.append(number))
+    monkeypatch.setattr(signal, "set_wakeup_fd", late)
+    try:
+        with Signals():
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert taken == [signal.SIGTERM, signal.SIGTERM]
+
+
 def test_after_the_block_signals_go_where_they_went_before() -> None:
     """And nothing is written to a descriptor that may be another file's by then."""
     taken: list[int] = []

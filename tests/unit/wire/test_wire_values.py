@@ -89,6 +89,15 @@ def test_a_record_outside_the_limits_is_refused_without_a_word_of_it(record: pay
     assert "How many" not in str(caught.value)
 
 
+def test_bug_whole_numbers_for_real_ones_were_sealed_so_that_no_enclave_could_read_them() -> None:
+    """Python's types allow `Params(temperature=0)`."""
+    record = dataclasses.replace(
+        samples.RECORDS[0], params=payload.Params(temperature=0, top_p=1, repetition_penalty=1)
+    )
+    data = payload.QuestionPayload(bytes(32), samples.ANSWER_ARN, bytes(32), bytes(32), (record,)).encode()
+    assert payload.QuestionPayload.decode(data).records == (record,)
+
+
 def test_an_error_code_belongs_to_the_outcome_errored() -> None:
     """A result cannot be an answer and an error at once."""
     result = dataclasses.replace(samples.RESULTS[0], error=payload.ErrorCode.INTERNAL_ERROR)
@@ -150,6 +159,13 @@ def test_a_queue_message_that_is_off_is_refused(body: str) -> None:
     """Foreign, old and damaged messages give the one error."""
     with pytest.raises(LedgerError):
         ledger.parse_chunk_message(body)
+
+
+@pytest.mark.parametrize(("first", "count"), [(2**40, 2), (0, 4097), (0, 2**40)])
+def test_bug_a_message_of_more_records_than_there_can_be_stopped_the_bridge(first: int, count: int) -> None:
+    """It was divided into pieces of numbers that no enclave can be asked for, or counted out one by one in memory."""
+    with pytest.raises(LedgerError):
+        ledger.parse_chunk_message(ledger.ChunkMessage("a", samples.JOB, 0, first, count, bytes(32), 1, None).encode())
 
 
 @pytest.mark.parametrize(
