@@ -76,7 +76,7 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
     once = None
     if options.idempotency is not None:
         once = Once(way.store, settings, options.idempotency, source, form, defaults, options)
-        if (found := way.existing(once)) is not None:
+        if (found := way.existing(once, options)) is not None:
             return found
         source = once.input
     with Spool(options.spool_folder) as spool:
@@ -87,7 +87,8 @@ def submit(  # noqa: PLR0917 - what, how, where to: each is one value
         if once is not None and not once.claim(ticket):
             # Somebody was faster with the same key: theirs is the job, if it is this one.
             upload.discard()
-            return way.winner(once)
+            return way.winner(once, options)
+        way.link(ticket, options)
         messages = (
             chunk.message(settings.tenant, job, options.parameters, spool.read(chunk)) for chunk in spool.chunks()
         )
@@ -145,9 +146,9 @@ class _Way:
             raise error.meaning(_NOTHING) from None
 
     def upload(self, upload: Upload, keyset: Keyset, options: SubmitOptions, chunks: int) -> Ticket:
-        """Make the job exist, and link it to the one that it repeats records of, if it does."""
+        """Make the job exist."""
         try:
-            ticket = upload.put_all(
+            return upload.put_all(
                 keyset, options.parameters, lambda done: self._progress(SubmitProgress(Phase.UPLOAD, done, chunks))
             )
         except ServiceError as error:
@@ -157,14 +158,19 @@ class _Way:
             # Also Ctrl-C: whoever is interrupted here holds no ticket, so the objects are of use to nobody.
             upload.discard()
             raise
+
+    def link(self, ticket: Ticket, options: SubmitOptions) -> None:
+        """Link the job to the one that it repeats records of, if it does.
+
+        When it is sure to stay, since a fetch of the other needs whatever is linked; and before the first answer that
+        such a fetch could miss.
+        """
         retry = options.parameters.retry
         if retry is not None and options.retry_key is not None:
-            # After the manifest, so that what is linked exists; before the first answer that a fetch could miss.
             mac = retry_mac(options.retry_key, retry.job, str(ticket))
             self.store.put(ledger.retry_key(self._settings.tenant, retry.job, str(ticket), mac), b"")
-        return ticket
 
-    def existing(self, once: Once) -> Submission | None:
+    def existing(self, once: Once, options: SubmitOptions) -> Submission | None:
         """The job that was submitted under the key, all its messages sent; None if there is none.
 
         Raises:
@@ -177,13 +183,14 @@ class _Way:
         records, chunks = job.manifest.records, job.manifest.chunks
         if not once.lookup.is_sent():
             # Whoever made it did not live to say that all messages went out.
+            self.link(ticket, options)
             self.send(job.messages(), chunks, ticket)
             once.lookup.mark_sent()
         report = ValidationReport(records, (), 0, 0, 0, 0, 0)
         return Submission(ticket, ticket.job, records, chunks, 0, 0, report, existed=True)
 
-    def winner(self, once: Once) -> Submission:
-        found = self.existing(once)
+    def winner(self, once: Once, options: SubmitOptions) -> Submission:
+        found = self.existing(once, options)
         if found is None:
             raise ServiceError(ServiceKind.INVALID, "S3", "GetObject", self._settings.bucket, code="LookupGone")
         return found

@@ -20,10 +20,15 @@ from producer.lookup import Idempotency
 from producer.submission import Submission, SubmitOptions
 from producer.submit import submit
 from wire.ledger import parse_chunk_message
-from wire.manifest import Parameters
+from wire.manifest import Parameters, Retry
 from wire.payload import Params
 
 SECRET = b"s" * 32
+RETRY = {
+    "parameters": Parameters(retry=Retry("a" * 16, bytes(16), ((0, 70),))),
+    "retry_key": bytes(32),
+    "skip_invalid": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,11 @@ def once(
 def manifests(aws: Aws) -> list[str]:
     """The jobs that exist."""
     return [key for key in sorted(aws.keys()) if key.endswith("/manifest")]
+
+
+def links(aws: Aws) -> list[str]:
+    """The names that stand for retries."""
+    return [key for key in sorted(aws.keys()) if "/retries/" in key]
 
 
 class Dies(Exception):  # noqa: N818 - the process ends here
@@ -144,6 +154,24 @@ def test_a_submitter_that_dies_anywhere_leaves_one_job_to_the_next(
     assert {message.job for message in sent} == {final.job}
     assert {message.chunk for message in sent} == set(range(final.chunks))
     assert once(aws).ticket == final.ticket
+
+
+def test_of_a_retry_that_is_asked_for_twice_at_once_only_the_job_that_stays_is_linked(aws: Aws) -> None:
+    """The other's link led to a job that was taken back: the first job could not be fetched any more."""
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: once(aws, **RETRY), range(4)))
+    assert [key.rpartition("/")[2].partition(".")[0] for key in links(aws)] == [str(done[0].ticket)]
+
+
+@pytest.mark.parametrize(("word", "after"), [("/lookup/", True), ("/retries/", False), ("/retries/", True)])
+def test_a_retry_that_died_as_it_was_linked_is_linked_by_the_next(aws: Aws, word: str, *, after: bool) -> None:
+    """Without its link its answers stand in for none that failed; a link to another job keeps the first from ending."""
+    bent = Clients(aws.clients.kms, Dying(aws.clients.s3, "put_object", word, after=after), aws.clients.sqs)
+    with pytest.raises(Dies):
+        once(aws, clients=bent, **RETRY)
+    final = once(aws, **RETRY)
+    assert [key.rpartition("/")[2].partition(".")[0] for key in links(aws)] == [str(final.ticket)]
+    assert {parse_chunk_message(body).job for body in aws.messages()} == {final.job}
 
 
 def test_a_queue_that_was_gone_gets_every_message_from_the_next_attempt(aws: Aws) -> None:
