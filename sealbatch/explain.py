@@ -1,5 +1,6 @@
 """Turns every error that a verb can meet into a message, an exit code and the next step: the one place that does."""
 
+import errno
 import traceback
 from typing import Final
 
@@ -52,8 +53,11 @@ _SYSTEM: Final[dict[type[OSError], Exit]] = {
     FileNotFoundError: Exit.USAGE,
     IsADirectoryError: Exit.USAGE,
     NotADirectoryError: Exit.USAGE,
+    FileExistsError: Exit.USAGE,
 }
 """What the system says of a file that was named; anything else may be gone the next time."""
+_NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
+"""The same, where Python has no class for it."""
 _NO_OPTIONS: Final = frozenset({"output", "questions", "ticket"})
 """Arguments of the API that the command takes without a name."""
 _AFTER: Final = {
@@ -99,7 +103,8 @@ def explain(error: Exception) -> tuple[Exit, str]:
             return _reading(error)
         case OSError():
             name = f"{error.filename}: " if error.filename else ""
-            return _SYSTEM.get(type(error), Exit.TEMPORARY), f"{name}{error.strerror or type(error).__name__}"
+            code = Exit.USAGE if error.errno in _NO_NAME else _SYSTEM.get(type(error), Exit.TEMPORARY)
+            return code, f"{name}{error.strerror or type(error).__name__}"
         case _:
             return Exit.BUG, _bug(error)
 

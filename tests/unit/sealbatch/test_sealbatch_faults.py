@@ -67,6 +67,8 @@ def failure(kind: str) -> ServiceError:
         (PermissionError(errno.EACCES, "Permission denied", "in"), Exit.NO_PERMISSION, "in: Permission denied"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x.eif"), Exit.USAGE, "x.eif: No such file"),
         (OSError(errno.EIO, "Input/output error"), Exit.TEMPORARY, "Input/output error"),
+        (OSError(errno.EEXIST, "File exists", "inputs"), Exit.USAGE, "inputs: File exists"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x.jsonl"), Exit.USAGE, "x.jsonl: File name too long"),
         (ImageError("x.eif: magic"), Exit.INPUT_INVALID, "x.eif: magic"),
         (NitroError("nitro-cli is not installed"), Exit.CONFIGURATION, "not installed"),
     ],
