@@ -35,13 +35,17 @@ MAX_SILENT: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Records under one receipt: their receipt, its digest in hexadecimal, salt and kept commitments."""
+    """Records under one receipt: their receipt, its digest in hexadecimal, salt and kept commitments.
+
+    `created` is when their job was made, in seconds since 1970.
+    """
 
     span: Range
     receipt: Receipt
     digest: str
     salt: bytes
     results: tuple[bytes, ...]
+    created: int
 
     def check_line(self, line: ReadLine, number: int, where: str) -> None:
         """A line is what was signed of record `number` of the part's job.
@@ -52,8 +56,13 @@ class Part:
         result = None if line.result is None else replace(line.result, number=number)
         if result is None or result_commitment(self.salt, result) != self.results[number - self.span.first]:
             raise ReceiptRefused(Step.RESULTS).at(where)
-        if line.model not in (None, self.receipt.model):
-            raise ReceiptRefused(Step.RESULTS).at(f"{where}, whose model is another")
+        for what, said, signed in (
+            ("model", line.model, self.receipt.model),
+            ("chunk", line.chunk, self.receipt.chunk),
+            ("time", line.created, self.created),
+        ):
+            if said not in (None, signed):
+                raise ReceiptRefused(Step.RESULTS).at(f"{where}, whose {what} is another")
 
 
 class _Folder:
@@ -158,7 +167,8 @@ class JobArchive:
             raise error.at(f"receipts/{name}.cose") from None
         if root_of(results) != receipt.result_root:
             raise ReceiptRefused(Step.RESULTS).at(f"openings/{name}.json")
-        return Part(span, receipt, hashlib.sha256(data).hexdigest(), salt, results)
+        created = self.manifest.created_ms // 1000
+        return Part(span, receipt, hashlib.sha256(data).hexdigest(), salt, results, created)
 
     def _read_opening(self, name: str, count: int) -> tuple[bytes, tuple[bytes, ...]]:
         where = f"openings/{name}.json"

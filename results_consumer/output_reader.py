@@ -21,6 +21,7 @@ class LineError(Exception):
 class ReadLine:
     """One line of output: `result` as the enclave committed to it, if it is attested; `model` as digest, if stated.
 
+    `chunk` and `created` are those of an answer's job, None if they are not stated.
     `agrees` says whether it is as `fetch` writes such a record: with an error beside an answer, say, it is not.
     Only if it `states_receipt` does `receipt` None say that there is none.
     """
@@ -33,6 +34,8 @@ class ReadLine:
     model: bytes | None
     result: Result | None
     agrees: bool
+    chunk: int | None = None
+    created: int | None = None
     states_receipt: bool = True
 
 
@@ -72,9 +75,10 @@ def _read(value: Any) -> ReadLine:
     error = ErrorCode(value["error"]["code"]) if outcome is Outcome.ERRORED else None
     body: Any = {"model": ""} if response is None else response["body"]
     model = _MODEL.fullmatch(body["model"])
-    # Nobody signs chunk and creation one by one, and a row of a Parquet file does not state them.
-    chunk = 0 if response is None else int(response.get("request_id", "-0").rpartition("-")[2])
-    origin = LineOrigin(found[1], chunk, body.get("created", 0), body["model"], value["receipt"])
+    # A row of a Parquet file does not state them.
+    request, created = (response or {}).get("request_id"), body.get("created")
+    chunk = None if request is None else int(request.rpartition("-")[2])
+    origin = LineOrigin(found[1], chunk or 0, created or 0, body["model"], value["receipt"])
     message = "" if value["error"] is None else _typed(value["error"]["message"], str)
     result = _result(number, outcome, error, message, value) if attested else None
     if result is None:
@@ -92,6 +96,8 @@ def _read(value: Any) -> ReadLine:
         model=None if model is None else bytes.fromhex(model[1]),
         result=result,
         agrees=_agrees(value, json_value(line)) and (response is None or model is not None),
+        chunk=chunk,
+        created=created,
     )
 
 
@@ -120,7 +126,8 @@ def _agrees(stated: Any, expected: Any) -> bool:
     if stated == expected:
         return True
     if isinstance(expected, dict) and isinstance(stated, dict):
-        return all(_agrees(stated[name], expected[name]) for name in expected.keys() & stated.keys())
+        # A field that `fetch` does not write is nobody's word.
+        return stated.keys() <= expected.keys() and all(_agrees(stated[name], expected[name]) for name in stated)
     if isinstance(expected, list) and isinstance(stated, list):
         return len(stated) == len(expected) and all(map(_agrees, stated, expected))
     return False

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from aws_errors.service_error import ServiceError
 from producer.errors import InputInvalid
 from producer.validate import ValidationReport
 from results_consumer.errors import IntegrityError, JobNotFinished
@@ -69,7 +70,12 @@ class Batches:
         except InputInvalid as error:
             return self._refuse(error.report, said)
         self._remember(self._said, job.ticket, said)
-        return self.describe(job)
+        try:
+            return self.describe(job)
+        except ServiceError:
+            # It is sent: a client that is told of a failure would ask for all of it once more.
+            batch = make_batch(BATCH + job.ticket, int(time.time()), said)
+            return batch | {"status": "in_progress", "request_counts": make_counts(0, 0, 0)}
 
     def get(self, name: str) -> dict[str, Any]:
         """A batch by its id.

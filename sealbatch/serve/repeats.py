@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -11,6 +12,8 @@ from typing import Any, Final
 
 MAX_REMEMBERED: Final = 1000
 """Requests of which it is remembered what they made."""
+TRIES: Final = 1800.0
+"""Seconds from a client's first attempt to its last one: OpenAI's tries three times, and waits for each ten minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +30,19 @@ class Attempt:
         return cls(key, key is not None or headers.get("x-stainless-retry-count", "0") != "0")
 
 
-class Repeats:
-    """What requests made, until their client shows that it knows it. Threads may share it."""
+class _Making(Future[dict[str, Any]]):
+    """What a request makes, and when it came."""
 
     def __init__(self) -> None:
-        self._made: OrderedDict[bytes, Future[dict[str, Any]]] = OrderedDict()
+        super().__init__()
+        self.since = time.monotonic()
+
+
+class Repeats:
+    """What requests made, until their client shows that it knows it, or tries no more. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[bytes, _Making] = OrderedDict()
         self._lock = threading.Lock()
 
     def once(self, attempt: Attempt, content: list[Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -43,8 +54,10 @@ class Repeats:
         name = hashlib.sha256(json.dumps([attempt.key, content], sort_keys=True).encode()).digest()
         with self._lock:
             first = self._made.get(name) if attempt.again else None
+            if first is not None and first.done() and time.monotonic() - first.since > TRIES:
+                first = None  # the same request of another day
             if first is None:
-                mine = self._made[name] = Future[dict[str, Any]]()
+                mine = self._made[name] = _Making()
                 self._made.move_to_end(name)
                 while len(self._made) > MAX_REMEMBERED:
                     self._made.popitem(last=False)

@@ -169,14 +169,28 @@ FORGED = {
         (0, "response.body.model", "another"),
         (0, "response.body.usage.total_tokens", 8),
         (0, "response.body.choices.0.message.role", "user"),
+        (0, "response.body.choices.0.message.refusal", "No."),
+        (0, "response.body.created", 1),
+        (0, "response.body.created", None),
+        (1, "response.request_id", "another-0"),
+        (2, "answer", "Yes."),
+        (3, "error.hint", "Ask again."),
     ],
 )
 def test_what_nobody_signed_is_refused(kept: Kept, number: int, path: str, value: Any) -> None:
-    """An error beside an answer or unlike its outcome, a model without its digest: verify once took it for true."""
+    """An error beside an answer or unlike its outcome, a field of nobody's: verify once took it for true."""
     lines = kept.lines()
     _set(path, value)(lines[number])
     kept.write(lines)
     kept.refused("step 20 (results)", f"record {number}")
+
+
+def test_a_line_that_names_another_chunk_of_its_job_is_refused(kept: Kept) -> None:
+    """The receipt says of which one it is; verify once did not look."""
+    lines = kept.lines()
+    lines[0]["response"]["request_id"] = f"{kept.made.job}-1"
+    kept.write(lines)
+    kept.refused("step 20 (results)", "record 0, whose chunk is another")
 
 
 def test_two_answers_exchanged_are_refused_at_the_results(kept: Kept) -> None:

@@ -308,6 +308,28 @@ def test_a_client_does_not_submit_again_what_was_sent_in_part() -> None:
     assert f"sealbatch sweep {ticket}" in str(error)
 
 
+def test_a_batch_that_was_sent_is_told_though_its_state_cannot_be_asked_for(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 did not answer after the last message had gone out: the client came again, and all was asked twice."""
+    sent: list[str] = []
+
+    def status() -> None:
+        raise ServiceError(ServiceKind.UNAVAILABLE, "S3", "ListObjectsV2", "bucket")
+
+    def submit(*_: object, **__: object) -> Any:
+        sent.append("sb1-ticket")
+        return SimpleNamespace(ticket=sent[-1], status=status)
+
+    monkeypatch.setattr(Client, "submit", submit)
+    fields = {"input_file_id": post(http).json()["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    for attempt in "01":
+        answer = http.post("/v1/batches", json=fields, headers={"x-stainless-retry-count": attempt})
+        assert (answer.status_code, answer.json()["id"]) == (200, "batch_sb1-ticket")
+        assert (answer.json()["status"], answer.json()["input_file_id"]) == ("in_progress", fields["input_file_id"])
+    assert len(sent) == 1
+
+
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[str, int]]:
     """The endpoint's connections on a free port, before an application that has nothing."""

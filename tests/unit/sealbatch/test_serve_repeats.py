@@ -74,6 +74,14 @@ def test_what_failed_is_made_anew() -> None:
     assert made.once(AGAIN, ["a"], make) == {"id": "1"}
 
 
+def test_a_request_of_another_day_is_not_given_what_was_made_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose first attempt was refused each night was given the batch of the night before, and asked nothing."""
+    made, make = Repeats(), Maker()
+    assert made.once(FIRST, ["a"], make) == {"id": "1"}
+    monkeypatch.setattr(repeats, "TRIES", -1)
+    assert made.once(AGAIN, ["a"], make) == {"id": "2"}
+
+
 def test_not_more_is_remembered_than_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest is forgotten first."""
     monkeypatch.setattr(repeats, "MAX_REMEMBERED", 2)
