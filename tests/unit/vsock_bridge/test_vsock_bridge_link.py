@@ -170,6 +170,7 @@ def test_what_an_ended_connection_had_is_lost_once(world: World) -> None:
     assert world.events.told == [("lost", "one")]
     assert not world.link.send(held("two"), b"x")
     assert world.link.room() == 0
+    assert not [thread for thread in threading.enumerate() if str(world.enclave.address) in thread.name]
 
 
 def test_a_chunk_waits_no_longer_once_an_enclave_has_it(world: World) -> None:
@@ -210,6 +211,17 @@ def test_unwraps_under_way_are_bounded(world: World) -> None:
     asking.join()
     assert world.executor.most == MAX_UNWRAPS
     assert world.enclave.replies == [UnwrapRefused(request, UnwrapCode.DENIED) for request in range(asked)]
+
+
+def test_a_link_ends_though_its_enclave_asks_for_more_keys_than_it_may(world: World) -> None:
+    """It waits for an unwrap to be done then, and one that is done after the end counts too."""
+    for request in range(MAX_UNWRAPS + 1):
+        world.enclave.say(Unwrap(request, KEY, (), b"wrapped", b"document"))
+    wait_until(partial(world.executor.has, MAX_UNWRAPS), what="the unwraps")
+    world.link.close()
+    world.executor.run_one()
+    world.thread.join(10)
+    assert not world.thread.is_alive()
 
 
 @pytest.fixture
