@@ -16,6 +16,7 @@ from enclave_worker.bloom.bloom_engine import BloomEngine
 from enclave_worker.bloom.load import LoadedBloom, load_bloom
 from enclave_worker.bloom.weights import Precision
 from enclave_worker.engine import Completion
+from enclave_worker.vitals import Vitals
 from wire.messages import Answer, Unwrapped
 from wire.payload import Result
 
@@ -32,6 +33,10 @@ class Watched(BloomEngine):
         self.endless = False
         self.batches: set[frozenset[str]] = set()
         self.prompts = 0
+
+    def vitals(self) -> Vitals:
+        """It runs, and never ended."""
+        return Vitals(ready=True, restarts=0, resident=0)
 
     def tokenize(self, prompt: str) -> Sequence[int]:
         """See `BloomEngine.tokenize`."""
