@@ -9,7 +9,7 @@
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),$(shell command -v python3.13),python3)
 VENV ?= .venv
 TORCH_INDEX ?=
-JOBS ?= 1
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
@@ -36,7 +36,7 @@ demo: $(VENV)/.demo ## Seal, answer and open the example questions on this machi
 demo-nightly: $(VENV)/.demo ## Show a night: files in the inbox, answers and a report in the morning
 	@$(BIN)/sealbatch dev demo-nightly
 
-test: $(VENV)/.test ## Run every test (JOBS=2: in two processes that each take whole files)
+test: $(VENV)/.test ## Run every test, in two processes that each take whole files (JOBS=1: in one)
 	@$(BIN)/python -m pytest tests $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile)
 
 eif: $(VENV)/.demo ## Build the enclave image, build/sealbatch.eif, from pinned inputs (Debian 12, x86-64)
