@@ -47,7 +47,8 @@ class Endpoint:
 class Impatient(H11Protocol):
     """A connection that gives its place up to a newer one, or after a while, until it has shown the token.
 
-    Anybody here can open connections; by these two, nobody can keep out who has the token.
+    Anybody here can open connections; by these two, nobody can keep out who has the token. Under TLS that begins when
+    the handshake is over: asyncio ends one that does not come on after a minute, and until then it holds a descriptor.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -12,6 +12,7 @@ from sealbatch.face import Face, ends_well
 from sealbatch.progress import Progress
 from sealbatch.times import parse_span
 from sealbatch.verbs import options as o
+from sealbatch.verbs.output import check_output
 from wire.address import Address
 
 EXAMPLES = """\
@@ -83,6 +84,7 @@ def command(
     path = output or Path(f"{name}.tar.gz")
     if path.exists():
         raise Stop(Exit.USAGE, f"{path} exists; name another with -o")
+    check_output(str(path), force=False)
     redactor = Redactor(secrets_here(config.resources if config else None, own_tickets(), os.environ))
     case = Case(config, trouble, own_tickets().all(), health, enclave or (), datetime.now(UTC) - since)
     parts = list(case.parts())

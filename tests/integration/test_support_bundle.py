@@ -291,10 +291,17 @@ def test_a_bundle_is_made_where_everything_is_wrong(tmp_path: Path) -> None:
     assert rows["versions.json"]["bytes"] > 100
 
 
+def test_a_folder_that_is_missing_is_named_before_anything_is_collected(tmp_path: Path) -> None:
+    """After all was collected, a file was named that nobody had typed, and the bundle was lost."""
+    done = Typist(tmp_path).type("support-bundle", "-o", str(tmp_path / "gone" / "bundle.tar.gz"))
+    assert done.returncode == Exit.USAGE
+    assert f"the folder {tmp_path / 'gone'} does not exist" in done.stderr.decode()
+
+
 def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
     """Another's bundle, or anything else."""
     (tmp_path / "there.tar.gz").write_text("mine")
     done = Typist(tmp_path).type("support-bundle", "-o", "there.tar.gz")
     assert done.returncode == Exit.USAGE
     assert (tmp_path / "there.tar.gz").read_text() == "mine"
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".there")] == []
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
