@@ -118,6 +118,14 @@ def test_the_release_is_started_seen_and_ended(parent: Parent) -> None:
     seen = parent.typist.type("enclave", "describe", "--address", parent.address, *release, "--json")
     assert seen.returncode == Exit.OK, seen.stderr
     assert json.loads(seen.stdout)["state"] == "running"
+    value = json.loads((parent.folder / "pcrs.json").read_text())
+    value["pcrs"]["0"] = "ab" * 48
+    (parent.folder / "other.json").write_text(json.dumps(value))
+    other = parent.typist.type(
+        "enclave", "describe", "--address", parent.address, "--release", str(parent.folder / "other.json")
+    )
+    assert other.returncode == Exit.INTEGRITY
+    assert b"sealbatch is not the release's image: end it" in other.stderr
 
     for said in (b"sealbatch ended", b"no enclave named sealbatch"):
         ended = parent.typist.type("enclave", "stop")
@@ -173,6 +181,14 @@ def test_another_image_than_the_releases_is_never_started(parent: Parent) -> Non
     assert parent.calls() == []
     eif.write_bytes(eif.read_bytes()[:-1])
     assert parent.run().returncode == Exit.INPUT_INVALID
+    value = json.loads((parent.folder / "pcrs.json").read_text())
+    value["pcrs"]["8"] = "ab" * 48
+    (parent.folder / "pcrs.json").write_text(json.dumps(value))
+    eif.write_bytes(build(PARTS))
+    unsigned = parent.run()
+    assert unsigned.returncode == Exit.INTEGRITY
+    assert b"PCR8 differs; nothing was started" in unsigned.stderr
+    assert parent.calls() == []
 
 
 def test_an_enclave_that_attests_another_image_is_ended(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,12 +305,19 @@ def test_the_dead_letter_queue_is_listed_shown_redriven_and_dropped(desk: Desk) 
     shown = json.loads(desk.type("dlq", "show", listed[0]["id"][:13]).stdout)
     assert (shown["id"], shown["reason"]) == (listed[0]["id"], listed[0]["reason"])
     assert desk.type("dlq", "show", "nothing").exit_code == Exit.NO_SUCH_JOB
-    assert desk.type("dlq", "redrive", "--dry-run").stdout == "3 chunks would be sent again\n"
+    chosen = desk.type("dlq", "ls", "--reason", "undecodable", "--limit", "9")
+    assert [row["reason"] for row in parse_lines(chosen.stdout_bytes)] == ["undecodable"]
+    assert chosen.stderr.endswith("next: sealbatch dlq redrive --reason undecodable --limit 9 --dry-run\n")
+    dry = desk.type("dlq", "redrive", "--dry-run", "--job", sent[0].job)
+    assert dry.stdout == "3 chunks would be sent again\n"
+    assert dry.stderr.endswith(f"next: sealbatch dlq redrive --job {sent[0].job}\n")
     assert desk.type("dlq", "redrive", "--job", "zzzz").stdout == "0 chunks were sent again\n"
     assert desk.type("dlq", "redrive", "--job", sent[0].job).stdout == "3 chunks were sent again\n"
     assert desk.messages() == sent
     assert desk.type("dlq", "drop", "--reason", "undecodable").exit_code == Exit.USAGE
-    assert desk.type("dlq", "drop", "--reason", "undecodable", "-n").stdout == "1 messages would be removed\n"
+    dry = desk.type("dlq", "drop", "--reason", "undecodable", "-n")
+    assert dry.stdout == "1 messages would be removed\n"
+    assert dry.stderr.endswith("next: sealbatch dlq drop --reason undecodable --yes\n")
     assert desk.type("dlq", "drop", "--reason", "undecodable", "--yes").stdout == "1 messages were removed\n"
     assert desk.type("dlq", "ls").stdout == ""
     assert desk.type("dlq", "ls", "--reason", "other").exit_code == Exit.USAGE
