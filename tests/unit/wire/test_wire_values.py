@@ -153,6 +153,9 @@ def test_bug_base64_with_a_letter_outside_ascii_raised_a_foreign_error() -> None
         ledger.ChunkMessage("a", samples.JOB, 0, 0, 1, bytes(32), 1, None).encode()[:-1] + ',"more":1}',
         ledger.ChunkMessage("a", samples.JOB, 0, 0, 1, bytes(32), 1, b"x").encode().replace("eA==", "e*=="),
         ledger.ChunkMessage("a", samples.JOB, 0, 0, 1, bytes(32), 1, None).encode().replace('"v":1', '"v":true'),
+        ledger.ChunkMessage("a", samples.JOB, 0, 0, 1, bytes(32), 1, None).encode().replace('"v":1', '"v":1,"v":1'),
+        ledger.ChunkMessage("a\n", samples.JOB, 0, 0, 1, bytes(32), 1, None).encode(),
+        ledger.ChunkMessage("a", samples.JOB, 0, 0, 1, bytes(32), 1, None).encode() + " " * ledger.MAX_BODY,
     ],
 )
 def test_a_queue_message_that_is_off_is_refused(body: str) -> None:
