@@ -185,7 +185,7 @@ def test_another_image_than_the_releases_is_never_started(parent: Parent) -> Non
     value["pcrs"]["8"] = "ab" * 48
     (parent.folder / "pcrs.json").write_text(json.dumps(value))
     eif.write_bytes(build(PARTS))
-    unsigned = parent.run()
+    unsigned = parent.run("--timeout", "1")
     assert unsigned.returncode == Exit.INTEGRITY
     assert b"PCR8 differs; nothing was started" in unsigned.stderr
     assert parent.calls() == []
