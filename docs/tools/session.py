@@ -14,7 +14,8 @@ from pages import ROOT
 PATIENCE: Final = 600.0
 """Seconds that one block may take."""
 _END: Final = "-- end of block --"
-_APART: Final = {".git", "build", "dist", "sealbatch.toml", ".hypothesis"}
+_APART: Final = (".git", "build", "dist", "sealbatch.toml", ".hypothesis", "demo-night", "*.jsonl")
+"""No parts of it: what was typed or made in the clone before, and would be in the way of what is typed now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Session:
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
         for part in ROOT.iterdir():
-            if part.name not in _APART:
+            if not any(part.match(name) for name in _APART):
                 (folder / part.name).symlink_to(part)
         environment = {
             "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
@@ -88,8 +89,11 @@ class Session:
         self._bash.stdin.flush()
 
     def _read(self) -> None:
-        for line in self._bash.stdout or ():
-            self._lines.put(line)
+        if self._bash.stdout is None:
+            raise AssertionError("it has a pipe")
+        with self._bash.stdout as output:
+            for line in output:
+                self._lines.put(line)
         self._lines.put(None)
 
     def __enter__(self) -> Self:

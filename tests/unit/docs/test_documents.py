@@ -8,6 +8,7 @@ import pages
 import pytest
 import reference
 import runner
+import session
 import typed
 
 PAGES = {str(page.path.relative_to(pages.ROOT)): page for page in pages.all_pages()}
@@ -176,3 +177,14 @@ def test_make_help_names_every_target_once_in_80_columns() -> None:
     named = [line.split()[1] for line in said.splitlines() if line.startswith("  make ")]
     assert sorted(named) == sorted(typed._targets())
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_what_was_made_in_the_clone_before_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make demo-nightly`, and then `make docs-test`: the page's own night found another one's folder behind a link."""
+    clone, folder = tmp_path / "clone", tmp_path / "folder"
+    for path in (clone, clone / "docs", clone / ".github", clone / "demo-night", clone / "build", folder):
+        path.mkdir()
+    (clone / "answers.jsonl").touch()
+    monkeypatch.setattr(session, "ROOT", clone)
+    with session.Session(folder, tmp_path) as typed_there:
+        assert typed_there.enter("ls -A | grep -v .block").output.split() == [".github", "docs"]
