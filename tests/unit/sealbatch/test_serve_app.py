@@ -33,6 +33,7 @@ from sealbatch.serve import app as served
 from sealbatch.serve import server, vault
 from sealbatch.serve.api_error import api_error
 from sealbatch.serve.app import make_app
+from sealbatch.serve.batches import Batches
 from sealbatch.serve.guard import Guard
 from sealbatch.serve.outcomes import Outcomes
 from sealbatch.serve.server import Endpoint, is_loopback, serve
@@ -330,6 +331,24 @@ def test_a_batch_that_was_sent_is_told_though_its_state_cannot_be_asked_for(
     assert len(sent) == 1
 
 
+def test_a_repeated_request_is_given_nothing_of_another_one(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever two clients with the token try again: each file's questions are asked."""
+    monkeypatch.setattr(Batches, "create", lambda *_: {"id": f"batch_{secrets.token_hex(4)}"})
+    monkeypatch.setattr(Batches, "get", lambda _, name: {"id": name})
+    again = {"x-stainless-retry-count": "1"}
+    fields = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+
+    def batch(file: str, **more: object) -> str:
+        return str(http.post("/v1/batches", json=fields | {"input_file_id": file} | more, headers=again).json()["id"])
+
+    first, second = post(http, b"1\n").json()["id"], post(http, b"2\n").json()["id"]
+    made = batch(first)
+    assert batch(first) == made
+    assert len({made, batch(second), batch(first, metadata={"try": "2"}), batch(first, completion_window="1h")}) == 4
+    http.get(f"/v1/batches/{made}")  # whoever asks for it knows it
+    assert batch(first) != made
+
+
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[str, int]]:
     """The endpoint's connections on a free port, before an application that has nothing."""
@@ -366,8 +385,9 @@ def test_who_has_no_token_keeps_no_place(monkeypatch: pytest.MonkeyPatch, sent: 
     assert asyncio.run(told())[: len(answer) or None] == answer
 
 
-def test_who_has_the_token_gets_in_however_many_have_none() -> None:
+def test_who_has_the_token_gets_in_however_many_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever connected again and again held all 64 places; now the oldest of 256 gives its own up to whoever comes."""
+    monkeypatch.setattr(server, "PATIENCE", 600)  # or the oldest would end by itself
     request = f"GET /v1/files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
 
     async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
@@ -380,7 +400,7 @@ def test_who_has_the_token_gets_in_however_many_have_none() -> None:
         async with asyncio.timeout(60), listening() as address:
             oldest, quiet = await asyncio.open_connection(*address)
             holder = await asyncio.open_connection(*address)
-            for number in range(server.STRANGERS + 20):
+            for number in range(server.STRANGERS + 41):
                 others.append((await asyncio.open_connection(*address))[1])
                 if number % 40 == 0:  # the same connection stays, and a new one is let in
                     new = await asyncio.open_connection(*address)
