@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wire import keys, ledger, manifest, messages, payload
+from wire.commitments import result_commitment
 from wire.errors import LedgerError, ManifestError, MessageError, TicketError
 from wire.merkle import MerkleTree
 from wire.ticket import TICKET_LENGTH, Ticket, new_job_id
@@ -197,6 +198,15 @@ def test_notes_of_the_bridge_read_back() -> None:
     assert ledger.parse_notice(ledger.encode_note(notice)) == notice
     with pytest.raises(LedgerError):
         ledger.parse_failure(ledger.encode_note(dataclasses.replace(failure, code="because")))
+
+
+def test_what_is_committed_to_of_a_result_stands_in_its_line() -> None:
+    """Tokens of a record without an answer stand in none: who holds the line alone could not prove it."""
+    answered, unanswered = samples.RESULTS[0], samples.RESULTS[2]
+    counted = dataclasses.replace(unanswered, prompt_tokens=9, completion_tokens=1)
+    assert result_commitment(samples.SALT, counted) == result_commitment(samples.SALT, unanswered)
+    more = dataclasses.replace(answered, completion_tokens=answered.completion_tokens + 1)
+    assert result_commitment(samples.SALT, more) != result_commitment(samples.SALT, answered)
 
 
 def naive_root(leaves: list[bytes]) -> bytes:
