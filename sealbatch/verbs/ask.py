@@ -45,7 +45,7 @@ def command(
     sent = jobs.submit_job(screen, client, "question", questions, sampling.intake())
     job = Job(client, sent.sent_ticket())
     line = BytesIO()
-    with jobs.resumable(f"wait {job.ticket}"):
+    with jobs.sent(job.ticket):
         jobs.wait_for(screen, job, timeout=timeout)
         summary = jobs.fetch_job(screen, client, job, line)
     code = jobs.exit_for(summary)

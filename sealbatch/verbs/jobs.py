@@ -131,3 +131,21 @@ def resumable(again: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Stop(Exit.INTERRUPTED, "interrupted; the job goes on", f"sealbatch {again}") from None
+
+
+@contextmanager
+def sent(ticket: str) -> Iterator[None]:
+    """What ends early inside says how to go on with the job: the same typed again would be another one."""
+    from sealbatch.explain import explain
+
+    again = f"wait {ticket}"
+    with resumable(again):
+        try:
+            yield
+        except (BrokenPipeError, Stop):
+            raise
+        except Exception as error:
+            code, text = explain(error)
+            if code is not Exit.TEMPORARY:
+                raise
+            raise Stop(code, text, f"sealbatch {again}") from None

@@ -45,7 +45,7 @@ def command(
     intake = submitting.intake(require=t.required(face, require_pcr0))
     job = Job(client, jobs.submit_job(screen, client, file, columns.of(file, kind), intake).sent_ticket())
     screen.say(f"ticket {job.ticket}")
-    with jobs.resumable(f"wait {job.ticket}"):
+    with jobs.sent(job.ticket):
         jobs.wait_for(screen, job, timeout=timeout)
         summary = jobs.fetch_job(screen, client, job, target(output), receipts=receipts, overwrite=force)
     jobs.show_summary(screen, summary, spoken(output))

@@ -1,14 +1,18 @@
 """What a verb says comes next."""
 
+import errno
 import sys
 from pathlib import Path
 
 import pytest
 
+from results_consumer.errors import SinkCode, SinkError
 from results_consumer.tally import FetchSummary
+from sealbatch.exits import Stop
+from sealbatch.explain import advice
 from sealbatch.terminal.screen import Screen
 from sealbatch.verbs import dev
-from sealbatch.verbs.jobs import name_next
+from sealbatch.verbs.jobs import name_next, sent
 from sealbatch.verbs.options import host_and_port, not_served
 
 
@@ -62,6 +66,23 @@ def test_receipts_that_lie_elsewhere_are_named_to_verify(
     """It looks beside the output by itself: what was said to come next ended with 2."""
     name_next(Screen(), summary(), "sb1-ticket", "out.jsonl", "in.jsonl", Path(receipts))
     assert capsys.readouterr().err.startswith(f"next: sealbatch verify {words} pcrs.json")
+
+
+@pytest.mark.parametrize(
+    "error", [SinkError(SinkCode.FULL, "out.jsonl"), KeyboardInterrupt(), OSError(errno.EIO, "Input/output error")]
+)
+def test_what_ends_after_the_job_was_sent_goes_on_with_its_ticket(error: BaseException) -> None:
+    """`run` on a full disk said to type the same again: that would have been another job, asked and paid for anew."""
+    with pytest.raises(Stop) as stopped, sent("sb1-ticket"):
+        raise error
+    assert advice(stopped.value, "sealbatch run") == "sealbatch wait sb1-ticket"
+
+
+@pytest.mark.parametrize("error", [SinkError(SinkCode.EXISTS, "out.jsonl"), BrokenPipeError()])
+def test_what_no_waiting_mends_is_raised_as_it_is(error: Exception) -> None:
+    """Its own end is the better one: `| head` has enough."""
+    with pytest.raises(type(error)), sent("sb1-ticket"):
+        raise error
 
 
 @pytest.mark.parametrize("typed", ["127.0.0.1:9465", "[::1]:9465"])
