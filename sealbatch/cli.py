@@ -129,7 +129,11 @@ def options(
     context: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Configuration, if not ./sealbatch.toml, the user's or a running stack's."),
+        typer.Option(
+            metavar="FILE",
+            help="Configuration, if not ./sealbatch.toml, the user's or a running stack's.",
+            readable=False,  # said where it is read
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,

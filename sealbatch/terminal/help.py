@@ -132,6 +132,9 @@ def _spread(body: Callable[..., Any]) -> Callable[..., Any]:
         return body(**given)
 
     spread = [one for name, param in params.items() for one in _options_of(groups.get(name), param)]
+    for info in (info for param in spread for info in getattr(param.annotation, "__metadata__", ())):
+        # Who opens a file says what is wrong with it, and ends with the code for that: typer's would be wrong usage.
+        info.readable = False
     run.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
     return run
 

@@ -2,9 +2,11 @@
 
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +119,15 @@ def test_what_needs_a_verb_shows_its_verbs(path: tuple[str, ...], capsys: pytest
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == help_of(path)
+
+
+@pytest.mark.parametrize("words", [("image", "measure", "x"), ("verify", "x"), ("policy", "lint", "x")])
+def test_a_file_that_may_not_be_read_is_told_by_who_opens_it(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 77, as the exit codes say: some verbs ended with 2, since typer had looked first."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").touch()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    COMMAND.make_context("sealbatch", ["--config", "x", "list"])
+    context_of(words[:-1]).command.make_context(words[-2], [words[-1]])
