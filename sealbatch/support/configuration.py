@@ -1,6 +1,7 @@
 """The configuration as somebody may see it: known settings by their value, all others as being set."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ def shown(config: Config) -> dict[str, Any]:
     resources = config.resources
     values = resources.model_dump(exclude_none=True, exclude={"nightly", "schedules", "profiles"})
     return {
-        "source": config.source,
+        "source": Path(config.source).name,
         "development": config.development,
         **_picked(values, _SHOWN),
         "profiles": {role: SET for role, name in resources.profiles if name is not None},
