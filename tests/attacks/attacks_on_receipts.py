@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hostile import Stage, Verdict, VictimJob
+from receipt_factory import unsigned
 from registry import attack
 
 from devstack.nsm import SoftwareNsm
@@ -16,12 +17,12 @@ from enclave_worker.identity import Identity
 from enclave_worker.receipts import ReceiptSigner
 from results_consumer.errors import Check
 from wire import envelope, keys
-from wire.commitments import question_root, result_root
+from wire.commitments import question_root
 from wire.envelope import SealedAnswers, parse_answers, parse_questions
 from wire.manifest import decode_manifest
 from wire.measurement import MODEL_PCR
 from wire.payload import AnswerPayload
-from wire.receipt import Receipt, Totals, parse_receipt
+from wire.receipt import parse_receipt
 
 
 @dataclass
@@ -62,24 +63,8 @@ class Forgery:
         settings = parse_receipt(self.true.open_receipt(self.key)).receipt.settings
         signer = ReceiptSigner(nsm, Identity(header.image, "m", header.model, header.template, settings))
         attested = signer.attested()
-        receipt = Receipt(
-            tenant=header.tenant,
-            job=header.job,
-            chunk=header.chunk,
-            first=header.first,
-            count=header.count,
-            questions=header.question_digest,
-            answers=envelope.body_digest(sealed),
-            question_root=question_root(payload.salt, ()),
-            result_root=result_root(payload.salt, payload.results),
-            totals=Totals.of(payload.results),
-            model=header.model,
-            template=header.template,
-            settings=settings,
-            pcrs=attested.pcrs,
-            document=attested.digest,
-            time_ms=attested.time_ms,
-        )
+        root = question_root(payload.salt, ())
+        receipt = unsigned(sealed, payload.salt, payload.results, attested, settings=settings, question_root=root)
         return signer.sign(replace(receipt, **bent), attested.document)
 
     def refused(self, step: str, make: Callable[[bytes], bytes]) -> Verdict:

@@ -13,7 +13,7 @@ import devstack.root
 from devstack.nsm import SoftwareNsm
 from devstack.root import DevelopmentRoot
 from enclave_worker.identity import Identity
-from enclave_worker.receipts import ReceiptSigner
+from enclave_worker.receipts import Attested, ReceiptSigner
 from results_consumer.trust import Trust
 from wire import envelope
 from wire.commitments import result_root
@@ -41,14 +41,18 @@ def signer(image: str, model: bytes, template: bytes, started: datetime = STARTE
     return ReceiptSigner(nsm, Identity(image, "test-bloom", model, template, SETTINGS))
 
 
-def make_receipt(
-    sealed: bytes, salt: bytes, results: tuple[Result, ...], *, started: datetime = STARTED, **bent: Any
-) -> bytes:
-    """The receipt for sealed answers that have none yet; whatever is named in `bent` is signed instead."""
+def unsigned(
+    sealed: bytes,
+    salt: bytes,
+    results: tuple[Result, ...],
+    attested: Attested,
+    *,
+    settings: bytes,
+    question_root: bytes,
+) -> Receipt:
+    """What is true of sealed answers, before anybody signs it."""
     header = envelope.parse_answers(sealed).header
-    made = signer(header.image, header.model, header.template, started)
-    attested = made.attested()
-    receipt = Receipt(
+    return Receipt(
         tenant=header.tenant,
         job=header.job,
         chunk=header.chunk,
@@ -56,16 +60,26 @@ def make_receipt(
         count=header.count,
         questions=header.question_digest,
         answers=envelope.body_digest(sealed),
-        question_root=QUESTION_ROOT,
+        question_root=question_root,
         result_root=result_root(salt, results),
         totals=Totals.of(results),
         model=header.model,
         template=header.template,
-        settings=SETTINGS,
+        settings=settings,
         pcrs=attested.pcrs,
         document=attested.digest,
         time_ms=attested.time_ms,
     )
+
+
+def make_receipt(
+    sealed: bytes, salt: bytes, results: tuple[Result, ...], *, started: datetime = STARTED, **bent: Any
+) -> bytes:
+    """The receipt for sealed answers that have none yet; whatever is named in `bent` is signed instead."""
+    header = envelope.parse_answers(sealed).header
+    made = signer(header.image, header.model, header.template, started)
+    attested = made.attested()
+    receipt = unsigned(sealed, salt, results, attested, settings=SETTINGS, question_root=QUESTION_ROOT)
     document = bent.pop("document_bytes", attested.document)
     return made.sign(replace(receipt, **bent), document)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import stub_engine
+from engine_runs import complete
 from stub_engine import StubEngine, answer_to
 from waiting import wait_until
 
@@ -38,17 +39,6 @@ def running(stall: float = 30.0, command: tuple[str, ...] = COMMAND) -> Iterator
 def prompt(key: int, text: str) -> Prompt:
     """A sequence of that text."""
     return Prompt(key, list(text.encode()), SamplingParams(16, 0.0, 1.0, 0, ()))
-
-
-def complete(engine: ProcessEngine, prompts: list[Prompt]) -> dict[int, Completion]:
-    """Run to the end, as the driver does; each sequence is completed once."""
-    engine.admit(prompts)
-    done: dict[int, Completion] = {}
-    while engine.busy():
-        for completion in engine.step():
-            assert completion.key not in done
-            done[completion.key] = completion
-    return done
 
 
 def child_of(engine: ProcessEngine) -> psutil.Process:

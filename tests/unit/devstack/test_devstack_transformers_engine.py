@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from engine_runs import complete as run
 from tiny_bloom import CONTEXT, NAME, PAD, SENTENCES, save_tiny_bloom
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -35,17 +36,6 @@ def params(
 ) -> SamplingParams:
     """Greedy, unless a temperature is named."""
     return SamplingParams(max_tokens, temperature, 1.0, seed, tuple(stop))
-
-
-def run(engine: TransformersEngine, prompts: Sequence[Prompt]) -> dict[int, Completion]:
-    """Admit one batch and step it to its end."""
-    engine.admit(prompts)
-    done: dict[int, Completion] = {}
-    while engine.busy():
-        for completion in engine.step():
-            assert completion.key not in done
-            done[completion.key] = completion
-    return done
 
 
 def complete(model: LoadedModel, text: str, wanted: SamplingParams) -> Completion:
